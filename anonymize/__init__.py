@@ -1,0 +1,1 @@
+"""Replace the people in films and pictures by generated ones."""
