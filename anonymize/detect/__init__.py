@@ -1,0 +1,1 @@
+"""Finding people: Mask R-CNN and CSE on each frame, their masks matched and merged."""
