@@ -1,0 +1,153 @@
+"""Covering people so that nobody can undo it.
+
+A Gaussian blur is a linear filter, which can be inverted to a good part. Here a person is first reduced to a few cells
+of averaged colour, which is all that goes into the result: what a cell averages away is gone.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import cv2
+import numpy as np
+
+from anonymize.errors import OptionError
+from anonymize.types import BoolArray, FloatArray, Frame, RegionMask, Tracks, UInt8Array
+
+CoverMode = Literal["blur", "pixelate", "solid"]
+
+MOST_CELLS = 8
+SMALLEST_CELL_PX = 8
+"""People of a few pixels have fewer cells, or a cell would be one pixel of theirs."""
+CELL_SPREAD = 0.7
+"""Standard deviation, in cells, by which cells lend each other pixels: a cell at the rim may hold a single pixel of the
+person, whose colour would else show as it is."""
+MEAN_SHARE = 1 / 4
+"""Part of a cell's pixels for which the mean over the whole person is added, for the pixel that has no cells around."""
+RIM_PER_CELL = 1 / 16
+
+
+class CoverComposer:
+    """Covers every person of a frame; none of their pixels survives.
+
+    Inside a mask each pixel is replaced. The soft rim lies outside of it, so no trace of the person shines through.
+    """
+
+    def __init__(self, mode: CoverMode = "blur", *, color: str = "000000") -> None:
+        """Choose how people look in the result.
+
+        Args:
+            mode: "blur": at most 8 cells of averaged colour across the person, smoothed; "pixelate": the cells as they
+                are; "solid": one colour.
+            color: The colour of "solid", RRGGBB in hexadecimal, sRGB.
+
+        Raises:
+            OptionError: The mode or the colour does not exist.
+        """
+        if mode not in get_args(CoverMode):
+            raise OptionError(f"mode {mode!r} is not one of {', '.join(get_args(CoverMode))}")
+        self._mode = mode
+        self._color = parse_color(color)
+
+    def compose(self, frame: Frame, tracks: Tracks) -> Frame:
+        """Cover the people of one frame, see `Composer`.
+
+        Args:
+            frame: The frame.
+            tracks: The people in it. Where they overlap, the higher ID is on top, in every frame alike.
+        """
+        if len(tracks) == 0:
+            return frame
+        image, edited = frame.image.copy(), np.zeros(frame.size_hw, np.bool_)
+        for person in np.argsort(tracks.ids, kind="stable"):
+            region = tracks.detections.masks[person]
+            if region.area > 0:
+                self._cover(frame.image, region, image, edited)
+        return frame.with_edit(image, edited)
+
+    def _cover(self, original: UInt8Array, region: RegionMask, image: UInt8Array, edited: BoolArray) -> None:
+        """Cover one person in `image`, looking at the `original` within the person's mask only."""
+        if self._mode == "solid":  # Hard rim: the colour is exact wherever it is painted.
+            image[region.slices][region.mask] = self._color
+            edited[region.slices] |= region.mask
+            return
+        rim = max(1, round(cell_size(region.mask.shape) * RIM_PER_CELL))
+        region = grow_region(region, 2 * rim, original.shape[:2])
+        colours = coarse_colours(original[region.slices], region.mask, smooth=self._mode == "blur")
+        opacity = outward_rim(region.mask, rim)[..., None]
+        under = image[region.slices].astype(np.float32)
+        image[region.slices] = np.rint(under + opacity * (colours - under)).astype(np.uint8)
+        edited[region.slices] |= opacity[..., 0] > 0
+
+
+def parse_color(text: str) -> tuple[int, int, int]:
+    """Read RRGGBB in hexadecimal, with or without a leading "#".
+
+    Raises:
+        OptionError: The text is something else.
+    """
+    digits = text.removeprefix("#")
+    try:
+        red, green, blue = bytes.fromhex(digits)
+    except ValueError as error:
+        raise OptionError(f"colour {text!r} is not of the form RRGGBB, such as ff00ff") from error
+    return red, green, blue
+
+
+def cell_size(size_hw: tuple[int, ...]) -> int:
+    """Side in pixels of the square cells for a person of this height and width: at most 8 along the longer side."""
+    return max(SMALLEST_CELL_PX, -(-max(size_hw) // MOST_CELLS))
+
+
+def grow_region(region: RegionMask, margin: int, size_hw: tuple[int, ...]) -> RegionMask:
+    """The same mask with `margin` more pixels stored on each side, as far as the frame [H, W] goes."""
+    x, y = max(0, region.x - margin), max(0, region.y - margin)
+    right, bottom = min(size_hw[1], region.box_xyxy[2] + margin), min(size_hw[0], region.box_xyxy[3] + margin)
+    mask = np.zeros((bottom - y, right - x), np.bool_)
+    mask[region.y - y :, region.x - x :][: region.mask.shape[0], : region.mask.shape[1]] = region.mask
+    return RegionMask(x, y, mask)
+
+
+def coarse_colours(image: UInt8Array, mask: BoolArray, *, smooth: bool) -> FloatArray:
+    """A person's colours with all detail gone.
+
+    Each cell is the mean over the person's own pixels in it and, with less weight, in the cells around and in all. So
+    a cell without any pixel of the person has a colour too.
+
+    Args:
+        image: [h, w, 3] uint8, the part of the frame around the person.
+        mask: [h, w] bool, the person; at least one pixel. Nothing else of `image` is looked at.
+        smooth: Interpolate between the centres of the cells instead of keeping them flat.
+
+    Returns:
+        [h, w, 3] float32 in [0, 255], defined on the whole crop.
+    """
+    height, width = mask.shape
+    cell = cell_size(mask.shape)
+    masked = np.dstack([image * mask[..., None], mask]).astype(np.float32)  # [h, w, RGB and count]
+    sums = np.add.reduceat(masked, np.arange(0, height, cell), axis=0, dtype=np.float64)
+    sums = np.add.reduceat(sums, np.arange(0, width, cell), axis=1)  # [rows, columns, 4]
+    rows, columns = sums.shape[:2]
+    shared = np.einsum("ij,jkc,lk->ilc", _lending(rows), sums, _lending(columns))
+    whole = sums.sum(axis=(0, 1))
+    shared += whole / whole[3] * (cell * cell * MEAN_SHARE)
+    grid = (shared[..., :3] / shared[..., 3:]).astype(np.float32)
+    method = cv2.INTER_LINEAR if smooth else cv2.INTER_NEAREST
+    colours = np.asarray(cv2.resize(grid, (columns * cell, rows * cell), interpolation=method), np.float32)
+    return colours[:height, :width]
+
+
+def _lending(cells: int) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    """[n, n] Gaussian weight of each of n cells in a row for each other."""
+    place = np.arange(cells)
+    return np.exp(-0.5 * ((place[:, None] - place[None, :]) / CELL_SPREAD) ** 2)
+
+
+def outward_rim(mask: BoolArray, rim: int) -> FloatArray:
+    """Opacity [h, w] float32 in [0, 1]: 1 on the whole mask, falling to 0 within 2 `rim` pixels outside of it."""
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * rim + 1, 2 * rim + 1))
+    wide = cv2.dilate(mask.astype(np.float32), disc)
+    opacity = np.asarray(cv2.blur(wide, (2 * rim + 1, 2 * rim + 1)), np.float32)
+    opacity[opacity < 1 / 255] = 0  # Rounding errors of the running mean are no edit.
+    opacity[mask] = 1
+    return opacity
