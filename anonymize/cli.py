@@ -1,0 +1,245 @@
+"""The command line: parse, call, print.
+
+torch and the stages are imported where they are used, so that `--help` and wrong use answer at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from anonymize import __version__
+from anonymize.errors import AnonymizeError, BackendError, OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from anonymize.pipeline import Summary
+
+SUBCOMMANDS: dict[str, tuple[str, str]] = {}
+"""Name of each sub-command: the module whose `app` it is, and a line of help. Loaded when it is called."""
+
+EXIT_FAILED, EXIT_WRONG_USE, EXIT_INTERRUPTED, EXIT_TERMINATED = 1, 2, 130, 143
+
+
+Mode = Literal["blur", "pixelate", "solid"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Audio = Literal["copy", "drop"]
+
+
+class Program(TyperGroup):
+    """`anonymize INPUT ...` and `anonymize SUBCOMMAND ...` in one program.
+
+    The first argument decides: a sub-command's name calls it, all else goes to the plain command. A file of such a name
+    is reached as `./train`.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not args or args[0] not in SUBCOMMANDS:
+            args = [_PLAIN, *args]
+        return super().parse_args(ctx, args)
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [*SUBCOMMANDS, _PLAIN]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in SUBCOMMANDS:
+            return super().get_command(ctx, cmd_name)
+        try:
+            module = import_module(SUBCOMMANDS[cmd_name][0])
+        except ImportError as error:
+            raise BackendError(f"`anonymize {cmd_name}` needs a package that is not installed: {error}") from error
+        return typer.main.get_command(module.app)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _errors_as_one_line():
+            return super().invoke(ctx)
+
+
+class PlainCommand(TyperCommand):
+    """The command without a name of its own."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        # Under the program's own name, so that usage reads `anonymize [OPTIONS] INPUT`.
+        return super().make_context(parent.info_name, args, parent=None, **extra)
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        if SUBCOMMANDS:
+            with formatter.section("Other commands"):
+                formatter.write_dl([(name, help_line) for name, (_, help_line) in SUBCOMMANDS.items()])
+
+
+_PLAIN = "INPUT"
+
+app = typer.Typer(
+    cls=Program, rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False, no_args_is_help=False
+)
+
+
+@app.callback()
+def _program() -> None:
+    """Cover the people in films and pictures."""
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"anonymize {__version__}")
+        raise typer.Exit
+
+
+@app.command(_PLAIN, cls=PlainCommand, no_args_is_help=True)
+def plain(
+    source: Annotated[Path, typer.Argument(metavar="INPUT", help="A film or a picture.", show_default=False)],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="OUTPUT", help="The result.", show_default=False)],
+    mode: Annotated[Mode, typer.Option(help="How people are covered; none can be undone.")] = "blur",
+    color: Annotated[str, typer.Option(metavar="RRGGBB", help="Colour of --mode solid.")] = "000000",
+    score: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Lowest score of a detection. Lower finds more people and more false alarms."),
+    ] = None,
+    device: Annotated[Device, typer.Option(help="Where the network runs.")] = "auto",
+    codec: Annotated[
+        str, typer.Option(help="Video encoder: libx264, libx265, libsvtav1, libvpx-vp9, h264_nvenc.")
+    ] = "libx264",
+    crf: Annotated[int, typer.Option(min=0, max=63, help="Constant quality of the encoder, lower is better.")] = 18,
+    preset: Annotated[str | None, typer.Option(help="Speed preset of the encoder.")] = None,
+    audio: Annotated[Audio, typer.Option(help="Sound: the same packets, or none.")] = "copy",
+    keep_metadata: Annotated[
+        bool, typer.Option("--keep-metadata", help="Keep place, device and time in the file.")
+    ] = False,
+    start: Annotated[float | None, typer.Option(min=0, metavar="SECONDS", help="Begin here.")] = None,
+    end: Annotated[float | None, typer.Option(min=0, metavar="SECONDS", help="Stop here.")] = None,
+    overlay: Annotated[
+        bool, typer.Option("--overlay", help="Draw boxes, outlines, IDs and scores over the result.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing OUTPUT.")] = False,
+    tolerate_corrupt: Annotated[
+        bool, typer.Option("--tolerate-corrupt", help="Drop frames that cannot be decoded instead of failing.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Print details, and tracebacks of errors.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Cover every person in a film or a picture.
+
+    On success one line on stdout tells what was done; notes and progress go to stderr. Exit codes: 0 done, 1 failed,
+    2 wrong use, 130 interrupted. A run that fails leaves no output.
+    """
+    _set_up_logging(quiet, verbose)
+    if start is not None and end is not None and end <= start:
+        raise OptionError(f"--end {end:g} is not after --start {start:g}")
+    from anonymize.media import is_image
+    from anonymize.pipeline import anonymize_image, anonymize_video
+
+    if is_image(source):
+        if start is not None or end is not None:
+            raise OptionError("a picture has no --start or --end")
+        summary = anonymize_image(
+            source,
+            output,
+            mode=mode,
+            color=color,
+            overlay=overlay,
+            score=score,
+            device=device,
+            keep_metadata=keep_metadata,
+            overwrite=overwrite,
+        )
+    else:
+        with _progress_bar(quiet) as progress:
+            summary = anonymize_video(
+                source,
+                output,
+                mode=mode,
+                color=color,
+                overlay=overlay,
+                score=score,
+                device=device,
+                codec=codec,
+                crf=crf,
+                preset=preset,
+                audio=audio,
+                keep_metadata=keep_metadata,
+                start=start,
+                end=end,
+                overwrite=overwrite,
+                tolerate_corrupt=tolerate_corrupt,
+                progress=progress,
+            )
+    _report(summary, quiet)
+
+
+def main() -> None:
+    """Run the program; an interrupt or SIGTERM ends it with no file left."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
+    app(prog_name="anonymize")
+
+
+def _report(summary: Summary, quiet: bool) -> None:
+    if quiet:
+        return
+    for note in summary.notes:
+        typer.echo(f"anonymize: {note}", err=True)
+    rate = summary.frames / summary.seconds if summary.seconds > 0 else 0.0
+    typer.echo(
+        f"{summary.output}: {_count(summary.frames, 'frame')}, {summary.frames_with_people} with people, "
+        f"{_count(summary.people, 'track')}, {summary.seconds:.1f} s ({rate:.1f} frames/s)"
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _set_up_logging(quiet: bool, verbose: bool) -> None:
+    level = logging.ERROR if quiet else logging.DEBUG if verbose else logging.WARNING
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="anonymize: %(message)s", force=True)
+    logging.getLogger("anonymize").setLevel(level)
+
+
+@contextmanager
+def _progress_bar(quiet: bool) -> Iterator[Callable[[int, int | None], None]]:
+    """A bar on stderr, if that is a terminal and the work takes longer than two seconds."""
+    from tqdm import tqdm
+
+    with tqdm(unit=" frames", disable=True if quiet else None, delay=2, leave=False, file=sys.stderr) as bar:
+
+        def show(done: int, total: int | None) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield show
+
+
+@contextmanager
+def _errors_as_one_line() -> Iterator[None]:
+    """Whatever goes wrong is one line on stderr and an exit code."""
+    try:
+        yield
+    except AnonymizeError as error:
+        _complain(str(error))
+        raise typer.Exit(EXIT_WRONG_USE if isinstance(error, OptionError) else EXIT_FAILED) from error
+    except KeyboardInterrupt as error:
+        _complain("interrupted")
+        raise typer.Exit(EXIT_INTERRUPTED) from error
+    except Exception as error:
+        if hasattr(error, "exit_code"):  # Typer's own way of ending, wrong use among them.
+            raise
+        _complain(f"internal error, -v shows where: {type(error).__name__}: {error}")
+        raise typer.Exit(EXIT_FAILED) from error
+
+
+def _complain(message: str) -> None:
+    logging.getLogger("anonymize").debug("", exc_info=True)
+    typer.echo(f"anonymize: {' '.join(message.split())}", err=True)

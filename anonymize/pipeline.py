@@ -1,0 +1,223 @@
+"""The way of a film through the stages:
+
+read ──► detect ──► track ──► compose ──► write
+
+Reading, finding people, drawing and writing overlap in time. All that waits between them is bounded, so a film of any
+length needs the same memory.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from anonymize.compose import Composer, CoverComposer, CoverMode, OverlayComposer
+from anonymize.detect import Detector, build_detector
+from anonymize.device import DeviceName, pick_device
+from anonymize.errors import AnonymizeError
+from anonymize.media import FilmWriter, open_film, read_image, write_image
+from anonymize.prefetch import Prefetch
+from anonymize.track import IoUTracker, Tracker
+from anonymize.types import Detections, Frame, Tracks
+
+BATCH = 4
+"""Frames that the detector sees at once."""
+FRAMES_AHEAD = 2 * BATCH
+"""Frames that wait between two stages; the next batch is decoded while one is looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What was done to a film or a picture.
+
+    Attributes:
+        output: The file that was written.
+        frames: Frames written.
+        frames_with_people: Those of them with at least one person.
+        people: Different people, by track ID.
+        corrupt_frames: Frames that could not be decoded and were dropped.
+        seconds: Time that it took, start to end.
+        notes: What the user should know, one line each: warnings, and metadata left out.
+    """
+
+    output: Path
+    frames: int
+    frames_with_people: int
+    people: int
+    corrupt_frames: int
+    seconds: float
+    notes: tuple[str, ...]
+
+
+def anonymize_video(
+    source: Path | str,
+    output: Path | str,
+    *,
+    mode: CoverMode = "blur",
+    color: str = "000000",
+    overlay: bool = False,
+    score: float | None = None,
+    device: DeviceName = "auto",
+    codec: str = "libx264",
+    crf: int = 18,
+    preset: str | None = None,
+    audio: str = "copy",
+    keep_metadata: bool = False,
+    start: float | None = None,
+    end: float | None = None,
+    overwrite: bool = False,
+    tolerate_corrupt: bool = False,
+    detector: Detector | None = None,
+    tracker: Tracker | None = None,
+    composer: Composer | None = None,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> Summary:
+    """Cover every person of a film.
+
+    The output appears under its name only when it is complete; an error or an interrupt leaves no file.
+
+    Args:
+        source: The film.
+        output: The result; its suffix chooses the container.
+        mode: How people are covered: "blur", "pixelate" or "solid".
+        color: Colour of "solid", RRGGBB.
+        overlay: Draw boxes, outlines, IDs and scores over the result, for checking.
+        score: Lowest score of a detection, in [0, 1]; None for the default of the weights.
+        device: "auto", "cpu", "cuda" or "mps".
+        codec: Video encoder, such as "libx264".
+        crf: Constant quality of the encoder, lower is better.
+        preset: Speed preset of the encoder; None for its default.
+        audio: "copy" or "drop".
+        keep_metadata: Keep metadata that may identify (place, device, time).
+        start: Where to begin, in seconds.
+        end: Where to stop, in seconds.
+        overwrite: Replace an existing output.
+        tolerate_corrupt: Drop frames that cannot be decoded instead of failing.
+        detector: Finds the people; None for the embedded weights.
+        tracker: Follows them; None for the default.
+        composer: Covers them; None for `mode` and `color`.
+        progress: Called with the frames written and the expected number of frames, None where that is unknown.
+
+    Raises:
+        AnonymizeError: With one line for the user.
+    """
+    began = time.monotonic()
+    composers = _composers(composer or CoverComposer(mode, color=color), overlay)
+    tally = _Tally()
+    with (
+        open_film(source, start=start, end=end, tolerate_corrupt=tolerate_corrupt) as film,
+        FilmWriter(
+            output,
+            film,
+            codec=codec,
+            crf=crf,
+            preset=preset,
+            audio=audio,
+            keep_metadata=keep_metadata,
+            overwrite=overwrite,
+        ) as writer,
+        Prefetch() as prefetch,
+    ):
+        detector = detector or build_detector(score=score, device=pick_device(device))
+        tracker = tracker or IoUTracker()
+        frames = prefetch(tally.incoming(film), FRAMES_AHEAD, "read")
+        tracked = prefetch(tracker.track(detect(frames, detector)), FRAMES_AHEAD, "detect and track")
+        composed = prefetch(compose(tracked, composers), FRAMES_AHEAD, "compose")
+        for frame, tracks in composed:
+            writer.write(frame)
+            tally.outgoing(tracks)
+            if progress:
+                progress(tally.frames, film.info.frames)
+        tally.check()
+    return tally.summary(Path(output), began, film.corrupt_frames, ())
+
+
+def anonymize_image(
+    source: Path | str,
+    output: Path | str,
+    *,
+    mode: CoverMode = "blur",
+    color: str = "000000",
+    overlay: bool = False,
+    score: float | None = None,
+    device: DeviceName = "auto",
+    keep_metadata: bool = False,
+    overwrite: bool = False,
+    detector: Detector | None = None,
+    tracker: Tracker | None = None,
+    composer: Composer | None = None,
+) -> Summary:
+    """Cover every person of a picture; the arguments are those of `anonymize_video`.
+
+    Raises:
+        AnonymizeError: With one line for the user.
+    """
+    began = time.monotonic()
+    composers = _composers(composer or CoverComposer(mode, color=color), overlay)
+    tally = _Tally()
+    picture = read_image(source)
+    detector = detector or build_detector(score=score, device=pick_device(device))
+    tracked = (tracker or IoUTracker()).track(detect(tally.incoming([picture]), detector))
+    for frame, tracks in compose(tracked, composers):
+        tally.outgoing(tracks)
+        tally.check()
+        write_image(output, frame, keep_metadata=keep_metadata, overwrite=overwrite)
+    return tally.summary(Path(output), began, 0, ())
+
+
+def detect(frames: Iterable[Frame], detector: Detector) -> Iterator[tuple[Frame, Detections]]:
+    """Find the people of each frame, a batch of frames at a time."""
+    waiting = iter(frames)
+    while batch := list(islice(waiting, BATCH)):
+        yield from zip(batch, detector.detect([frame.image for frame in batch]), strict=True)
+
+
+def compose(tracked: Iterable[tuple[Frame, Tracks]], composers: Sequence[Composer]) -> Iterator[tuple[Frame, Tracks]]:
+    """Draw each frame, one composer after the other."""
+    for frame, tracks in tracked:
+        for composer in composers:
+            frame = composer.compose(frame, tracks)
+        yield frame, tracks
+
+
+def _composers(cover: Composer, overlay: bool) -> list[Composer]:
+    return [cover, OverlayComposer()] if overlay else [cover]
+
+
+class _Tally:
+    """Counts what comes in and goes out."""
+
+    def __init__(self) -> None:
+        self.frames = 0
+        self._read = 0
+        self._with_people = 0
+        self._ids: set[int] = set()
+
+    def incoming(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+        for frame in frames:
+            self._read += 1
+            yield frame
+
+    def outgoing(self, tracks: Tracks) -> None:
+        self.frames += 1
+        self._with_people += len(tracks) > 0
+        self._ids.update(tracks.ids.tolist())
+
+    def check(self) -> None:
+        """No stage may lose a frame, whatever the reason."""
+        if self.frames != self._read:
+            raise AnonymizeError(f"{self._read} frames were read but {self.frames} came out")
+
+    def summary(self, output: Path, began: float, corrupt_frames: int, notes: tuple[str, ...]) -> Summary:
+        return Summary(
+            output=output,
+            frames=self.frames,
+            frames_with_people=self._with_people,
+            people=len(self._ids),
+            corrupt_frames=corrupt_frames,
+            seconds=time.monotonic() - began,
+            notes=notes,
+        )

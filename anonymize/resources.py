@@ -1,0 +1,25 @@
+"""Files that come with the package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from anonymize.errors import WeightsError
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def weights_path(name: str) -> Path:
+    """Path of an embedded weights file, in an installed package as in a bare checkout.
+
+    Args:
+        name: File name, such as "detector-embedded.safetensors".
+
+    Raises:
+        WeightsError: There is no such file.
+    """
+    places = [_PACKAGE / "weights", _PACKAGE.parent / "weights"]  # Installed; checkout, where it lies at the top.
+    for place in places:
+        if (place / name).is_file():
+            return place / name
+    raise WeightsError(f"the embedded weights {name} are missing; install the package again")
