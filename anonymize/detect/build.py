@@ -1,0 +1,69 @@
+"""Detectors by name: reads the weights and puts the parts together."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from anonymize.detect.network import DetectorConfig, DetectorNetwork
+from anonymize.detect.predictor import DEFAULT_SCORE, Detector, EmbeddedDetector
+from anonymize.errors import WeightsError
+from anonymize.resources import weights_path
+
+FORMAT = "anonymize-detector-1"
+
+
+def save_weights(path: Path, network: DetectorNetwork, notes: dict[str, str]) -> None:
+    """Write a network as `.safetensors`: parameters in half precision, its configuration and notes as metadata."""
+    tensors = {
+        name: (value.detach().half() if value.is_floating_point() else value.detach()).contiguous().cpu()
+        for name, value in network.state_dict().items()
+    }
+    metadata = {"format": FORMAT, "config": json.dumps(network.config.to_dict())} | notes
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    save_file(tensors, temporary, metadata)
+    temporary.replace(path)
+
+
+def load_network(path: Path) -> DetectorNetwork:
+    """Read a network written by `save_weights`.
+
+    Raises:
+        WeightsError: The file is missing, damaged or of another model.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"cannot read the weights {path}: {error}") from error
+    if metadata.get("format") != FORMAT:
+        raise WeightsError(f"{path} holds no weights of the embedded detector")
+    network = DetectorNetwork(DetectorConfig.from_dict(json.loads(metadata["config"])))
+    try:
+        network.load_state_dict({name: v.float() if v.is_floating_point() else v for name, v in tensors.items()})
+    except RuntimeError as error:
+        raise WeightsError(f"{path} does not fit the embedded detector: {' '.join(str(error).split())}") from error
+    return network
+
+
+def build_detector(
+    weights: str | Path = "embedded", *, score: float | None = None, device: torch.device | str = "cpu"
+) -> Detector:
+    """A detector ready for use.
+
+    Args:
+        weights: "embedded", or the path of a file written by `anonymize train detector`.
+        score: People with a lower score are left out, in [0, 1]; None for the measured default.
+        device: Where to compute.
+
+    Raises:
+        WeightsError: The weights cannot be read.
+    """
+    path = weights_path("detector-embedded.safetensors") if weights == "embedded" else Path(weights)
+    return EmbeddedDetector(load_network(path), device=device, score=DEFAULT_SCORE if score is None else score)

@@ -1,0 +1,192 @@
+"""How well people are found: average precision, coverage, recall by height, surface error, false alarms."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from anonymize.detect.matching import mask_iou
+from anonymize.errors import BackendError
+from anonymize.types import BoolArray, Detections, RegionMask, UInt8Array
+
+HEIGHT_BINS_PX = (0, 24, 40, 80, 160, 1 << 20)
+COVERED = 0.5  # a person counts as found when this share of their pixels is covered
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """The people who really are on a picture.
+
+    Attributes:
+        image: [H, W, 3] uint8 RGB.
+        people: Each person's visible pixels.
+        ignore: Pixels of which nothing is known.
+        landmarks: [H, W] int16, nearest landmark of the body surface, -1 unknown; None without truth for the surface.
+    """
+
+    image: UInt8Array
+    people: tuple[RegionMask, ...]
+    ignore: RegionMask
+    landmarks: np.ndarray | None = None
+
+
+@dataclass
+class DetectionScores:
+    """Collects pictures, then computes the figures.
+
+    AP is COCO's (Lin et al. 2014), by pycocotools. Coverage is the share of a person's true pixels that any mask of the
+    picture covers: what counts for privacy.
+    """
+
+    categories: list[dict[str, Any]] = field(default_factory=lambda: [{"id": 1, "name": "person"}])
+    images: list[dict[str, Any]] = field(default_factory=list)
+    truths: list[dict[str, Any]] = field(default_factory=list)
+    boxes: list[dict[str, Any]] = field(default_factory=list)
+    masks: list[dict[str, Any]] = field(default_factory=list)
+    heights: list[int] = field(default_factory=list)
+    covers: list[float] = field(default_factory=list)
+    ious: list[float] = field(default_factory=list)
+    geodesic_errors_cm: list[np.ndarray] = field(default_factory=list)
+    spill: list[float] = field(default_factory=list)
+
+    def add(self, truth: Truth, found: Detections) -> None:
+        """Take one picture with its truth and what was found."""
+        try:
+            from pycocotools import mask as rle
+        except ImportError as error:
+            raise BackendError("evaluation needs pycocotools: pip install 'anonymize[eval]'") from error
+
+        def encode(region: RegionMask) -> dict[str, Any]:
+            encoded: dict[str, Any] = rle.encode(np.asfortranarray(region.to_full(size).astype(np.uint8)))
+            return encoded
+
+        size = truth.image.shape[:2]
+        number = len(self.images) + 1
+        self.images.append({"id": number, "height": size[0], "width": size[1]})
+        for crowd, regions in ((0, truth.people), (1, (truth.ignore,) if truth.ignore.area else ())):
+            for region in regions:
+                x1, y1, x2, y2 = region.box_xyxy
+                self.truths.append(
+                    {
+                        "id": len(self.truths) + 1,
+                        "image_id": number,
+                        "category_id": 1,
+                        "bbox": [x1, y1, x2 - x1, y2 - y1],
+                        "area": region.area,
+                        "segmentation": encode(region),
+                        "iscrowd": crowd,
+                    }
+                )
+        for box, score, region in zip(found.boxes_xyxy, found.scores, found.masks, strict=True):
+            common = {"image_id": number, "category_id": 1, "score": float(score)}
+            x1, y1, x2, y2 = (float(v) for v in box)
+            self.boxes.append(common | {"bbox": [x1, y1, x2 - x1, y2 - y1]})
+            self.masks.append(common | {"segmentation": encode(region)})
+        painted = np.zeros(size, np.bool_)
+        for region in found.masks:
+            painted[region.slices] |= region.mask
+        somebody = truth.ignore.to_full(size)
+        for person in truth.people:
+            somebody[person.slices] |= person.mask
+            self.heights.append(person.mask.shape[0])
+            self.covers.append(float(painted[person.slices][person.mask].mean()))
+            self.ious.append(max((mask_iou(person, m) for m in found.masks), default=0.0))
+        self.spill.append(float(painted[~somebody].mean()) if not somebody.all() else 0.0)
+
+    def summary(self) -> dict[str, float]:
+        """All figures, by name."""
+        heights, covers = np.array(self.heights), np.array(self.covers)
+        figures = {"pictures": float(len(self.images)), "people": float(len(heights))}
+        for name, results, kind in (("box", self.boxes, "bbox"), ("mask", self.masks, "segm")):
+            ap, ap50 = self._average_precision(results, kind)
+            figures |= {f"{name}_ap": ap, f"{name}_ap50": ap50}
+        if len(heights):
+            figures |= {"mask_iou_mean": float(np.mean(self.ious)), "covered_mean": float(covers.mean())}
+            figures["recall"] = float((covers >= COVERED).mean())
+            for low, high in itertools.pairwise(HEIGHT_BINS_PX):
+                chosen = (heights >= low) & (heights < high)
+                if chosen.any():
+                    label = f"recall_{low}_to_{high}_px" if high < 1 << 20 else f"recall_from_{low}_px"
+                    figures[label] = float((covers[chosen] >= COVERED).mean())
+        figures["background_painted"] = float(np.mean(self.spill)) if self.spill else 0.0
+        if self.geodesic_errors_cm:
+            figures["geodesic_error_median_cm"] = float(np.median(np.concatenate(self.geodesic_errors_cm)))
+        return figures
+
+    def _average_precision(self, results: list[dict[str, Any]], kind: str) -> tuple[float, float]:
+        from pycocotools.coco import COCO
+        from pycocotools.cocoeval import COCOeval
+
+        if not results or not self.truths:
+            return 0.0, 0.0
+        with contextlib.redirect_stdout(io.StringIO()):  # the library reports progress on stdout
+            truth = COCO()
+            truth.dataset = {"images": self.images, "annotations": self.truths, "categories": self.categories}
+            truth.createIndex()
+            evaluation = COCOeval(truth, truth.loadRes(results), kind)
+            evaluation.evaluate()
+            evaluation.accumulate()
+            evaluation.summarize()
+        return float(evaluation.stats[0]), float(evaluation.stats[1])
+
+    def add_surface(
+        self, truth: Truth, found: Detections, landmark_embedding: torch.Tensor, geodesics_cm: np.ndarray
+    ) -> None:
+        """Take the surface errors of one picture: geodesic distance of predicted and true landmark, matched people.
+
+        Args:
+            truth: With landmarks.
+            found: With embeddings.
+            landmark_embedding: [L, D] of the network.
+            geodesics_cm: [L, L] of the surface.
+        """
+        if truth.landmarks is None or found.embeddings is None:
+            return
+        table = torch.nn.functional.normalize(landmark_embedding.float().cpu(), dim=1)
+        for person in truth.people:
+            ious = [mask_iou(person, m) if c else 0.0 for m, c in zip(found.masks, found.has_cse, strict=True)]
+            if not ious or max(ious) < 0.5:
+                continue
+            k = int(np.argmax(ious))
+            rows, columns = np.nonzero(person.mask)
+            rows, columns = rows + person.y, columns + person.x
+            true = truth.landmarks[rows, columns]
+            x1, y1, x2, y2 = found.boxes_xyxy[k]
+            size = found.embeddings.shape[-1]
+            u = np.floor((columns + 0.5 - x1) / max(1e-6, x2 - x1) * size).astype(int)
+            v = np.floor((rows + 0.5 - y1) / max(1e-6, y2 - y1) * size).astype(int)
+            usable = (true >= 0) & (u >= 0) & (v >= 0) & (u < size) & (v < size)
+            if not usable.any():
+                continue
+            values = found.embeddings[k].float().cpu()[:, v[usable], u[usable]].T  # [P, D]
+            guess = (torch.nn.functional.normalize(values, dim=1) @ table.T).argmax(dim=1).numpy()
+            self.geodesic_errors_cm.append(geodesics_cm[true[usable], guess].astype(np.float32))
+
+
+def false_alarms(frames: Iterable[Detections]) -> dict[str, float]:
+    """Figures of a film on which nobody is: detections a thousand frames, share of frames with any."""
+    counts = np.array([len(found) for found in frames])
+    return {
+        "frames": float(len(counts)),
+        "false_alarms_per_1000_frames": float(1000 * counts.mean()) if len(counts) else 0.0,
+        "frames_with_false_alarm": float((counts > 0).mean()) if len(counts) else 0.0,
+    }
+
+
+def batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    """Consecutive parts of at most `size` items."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def truth_of(image: UInt8Array, instances: np.ndarray, ignore: BoolArray, landmarks: np.ndarray | None) -> Truth:
+    """A picture's truth from its instance map [H, W]."""
+    people = [RegionMask.from_full(instances == k) for k in np.unique(instances) if k > 0]
+    return Truth(image, tuple(p for p in people if p.area >= 24), RegionMask.from_full(ignore), landmarks)

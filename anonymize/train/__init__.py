@@ -1,0 +1,1 @@
+"""Training of the embedded weights (extra `train`)."""
