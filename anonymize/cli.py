@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from anonymize.pipeline import Summary
 
-SUBCOMMANDS: dict[str, tuple[str, str]] = {}
+SUBCOMMANDS = {"train": ("anonymize.train.cli", "Train the embedded weights (extra `train`).")}
 """Name of each sub-command: the module whose `app` it is, and a line of help. Loaded when it is called."""
 
 EXIT_FAILED, EXIT_WRONG_USE, EXIT_INTERRUPTED, EXIT_TERMINATED = 1, 2, 130, 143
@@ -58,7 +58,8 @@ class Program(TyperGroup):
             module = import_module(SUBCOMMANDS[cmd_name][0])
         except ImportError as error:
             raise BackendError(f"`anonymize {cmd_name}` needs a package that is not installed: {error}") from error
-        return typer.main.get_command(module.app)
+        module.app.rich_markup_mode = None  # Plain text throughout.
+        return typer.main.get_group(module.app)
 
     def invoke(self, ctx: Any) -> Any:
         with _errors_as_one_line():

@@ -11,7 +11,7 @@ from anonymize.errors import OptionError
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 
 
-def pick_device(name: DeviceName = "auto") -> torch.device:
+def resolve_device(name: str = "auto") -> torch.device:
     """The device of this name; "auto" is the fastest that is there.
 
     Raises:

@@ -15,8 +15,9 @@ from itertools import islice
 from pathlib import Path
 
 from anonymize.compose import Composer, CoverComposer, CoverMode, OverlayComposer
-from anonymize.detect import Detector, build_detector
-from anonymize.device import DeviceName, pick_device
+from anonymize.detect.build import build_detector
+from anonymize.detect.predictor import Detector
+from anonymize.device import DeviceName, resolve_device
 from anonymize.errors import AnonymizeError
 from anonymize.media import FilmWriter, open_film, read_image, write_image
 from anonymize.prefetch import Prefetch
@@ -121,7 +122,7 @@ def anonymize_video(
         ) as writer,
         Prefetch() as prefetch,
     ):
-        detector = detector or build_detector(score=score, device=pick_device(device))
+        detector = detector or build_detector(score=score, device=resolve_device(device))
         tracker = tracker or IoUTracker()
         frames = prefetch(tally.incoming(film), FRAMES_AHEAD, "read")
         tracked = prefetch(tracker.track(detect(frames, detector)), FRAMES_AHEAD, "detect and track")
@@ -159,7 +160,7 @@ def anonymize_image(
     composers = _composers(composer or CoverComposer(mode, color=color), overlay)
     tally = _Tally()
     picture = read_image(source)
-    detector = detector or build_detector(score=score, device=pick_device(device))
+    detector = detector or build_detector(score=score, device=resolve_device(device))
     tracked = (tracker or IoUTracker()).track(detect(tally.incoming([picture]), detector))
     for frame, tracks in compose(tracked, composers):
         tally.outgoing(tracks)

@@ -1,0 +1,102 @@
+"""Peak memory of the pipeline for a short and a long film: it must not grow with the length.
+
+usage: python benchmarks/memory.py [--frames 500 3000] [--detector embedded|double] [--limit 1.05]
+
+Each film is anonymized in a process of its own, whose peak resident memory counts. The double finds two people who
+walk through the picture, at no cost, so that it is the pipeline that is measured; `embedded` takes the real detector.
+Exits with 1 where the long film needs more than `--limit` times the memory of the short one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import resource
+import sys
+import tempfile
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+SIZE_HW = (360, 640)
+FRAMES_PER_SECOND = 25
+
+
+class WalkingDouble:
+    """Finds two boxes that walk to and fro, whatever is in the picture."""
+
+    def __init__(self) -> None:
+        self._frame = 0
+
+    def detect(self, images: Sequence[np.ndarray]) -> list:
+        from anonymize.types import Detections, RegionMask
+
+        found = []
+        for image in images:
+            height, width = image.shape[:2]
+            step = abs(self._frame % 200 - 100) / 100
+            self._frame += 1
+            masks = tuple(
+                RegionMask(int(place * (width - 60)), 100, np.ones((200, 60), np.bool_)) for place in (step, 1 - step)
+            )
+            boxes = np.array([mask.box_xyxy for mask in masks], np.float32)
+            scores = np.full(2, 0.9, np.float32)
+            found.append(Detections((height, width), boxes, scores, masks, np.zeros(2, np.bool_)))
+        return found
+
+
+def render(path: Path, frames: int) -> None:
+    """A film of moving noise with sound."""
+    noise = np.random.default_rng(0).integers(0, 256, (SIZE_HW[0], 2 * SIZE_HW[1], 3), np.uint8)
+    with av.open(path, "w") as container:
+        video = container.add_stream("libx264", rate=FRAMES_PER_SECOND, options={"preset": "ultrafast", "crf": "40"})
+        video.width, video.height, video.pix_fmt = SIZE_HW[1], SIZE_HW[0], "yuv420p"
+        sound = container.add_stream("aac", rate=16000, layout="mono")
+        per_frame = 16000 // FRAMES_PER_SECOND
+        for number in range(frames):
+            shift = number % SIZE_HW[1]
+            picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(noise[:, shift : shift + SIZE_HW[1]]), "rgb24")
+            picture.pts, picture.time_base = number, Fraction(1, FRAMES_PER_SECOND)
+            container.mux(video.encode(picture))
+            tone = np.sin(np.arange(number * per_frame, (number + 1) * per_frame) / 20).astype(np.float32)
+            samples = av.AudioFrame.from_ndarray(0.1 * tone[None], "fltp", "mono")
+            samples.sample_rate, samples.pts, samples.time_base = 16000, number * per_frame, Fraction(1, 16000)
+            container.mux(sound.encode(samples))
+        container.mux(video.encode())
+        container.mux(sound.encode())
+
+
+def run(source: Path, output: Path, detector: str) -> int:
+    """Anonymize a film; the peak resident memory of this process in KiB."""
+    from anonymize import anonymize_video
+
+    anonymize_video(source, output, preset="ultrafast", detector=WalkingDouble() if detector == "double" else None)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="peak memory by length of the film")
+    parser.add_argument("--frames", type=int, nargs=2, default=[500, 3000], metavar=("SHORT", "LONG"))
+    parser.add_argument("--detector", choices=["double", "embedded"], default="double")
+    parser.add_argument("--limit", type=float, default=1.05)
+    arguments = parser.parse_args()
+
+    peaks = []
+    with tempfile.TemporaryDirectory() as folder:
+        for frames in arguments.frames:
+            source, output = Path(folder) / f"{frames}.mp4", Path(folder) / f"{frames}-out.mp4"
+            render(source, frames)
+            # A fresh interpreter: a forked one would start with the peak of its parent.
+            with multiprocessing.get_context("spawn").Pool(1) as pool:
+                peaks.append(pool.apply(run, (source, output, arguments.detector)))
+            print(f"{frames} frames: {peaks[-1] / 1024:.0f} MiB", flush=True)
+    ratio = peaks[1] / peaks[0]
+    print(f"ratio {ratio:.3f}, limit {arguments.limit}")
+    return int(ratio > arguments.limit)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
