@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+
+from anonymize.detect.matching import dilate, mask_iou, match_by_iou, paste, union
+from anonymize.types import RegionMask
+
+SIZE = (60, 80)
+
+
+def rectangle(x: int, y: int, w: int, h: int) -> RegionMask:
+    return RegionMask(x, y, np.ones((h, w), np.bool_))
+
+
+NOBODY = RegionMask(0, 0, np.zeros((0, 0), np.bool_))
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "expected"),
+    [
+        (NOBODY, NOBODY, 0.0),
+        (rectangle(0, 0, 4, 4), NOBODY, 0.0),
+        (rectangle(0, 0, 4, 4), rectangle(0, 0, 4, 4), 1.0),
+        (rectangle(0, 0, 4, 4), rectangle(2, 0, 4, 4), 8 / 24),
+        (rectangle(0, 0, 4, 4), rectangle(4, 4, 4, 4), 0.0),
+    ],
+)
+def test_iou(a: RegionMask, b: RegionMask, expected: float) -> None:
+    assert mask_iou(a, b) == pytest.approx(expected)
+    assert mask_iou(b, a) == pytest.approx(expected)
+
+
+def test_nobody_matches_nobody() -> None:
+    assert match_by_iou([], []) == []
+    assert match_by_iou([rectangle(0, 0, 4, 4)], []) == []
+
+
+def test_matching_is_optimal_not_greedy() -> None:
+    # a0 fits b0 best, but a1 fits only b0: the greedy choice would leave a1 alone
+    a = [rectangle(0, 0, 10, 10), rectangle(0, 0, 10, 7)]
+    b = [rectangle(0, 0, 10, 8), rectangle(0, 2, 10, 10)]
+    assert match_by_iou(a, b) == [(0, 1), (1, 0)]
+
+
+def test_pairs_below_the_threshold_are_no_pairs() -> None:
+    assert match_by_iou([rectangle(0, 0, 10, 10)], [rectangle(5, 0, 10, 10)]) == []
+    assert match_by_iou([rectangle(0, 0, 10, 10)], [rectangle(5, 0, 10, 10)], threshold=0.3) == [(0, 0)]
+
+
+def test_union_holds_both() -> None:
+    both = union(rectangle(2, 3, 4, 5), rectangle(10, 1, 3, 3))
+    expected = rectangle(2, 3, 4, 5).to_full(SIZE) | rectangle(10, 1, 3, 3).to_full(SIZE)
+    np.testing.assert_array_equal(both.to_full(SIZE), expected)
+    assert union(NOBODY, rectangle(1, 1, 2, 2)).area == 4
+
+
+def test_dilation_grows_with_the_person_and_stays_inside_the_frame() -> None:
+    small, large = rectangle(30, 30, 4, 8), rectangle(10, 5, 20, 50)
+    assert dilate(small, SIZE).mask.shape == (12, 8)
+    assert dilate(large, SIZE, share=0.1).mask.shape == (60, 30)
+    assert dilate(NOBODY, SIZE).area == 0
+    grown = dilate(large, SIZE).to_full(SIZE)
+    assert (grown & large.to_full(SIZE)).sum() == large.area
+
+
+def test_paste_places_a_head_s_output_in_its_box() -> None:
+    values = np.zeros((28, 28), np.float32)
+    values[:14] = 1  # the upper half of the person
+    region = paste(values, np.array([10, 20, 38, 48], np.float32), SIZE)
+    full = region.to_full(SIZE)
+    assert full[20:34, 10:38].all()
+    assert not full[35:].any()
+    assert not full[:20].any()
+
+
+@pytest.mark.parametrize("box", [(-50, -50, -10, -10), (90, 0, 120, 30), (5, 5, 5, 20)])
+def test_paste_outside_the_frame_is_empty(box: tuple[float, ...]) -> None:
+    assert paste(np.ones((28, 28), np.float32), np.array(box, np.float32), SIZE).area == 0
