@@ -73,17 +73,18 @@ class PlainCommand(TyperCommand):
         # Under the program's own name, so that usage reads `anonymize [OPTIONS] INPUT`.
         return super().make_context(parent.info_name, args, parent=None, **extra)
 
+    def invoke(self, ctx: Any) -> Any:
+        with _unexpected_errors_as_one_line():
+            return super().invoke(ctx)
+
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
-        if SUBCOMMANDS:
-            with formatter.section("Other commands"):
-                formatter.write_dl([(name, help_line) for name, (_, help_line) in SUBCOMMANDS.items()])
+        with formatter.section("Other commands"):
+            formatter.write_dl([(name, help_line) for name, (_, help_line) in SUBCOMMANDS.items()])
 
 
 _PLAIN = "INPUT"
 
-app = typer.Typer(
-    cls=Program, rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False, no_args_is_help=False
-)
+app = typer.Typer(cls=Program, rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
 
 
 @app.callback()
@@ -225,7 +226,7 @@ def _progress_bar(quiet: bool) -> Iterator[Callable[[int, int | None], None]]:
 
 @contextmanager
 def _errors_as_one_line() -> Iterator[None]:
-    """Whatever goes wrong is one line on stderr and an exit code."""
+    """What is foreseen to go wrong is one line on stderr and an exit code."""
     try:
         yield
     except AnonymizeError as error:
@@ -234,8 +235,14 @@ def _errors_as_one_line() -> Iterator[None]:
     except KeyboardInterrupt as error:
         _complain("interrupted")
         raise typer.Exit(EXIT_INTERRUPTED) from error
+
+
+@contextmanager
+def _unexpected_errors_as_one_line() -> Iterator[None]:
+    try:
+        yield
     except Exception as error:
-        if hasattr(error, "exit_code"):  # Typer's own way of ending, wrong use among them.
+        if isinstance(error, AnonymizeError) or hasattr(error, "exit_code"):  # Typer's own have it.
             raise
         _complain(f"internal error, -v shows where: {type(error).__name__}: {error}")
         raise typer.Exit(EXIT_FAILED) from error
