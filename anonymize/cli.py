@@ -139,8 +139,6 @@ def plain(
     2 wrong use, 130 interrupted. A run that fails leaves no output.
     """
     _set_up_logging(quiet, verbose)
-    if start is not None and end is not None and end <= start:
-        raise OptionError(f"--end {end:g} is not after --start {start:g}")
     from anonymize.media import is_image
     from anonymize.pipeline import anonymize_image, anonymize_video
 
@@ -191,8 +189,13 @@ def main() -> None:
 def _report(summary: Summary, quiet: bool) -> None:
     if quiet:
         return
-    for note in summary.notes:
-        typer.echo(f"anonymize: {note}", err=True)
+    for warning in summary.warnings:
+        typer.echo(f"anonymize: {warning}", err=True)
+    if summary.corrupt_frames:
+        dropped = _count(summary.corrupt_frames, "frame")
+        typer.echo(f"anonymize: {dropped} dropped that cannot be decoded", err=True)
+    if summary.stripped:
+        typer.echo(f"anonymize: left out, --keep-metadata keeps it: {', '.join(summary.stripped)}", err=True)
     rate = summary.frames / summary.seconds if summary.seconds > 0 else 0.0
     typer.echo(
         f"{summary.output}: {_count(summary.frames, 'frame')}, {summary.frames_with_people} with people, "

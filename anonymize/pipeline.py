@@ -41,7 +41,8 @@ class Summary:
         people: Different people, by track ID.
         corrupt_frames: Frames that could not be decoded and were dropped.
         seconds: Time that it took, start to end.
-        notes: What the user should know, one line each: warnings, and metadata left out.
+        warnings: What differs from the input against its wish, one line each.
+        stripped: Metadata that was left out because it may identify somebody, one line each.
     """
 
     output: Path
@@ -50,7 +51,8 @@ class Summary:
     people: int
     corrupt_frames: int
     seconds: float
-    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+    stripped: tuple[str, ...]
 
 
 def anonymize_video(
@@ -133,7 +135,7 @@ def anonymize_video(
             if progress:
                 progress(tally.frames, film.info.frames)
         tally.check()
-    return tally.summary(Path(output), began, film.corrupt_frames, ())
+    return tally.summary(output, began, film.corrupt_frames, [*film.warnings, *writer.warnings], writer.stripped)
 
 
 def anonymize_image(
@@ -166,7 +168,7 @@ def anonymize_image(
         tally.outgoing(tracks)
         tally.check()
         write_image(output, frame, keep_metadata=keep_metadata, overwrite=overwrite)
-    return tally.summary(Path(output), began, 0, ())
+    return tally.summary(output, began)
 
 
 def detect(frames: Iterable[Frame], detector: Detector) -> Iterator[tuple[Frame, Detections]]:
@@ -212,13 +214,21 @@ class _Tally:
         if self.frames != self._read:
             raise AnonymizeError(f"{self._read} frames were read but {self.frames} came out")
 
-    def summary(self, output: Path, began: float, corrupt_frames: int, notes: tuple[str, ...]) -> Summary:
+    def summary(
+        self,
+        output: Path | str,
+        began: float,
+        corrupt_frames: int = 0,
+        warnings: Sequence[str] = (),
+        stripped: Sequence[str] = (),
+    ) -> Summary:
         return Summary(
-            output=output,
+            output=Path(output),
             frames=self.frames,
             frames_with_people=self._with_people,
             people=len(self._ids),
             corrupt_frames=corrupt_frames,
             seconds=time.monotonic() - began,
-            notes=notes,
+            warnings=tuple(warnings),
+            stripped=tuple(stripped),
         )

@@ -55,7 +55,7 @@ class TestFilm:
                 assert fraction_painted(image[region.slices]) > 0.9, number
             else:
                 assert fraction_painted(image) == 0, number
-        assert summary == Summary(out, 30, 20, 1, 0, summary.seconds, summary.notes)
+        assert summary == Summary(out, 30, 20, 1, 0, summary.seconds, (), ())
         assert max(detector.batches) > 1, "the detector sees one frame at a time"
 
     def test_progress_counts_to_the_end(self, film: Path, tmp_path: Path, walking_detector: Callable[..., Any]) -> None:
