@@ -1,0 +1,20 @@
+"""Films and pictures in and out."""
+
+from anonymize.media.film import ColourTags, FilmInfo
+from anonymize.media.images import Picture, is_image, read_image, write_image
+from anonymize.media.reader import FilmReader, is_film, open_film
+from anonymize.media.writer import FilmWriter, write_film
+
+__all__ = [
+    "ColourTags",
+    "FilmInfo",
+    "FilmReader",
+    "FilmWriter",
+    "Picture",
+    "is_film",
+    "is_image",
+    "open_film",
+    "read_image",
+    "write_film",
+    "write_image",
+]

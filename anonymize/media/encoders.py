@@ -1,0 +1,121 @@
+"""The encoders at choice: which samples they take and how quality and speed are said to them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import av
+
+from anonymize.errors import MediaError, OptionError
+
+X264_PRESETS = tuple("ultrafast superfast veryfast faster fast medium slow slower veryslow placebo".split())  # noqa: SIM905
+NVENC_PRESETS = tuple("p1 p2 p3 p4 p5 p6 p7 fast medium slow".split())  # noqa: SIM905
+
+
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """A video encoder of libav.
+
+    Attributes:
+        name: libav's name.
+        presets: Accepted values of `preset`.
+        crf_max: Largest, that is worst, constant quality.
+        options: Encoder options for a constant quality and a preset.
+        even: A 4:2:0 picture must have an even width and height.
+        depth_max: More bits per sample are never asked for.
+    """
+
+    name: str
+    presets: tuple[str, ...]
+    crf_max: int
+    options: Callable[[int, str | None], dict[str, str]]
+    even: bool = False
+    depth_max: int = 16
+
+    def pixel_format(self, source: str, size_hw: tuple[int, int]) -> tuple[str, list[str]]:
+        """The format to store, and what is lost with it.
+
+        4:2:0, because that is what players play: 4:2:2, 4:4:4 and RGB are reduced. The depth is kept as far as the
+        encoder goes. H.264 and HEVC cannot hold an odd width or height in 4:2:0; such films become 4:4:4.
+
+        Args:
+            source: Pixel format of the source.
+            size_hw: Height and width as stored.
+
+        Returns:
+            Name of a planar Y'CbCr format; warnings, one line each.
+        """
+        components = av.VideoFormat(source).components
+        depth = max(component.bits for component in components)
+        supported = {f.name for f in av.codec.Codec(self.name, "w").video_formats or ()}
+        odd = self.even and (size_hw[0] % 2 == 1 or size_hw[1] % 2 == 1)
+        layout = "yuv444p" if odd else "yuv420p"
+        depths = {8: layout, 10: f"{layout}10le", 12: f"{layout}12le"}
+        held = [bits for bits, name in depths.items() if name in supported and bits <= self.depth_max]
+        chosen = next((bits for bits in held if bits >= depth), held[-1] if held else 8)
+        warnings = []
+        if chosen < depth:
+            warnings.append(f"{self.name} stores {chosen} bits per sample, the film has {depth}")
+        if odd:
+            warnings.append(
+                f"{size_hw[1]}x{size_hw[0]} is odd, so {self.name} stores 4:4:4, which some players cannot show; "
+                "libvpx-vp9 and libsvtav1 store 4:2:0"
+            )
+        if any(component.is_alpha for component in components):
+            warnings.append("transparency is not kept")
+        return depths[chosen], warnings
+
+
+def _x264(crf: int, preset: str | None) -> dict[str, str]:
+    return {"crf": str(crf), "preset": preset or "medium"}
+
+
+def _x265(crf: int, preset: str | None) -> dict[str, str]:
+    return {"crf": str(crf), "preset": preset or "medium", "x265-params": "log-level=none"}
+
+
+def _svt_av1(crf: int, preset: str | None) -> dict[str, str]:
+    return {"crf": str(crf), "preset": preset or "8"}
+
+
+def _vp9(crf: int, preset: str | None) -> dict[str, str]:
+    return {"crf": str(crf), "b": "0", "row-mt": "1", "deadline": "good", "cpu-used": preset or "2"}
+
+
+def _nvenc(crf: int, preset: str | None) -> dict[str, str]:
+    return {"rc": "vbr", "cq": str(crf), "b": "0", "preset": preset or "p4"}
+
+
+ENCODERS = {
+    encoder.name: encoder
+    for encoder in (
+        Encoder("libx264", X264_PRESETS, 51, _x264, even=True),
+        Encoder("libx265", X264_PRESETS, 51, _x265, even=True),
+        Encoder("libsvtav1", tuple(str(n) for n in range(14)), 63, _svt_av1),
+        Encoder("libvpx-vp9", tuple(str(n) for n in range(9)), 63, _vp9),
+        Encoder("h264_nvenc", NVENC_PRESETS, 51, _nvenc, even=True, depth_max=8),
+    )
+}
+
+
+def pick_encoder(name: str, crf: int, preset: str | None) -> Encoder:
+    """Check the encoder's name and options.
+
+    Raises:
+        OptionError: One of them is not supported.
+        MediaError: libav here was built without the encoder.
+    """
+    encoder = ENCODERS.get(name)
+    if encoder is None:
+        raise OptionError(f"no codec {name}; there are {', '.join(ENCODERS)}")
+    if not 0 <= crf <= encoder.crf_max:
+        raise OptionError(f"crf {crf} is not within 0 to {encoder.crf_max} of {name}")
+    if preset is not None and preset not in encoder.presets:
+        raise OptionError(f"{name} has no preset {preset}; there are {', '.join(encoder.presets)}")
+    if name not in av.codec.codecs_available:
+        raise MediaError(f"the installed PyAV has no encoder {name}")
+    if name == "libsvtav1":
+        os.environ.setdefault("SVT_LOG", "1")  # It would print its settings; 1 leaves errors.
+    return encoder

@@ -1,0 +1,77 @@
+"""What is known of a film before its frames are read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from anonymize.media.colour import matrix_or_default
+from anonymize.media.orientation import Orientation
+
+UNSPECIFIED = 2
+"""H.273's code for primaries, transfer and matrix that nobody has named."""
+LIMITED, FULL = 1, 2
+"""libav's codes for the range of code values."""
+
+
+@dataclass(frozen=True, slots=True)
+class ColourTags:
+    """How a film's samples are meant, in the codes of Rec. ITU-T H.273; 0 is a range that nobody has named."""
+
+    range: int = 0
+    primaries: int = UNSPECIFIED
+    transfer: int = UNSPECIFIED
+    matrix: int = UNSPECIFIED
+
+    @property
+    def full_range(self) -> bool:
+        return self.range == FULL
+
+
+@dataclass(frozen=True, slots=True)
+class FilmInfo:
+    """What is known of a film before its frames are read.
+
+    Attributes:
+        size_hw: Height and width of the upright picture.
+        time_base: Seconds per unit of a frame's `pts`.
+        rate: Frames per second, a mean where the rate varies. Timestamps never depend on it.
+        frames: Expected number of frames, None where the container does not tell; for progress only.
+        path: The file; None for a film that is drawn rather than read.
+        orientation: How the stored picture is turned to be upright.
+        pixel_format: libav's name of the stored pixel format.
+        colour: How the samples are meant.
+        sample_aspect_ratio: Width over height of a stored pixel, None where it is not told.
+        begins: Time of the first frame in the file, seconds. With `--start` it becomes 0 in the output.
+        shift: Seconds to subtract from a time of the file to get a time of the output.
+        ends: Time in the file where the film is cut off, seconds; None for its end.
+    """
+
+    size_hw: tuple[int, int]
+    time_base: Fraction
+    rate: Fraction
+    frames: int | None = None
+    path: Path | None = None
+    orientation: Orientation = field(default_factory=Orientation)
+    pixel_format: str = "yuv420p"
+    colour: ColourTags = field(default_factory=ColourTags)
+    sample_aspect_ratio: Fraction | None = None
+    begins: Fraction = Fraction(0)
+    shift: Fraction = Fraction(0)
+    ends: Fraction | None = None
+
+    @property
+    def stored_size_hw(self) -> tuple[int, int]:
+        return self.orientation.size(self.size_hw)
+
+    @property
+    def matrix(self) -> int:
+        """The matrix that converts to and from RGB, the default where the film names none."""
+        return matrix_or_default(self.colour.matrix, min(self.stored_size_hw))
+
+
+def fraction(value: Any) -> Fraction:
+    """libav's rational, 0 where it is unset."""
+    return Fraction(value.numerator, value.denominator) if value else Fraction(0)

@@ -1,0 +1,223 @@
+"""Pictures in and out: PNG, JPEG, WebP, BMP, TIFF."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+
+from anonymize.errors import MediaError, OptionError
+from anonymize.media.files import PartialFile
+from anonymize.media.orientation import Orientation
+from anonymize.types import Frame, UInt8Array
+
+IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+DEEP_SUFFIXES = frozenset({".png", ".tif", ".tiff"})
+"""Formats that hold 16 bits per sample."""
+ALPHA_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".webp"})
+SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*")
+QUALITY = 95
+"""Of JPEG and WebP, 0 to 100."""
+ORIENTATION, EXIF_IFD, GPS_IFD, MAKER_NOTE = 0x0112, 0x8769, 0x8825, 0x927C
+"""EXIF tags."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """A picture as it was read, upright; it is `Frame.source` of pictures.
+
+    Attributes:
+        path: Where it was read.
+        samples: [H, W] grey, [H, W, 3] BGR or [H, W, 4] BGRA; uint8 or uint16.
+        exif: The EXIF block without what shows the picture once more (thumbnail, maker's note); empty for none.
+        profile: The ICC profile, which says how the colours are meant; empty for none.
+        identifying: What the file says beside the picture, one short line each.
+    """
+
+    path: Path
+    samples: npt.NDArray[Any]
+    exif: bytes = b""
+    profile: bytes = b""
+    identifying: tuple[str, ...] = ()
+
+
+def is_image(path: Path | str) -> bool:
+    """Whether a file is a picture, by its first bytes; by its suffix where these do not tell or there is no file."""
+    path = Path(path)
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        return True
+    try:
+        with path.open("rb") as file:
+            head = file.read(12)
+    except OSError:
+        return False
+    return head.startswith(SIGNATURES) or (head[:4] == b"RIFF" and head[8:] == b"WEBP")
+
+
+def read_image(path: Path | str) -> Frame:
+    """Read a picture, turned upright as its EXIF says.
+
+    Returns:
+        A frame whose image is 8-bit RGB, without transparency. Its source keeps all bits and the transparency.
+
+    Raises:
+        MediaError: There is no such picture, it is damaged, animated, or of another kind.
+    """
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise MediaError(f"cannot read {path}: {error.strerror}") from error
+    if not data:
+        raise MediaError(f"cannot read {path}: it is empty")
+    orientation, exif, profile, identifying = _header(path, data)
+    flags = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        decoded: Any = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error as error:
+        raise MediaError(f"cannot read {path}: it is not a picture, or it is damaged") from error
+    if decoded is None:
+        raise MediaError(f"cannot read {path}: it is not a picture, or it is damaged")
+    if decoded.dtype not in (np.uint8, np.uint16) or (decoded.ndim == 3 and decoded.shape[2] not in {3, 4}):
+        raise MediaError(f"cannot read {path}: pictures of {decoded.dtype} {decoded.shape} are not supported")
+    if not data.startswith((b"II", b"MM")):  # OpenCV turns TIFF itself, whatever it is told.
+        decoded = orientation.upright(decoded)
+    samples = np.ascontiguousarray(decoded)
+    return Frame(_to_rgb(samples), source=Picture(path, samples, exif, profile, identifying))
+
+
+def write_image(
+    path: Path | str, frame: Frame, *, keep_metadata: bool = False, overwrite: bool = False
+) -> tuple[str, ...]:
+    """Write a picture; where nothing was edited, its samples are those that were read.
+
+    16 bits per sample and transparency are kept where the format holds them (PNG, TIFF; WebP transparency). The colour
+    profile is kept. EXIF is left out unless asked for; thumbnails, maker's notes and XMP always, because they can show
+    the picture as it was.
+
+    Args:
+        path: The output; its suffix chooses the format.
+        frame: From `read_image` with edits, or any picture without a source.
+        keep_metadata: Keep EXIF (place, device, time).
+        overwrite: Replace an existing file.
+
+    Returns:
+        What the user should know, one line each.
+
+    Raises:
+        MediaError: The picture cannot be written there.
+        OptionError: The suffix is not one of a picture.
+    """
+    path, notes = Path(path), []
+    suffix = path.suffix.lower()
+    if suffix not in IMAGE_SUFFIXES:
+        raise OptionError(f"cannot write {path}: the suffix must be one of {', '.join(sorted(IMAGE_SUFFIXES))}")
+    source = frame.source if isinstance(frame.source, Picture) else Picture(Path(), _to_bgr(frame.image))
+    samples = source.samples if frame.edited is None else _edited(source.samples, frame.image, frame.edited)
+    if samples.ndim == 3 and samples.shape[2] == 4 and suffix not in ALPHA_SUFFIXES:
+        notes.append(f"{suffix} has no transparency; it is not kept")
+        samples = np.ascontiguousarray(samples[..., :3])
+    if samples.dtype == np.uint16 and suffix not in DEEP_SUFFIXES:
+        notes.append(f"{suffix} stores 8 bits per sample, the picture has 16")
+        samples = (samples >> 8).astype(np.uint8)
+    file = PartialFile(path, source=source.path if frame.source is not None else None, overwrite=overwrite)
+    try:
+        extra = {"EXIF": source.exif if keep_metadata else b"", "ICCP": source.profile}
+        data, lost = _encode(suffix, samples, {name: block for name, block in extra.items() if block})
+        notes += lost
+        if source.identifying and not (keep_metadata and source.exif):
+            notes.append(f"left out because it may identify: {', '.join(source.identifying)}")
+        file.partial.write_bytes(data)
+        file.commit()
+    except OSError as error:
+        file.discard()
+        if isinstance(error, MediaError):
+            raise
+        raise MediaError(f"cannot write {path}: {error.strerror}") from error
+    except BaseException:
+        file.discard()
+        raise
+    return tuple(notes)
+
+
+def _header(path: Path, data: bytes) -> tuple[Orientation, bytes, bytes, tuple[str, ...]]:
+    """What a picture says beside its samples; also finds damage that OpenCV would paint over in grey."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Of huge pictures and odd EXIF blocks.
+            with Image.open(io.BytesIO(data)) as image:
+                if getattr(image, "n_frames", 1) > 1:
+                    raise MediaError(f"cannot read {path}: it has several pictures, which is not supported")
+                image.load()
+                exif = image.getexif()
+                orientation = Orientation.from_exif(exif.get(ORIENTATION, 1))
+                identifying = ["EXIF with a place"] if exif.get_ifd(GPS_IFD) else ["EXIF"] if len(exif) else []
+                identifying += [name for key, name in (("xmp", "XMP"), ("comment", "comment")) if image.info.get(key)]
+                identifying += sorted(f"text {key}" for key in getattr(image, "text", {}) if not key.startswith("XML"))
+                exif.get_ifd(EXIF_IFD).pop(MAKER_NOTE, None)
+                exif.pop(ORIENTATION, None)
+                block = exif.tobytes().removeprefix(b"Exif\0\0") if len(exif) else b""
+                return orientation, block, image.info.get("icc_profile") or b"", tuple(identifying)
+    except UnidentifiedImageError:
+        return Orientation(), b"", b"", ()  # OpenCV may know it.
+    except MediaError:
+        raise
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        raise MediaError(f"cannot read {path}: it is damaged, cut short or too large") from error
+
+
+def _to_rgb(samples: npt.NDArray[Any]) -> UInt8Array:
+    eight = samples if samples.dtype == np.uint8 else (samples >> 8).astype(np.uint8)
+    if eight.ndim == 2:
+        eight = np.repeat(eight[..., None], 3, axis=2)
+    return np.ascontiguousarray(eight[..., 2::-1])
+
+
+def _to_bgr(image: UInt8Array) -> UInt8Array:
+    return np.ascontiguousarray(image[..., ::-1])
+
+
+def _edited(samples: npt.NDArray[Any], image: UInt8Array, edited: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
+    """The samples with the edited pixels of `image`; a grey picture stays grey as long as the edits are."""
+    pixels: npt.NDArray[Any] = image[edited][:, ::-1]
+    if samples.dtype == np.uint16:
+        pixels = pixels.astype(np.uint16) * 257
+    if samples.ndim == 2 and not (pixels == pixels[:, :1]).all():
+        samples = np.repeat(samples[..., None], 3, axis=2)
+    changed = samples.copy()
+    if changed.ndim == 2:
+        changed[edited] = pixels[:, 0]
+    else:
+        changed[..., :3][edited] = pixels
+    return changed
+
+
+def _encode(suffix: str, samples: npt.NDArray[Any], extra: dict[str, bytes]) -> tuple[bytes, list[str]]:
+    """The file's bytes, and what could not be put into it."""
+    parameters = [cv2.IMWRITE_JPEG_QUALITY, QUALITY, cv2.IMWRITE_WEBP_QUALITY, QUALITY]
+    parameters = {".jpg": parameters[:2], ".jpeg": parameters[:2], ".webp": parameters[2:]}.get(suffix, [])
+    names = {"EXIF": "EXIF", "ICCP": "the colour profile"}
+    holds = {".bmp": (), ".tif": (), ".tiff": ()}.get(suffix, ("EXIF", "ICCP"))
+    if not hasattr(cv2, "imencodeWithMetadata"):  # OpenCV before 4.12
+        holds = ()
+    held = [name for name in extra if name in holds]
+    lost = [f"{suffix} is written without {names[name]}" for name in extra if name not in holds]
+    try:
+        if held:
+            kinds = [int(getattr(cv2, f"IMAGE_METADATA_{name}")) for name in held]
+            blocks = [np.frombuffer(extra[name], np.uint8) for name in held]
+            done, data = cv2.imencodeWithMetadata(suffix, samples, kinds, blocks, parameters)
+        else:
+            done, data = cv2.imencode(suffix, samples, parameters)
+    except cv2.error as error:
+        raise MediaError(f"the picture cannot be stored as {suffix}") from error
+    if not done:
+        raise MediaError(f"the picture cannot be stored as {suffix}")
+    return np.asarray(data).tobytes(), lost

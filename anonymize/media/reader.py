@@ -1,0 +1,360 @@
+"""Films in: decoding, turning upright, and noticing what is damaged."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Generator, Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import av
+import av.video.reformatter
+import numpy as np
+
+from anonymize.errors import CorruptFrameError, MediaError, OptionError
+from anonymize.media.film import FULL, LIMITED, ColourTags, FilmInfo, fraction
+from anonymize.media.images import is_image
+from anonymize.media.integrity import is_cut_short
+from anonymize.media.orientation import Orientation
+from anonymize.types import Frame, UInt8Array
+
+FILM_SUFFIXES = frozenset(
+    ".3gp .avi .flv .gif .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogv .ts .webm .wmv".split()  # noqa: SIM905
+)
+ONE_PACKET_ONE_FRAME = {"h264", "hevc", "vp9", "av1", "libdav1d", "libaom-av1", "prores", "ffv1"}
+"""Decoders that give one frame for each packet of MP4 or Matroska, so that a frame that does not come is noticed."""
+SWS_MATRIX = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
+"""swscale's number for a matrix of H.273."""
+
+
+def is_film(path: Path | str) -> bool:
+    """Whether a path looks like a film: by its suffix, unless the file turns out to be a picture."""
+    return Path(path).suffix.lower() in FILM_SUFFIXES and not is_image(path)
+
+
+def open_film(
+    path: Path | str, *, start: float | None = None, end: float | None = None, tolerate_corrupt: bool = False
+) -> FilmReader:
+    """Open a film and decode its first frame, so that what cannot be read is known at once.
+
+    Args:
+        path: The film.
+        start: Drop the frames before this many seconds after the film's first frame. The first frame that is kept
+            gets the time 0, and sound and subtitles move with it.
+        end: Stop before this many seconds after the film's first frame.
+        tolerate_corrupt: Drop frames that cannot be decoded, and count them, instead of failing.
+
+    Raises:
+        MediaError: There is no such film, or it cannot be read; one line says why.
+        OptionError: `start` or `end` make no sense.
+    """
+    return FilmReader(path, start=start, end=end, tolerate_corrupt=tolerate_corrupt)
+
+
+class FilmReader:
+    """Iterates over the frames of a film, in order of presentation; see `open_film`. Use it in a `with`, once.
+
+    What is noticed as damage: a file shorter than its headers say, packets that the container calls corrupt, errors
+    and concealment that the decoder reports, and frames that never come out. Codecs with arithmetic coding can turn
+    a few wrong bits into a wrong picture that no decoder can tell from a right one.
+
+    Attributes:
+        info: What is known of the film.
+        corrupt_frames: Frames that could not be decoded and were dropped so far.
+        warnings: What the user should know, one line each; complete after the last frame.
+    """
+
+    def __init__(
+        self, path: Path | str, *, start: float | None = None, end: float | None = None, tolerate_corrupt: bool = False
+    ) -> None:
+        self.path = Path(path)
+        self.corrupt_frames = 0
+        self.warnings: list[str] = []
+        self._tolerant = tolerate_corrupt
+        self._start, self._end = _seconds("--start", start), _seconds("--end", end)
+        if self._start is not None and self._end is not None and self._end <= self._start:
+            raise OptionError(f"--end {end:g} is not after --start {start:g}")
+        self._reformatter = av.video.reformatter.VideoReformatter()
+        self._container = self._open()
+        try:
+            self._stream = self._pick_stream()
+            self._time_base = fraction(self._stream.time_base)
+            self._origin = (self._stream.start_time or 0) * self._time_base
+            self._frames = self._cut()
+            first = next(self._frames, None)
+            if first is None:
+                raise MediaError(
+                    f"{self.path} has no frame that can be decoded"
+                    if self._start is None
+                    else f"{self.path} ends before --start {start:g}"
+                )
+            self._first = first
+            self.info = self._describe(first)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> FilmReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the file."""
+        self._container.close()
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Decode one frame after the other.
+
+        Raises:
+            CorruptFrameError: A frame cannot be decoded, and that is not tolerated.
+            MediaError: The file cannot be read on.
+        """
+        shift = round(self.info.shift / self._time_base)
+        index, picture = 0, self._first
+        while picture is not None:
+            yield Frame(
+                self._upright_rgb(picture),
+                index=index,
+                pts=_pts(picture) - shift,
+                time_base=self._time_base,
+                source=picture,
+            )
+            index += 1
+            picture = next(self._frames, None)  # type: ignore[assignment]
+
+    def _open(self) -> Any:
+        path = self.path
+        try:
+            if path.is_dir():
+                raise MediaError(f"cannot read {path}: it is a folder")
+            if path.stat().st_size == 0:
+                raise MediaError(f"cannot read {path}: it is empty")
+            if is_cut_short(path):
+                if not self._tolerant:
+                    raise MediaError(f"cannot read {path}: it is cut short, its end is missing")
+                self.warnings.append(f"{path} is cut short, its end is missing")
+            # An absolute path cannot be taken for a URL; a playlist in disguise must not reach the network.
+            container = av.open(str(path.absolute()), "r", container_options={"protocol_whitelist": "file"})
+        except MediaError:
+            raise
+        except av.error.FFmpegError as error:
+            if isinstance(error, av.error.InvalidDataError | av.error.EOFError):
+                raise MediaError(f"cannot read {path}: it is not a film, or it is damaged") from error
+            raise MediaError(f"cannot read {path}: {error.strerror}") from error
+        except OSError as error:
+            raise MediaError(f"cannot read {path}: {error.strerror}") from error
+        except ValueError as error:
+            raise MediaError(f"cannot read {path}: it is not a film, or it is damaged") from error
+        if container.format.name == "image2" or container.format.name.endswith("_pipe"):
+            container.close()
+            raise MediaError(f"cannot read {path}: it is a picture, not a film")
+        return container
+
+    def _pick_stream(self) -> Any:
+        """The film's main picture. A cover picture is no film."""
+        streams = [s for s in self._container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+        if not streams:
+            raise MediaError(f"{self.path} has no moving picture, only {self._what_is_there()}")
+        best = self._container.streams.best("video")
+        stream = best if best in streams else streams[0]
+        if stream.codec_context is None:
+            raise MediaError(f"cannot read {self.path}: there is no decoder for its pictures")
+        stream.codec_context.thread_type = "AUTO"
+        stream.codec_context.options = {"err_detect": "crccheck+bitstream+buffer"}
+        return stream
+
+    def _what_is_there(self) -> str:
+        kinds = {"audio": "sound", "subtitle": "subtitles", "video": "a cover picture"}
+        return " and ".join(sorted({kinds.get(s.type, "data") for s in self._container.streams})) or "nothing"
+
+    def _describe(self, first: av.VideoFrame) -> FilmInfo:
+        context = self._stream.codec_context
+        if first.interlaced_frame:
+            self.warnings.append(f"{self.path} is interlaced; it is stored as if it were not")
+        matrix = _side_data(first, "DISPLAYMATRIX")
+        orientation = Orientation.from_display_matrix(matrix) if matrix else Orientation()
+        rate = fraction(self._stream.average_rate) or fraction(self._stream.guessed_rate) or Fraction(25)
+        begins = _pts(first) * self._time_base
+        return FilmInfo(
+            path=self.path,
+            size_hw=orientation.size((first.height, first.width)),
+            orientation=orientation,
+            time_base=self._time_base,
+            rate=rate,
+            frames=self._expected_frames(rate, begins),
+            pixel_format=first.format.name,
+            colour=ColourTags(
+                range=_range(first) or int(context.color_range),
+                primaries=int(first.color_primaries),
+                transfer=int(first.color_trc),
+                matrix=int(first.colorspace),
+            ),
+            sample_aspect_ratio=fraction(self._stream.sample_aspect_ratio) or None,
+            begins=begins,
+            shift=Fraction(0) if self._start is None else begins,
+            ends=None if self._end is None else self._origin + self._end,
+        )
+
+    def _expected_frames(self, rate: Fraction, begins: Fraction) -> int | None:
+        if self._start is None and self._end is None and self._stream.frames:
+            return int(self._stream.frames)
+        if self._stream.duration:
+            length = Fraction(self._stream.duration * self._time_base)
+        elif self._container.duration:
+            length = Fraction(self._container.duration, 1_000_000)
+        else:
+            return None
+        if self._end is not None:
+            length = min(length, self._end)
+        return max(1, round((length - (begins - self._origin)) * rate))
+
+    def _cut(self) -> Iterator[av.VideoFrame]:
+        """The frames from start to end, with timestamps that grow."""
+        start = self._origin + (self._start or 0)
+        end = None if self._end is None else self._origin + self._end
+        last: int | None = None
+        for frame in self._from(start) if self._start else self._decode():
+            if last is not None and _pts(frame) <= last:
+                if not any("timestamps" in w for w in self.warnings):
+                    self.warnings.append(f"{self.path} has timestamps that do not grow; they were moved apart")
+                frame.pts = last + 1
+            last = _pts(frame)
+            if end is not None and last * self._time_base >= end:
+                return
+            if self._start is None or last * self._time_base >= start:
+                yield frame
+
+    def _from(self, start: Fraction) -> Iterator[av.VideoFrame]:
+        """The frames from the key frame before `start` on; all frames where the file's index leads astray."""
+        frames = self._sought(start)
+        first = next(frames, None)
+        if first is None or _pts(first) * self._time_base > start:
+            frames.close()
+            self._container.close()
+            self._container = self._open()
+            self._stream = self._pick_stream()
+            frames, first = self._decode(), None
+        if first is not None:
+            yield first
+        yield from frames
+
+    def _sought(self, start: Fraction) -> Generator[av.VideoFrame, None, None]:
+        try:
+            self._container.seek(math.floor(start / self._time_base), stream=self._stream)
+        except av.error.FFmpegError:
+            return
+        yield from self._decode(sought=True)
+
+    def _decode(self, sought: bool = False) -> Generator[av.VideoFrame, None, None]:
+        """The frames as the decoder gives them, without the damaged ones.
+
+        Args:
+            sought: The first pictures may lean on others that lie before them; what these give is no damage.
+        """
+        names = self._container.format.name
+        one_to_one = self._stream.codec_context.name in ONE_PACKET_ONE_FRAME and ("mp4" in names or "matroska" in names)
+        by_order = names == "avi"  # AVI stores no presentation times; its frames follow each other evenly.
+        waiting: set[int] = set()  # Presentation times of packets whose frame has not come out.
+        order: deque[int] = deque()
+        clean_from: int | None = None  # The first key frame's time, from which on frames are judged.
+        expected = False  # Whether each packet must give a frame by now.
+        for packet in self._packets():
+            time = packet.dts if by_order else packet.pts
+            if packet.size and time is not None:
+                if clean_from is None and packet.is_keyframe:
+                    clean_from = time if sought else min(time, 0)
+                sought = sought or clean_from is None
+                if packet.is_corrupt:
+                    self._damaged(time)
+                    continue
+                if by_order:
+                    order.append(time)
+                elif one_to_one and not packet.is_discard:
+                    waiting.add(time)
+            try:
+                pictures = packet.decode()
+            except av.error.FFmpegError as error:
+                if clean_from is not None and not (one_to_one and self._tolerant):
+                    self._damaged(min(waiting, default=time), error)
+                expected = expected or clean_from is not None
+                continue
+            for picture in pictures:
+                if by_order and order:
+                    picture.pts = order.popleft()
+                elif picture.pts is None:
+                    picture.pts = picture.dts if picture.dts is not None else 0
+                pts = _pts(picture)
+                overdue = sorted(time for time in waiting if time <= pts)
+                waiting.difference_update(overdue)
+                if clean_from is not None and pts < clean_from:
+                    continue
+                # Pictures before the first one may be left out by design, where they lean on what was cut away.
+                for lost in overdue if expected else ():
+                    if lost != pts:
+                        self._damaged(lost)
+                if picture.is_corrupt:
+                    self._damaged(pts)
+                else:
+                    yield picture
+                expected = True
+        for lost in sorted(waiting):
+            self._damaged(lost)
+
+    def _packets(self) -> Iterator[av.Packet[Any]]:
+        """The picture's packets; what the container cannot give ends the film."""
+        try:
+            yield from self._container.demux(self._stream)
+        except av.error.FFmpegError as error:
+            if not self._tolerant:
+                raise MediaError(f"cannot read {self.path} to its end: it is cut short or damaged") from error
+            self.warnings.append(f"{self.path} cannot be read to its end")
+
+    def _damaged(self, pts: int | None, error: Exception | None = None) -> None:
+        if not self._tolerant:
+            when = "" if pts is None else f" at {float(pts * self._time_base - self._origin):.3f} s"
+            raise CorruptFrameError(
+                f"{self.path}: a frame{when} cannot be decoded; --tolerate-corrupt drops such frames"
+            ) from error
+        self.corrupt_frames += 1
+
+    def _upright_rgb(self, picture: av.VideoFrame) -> UInt8Array:
+        full = LIMITED + (self.info.colour.full_range or picture.format.name.startswith("yuvj"))
+        rgb = self._reformatter.reformat(
+            picture,
+            format="rgb24",
+            src_colorspace=SWS_MATRIX[self.info.matrix],
+            src_color_range=full,
+            dst_color_range=FULL,
+        )
+        return np.ascontiguousarray(self.info.orientation.upright(rgb.to_ndarray()))
+
+
+def _seconds(option: str, value: float | None) -> Fraction | None:
+    if value is None:
+        return None
+    if not math.isfinite(value) or value < 0:
+        raise OptionError(f"{option} must be a number of seconds, not {value:g}")
+    return Fraction(str(value))  # 1.1 is meant as eleven tenths, not as the float next to it.
+
+
+def _pts(picture: av.VideoFrame) -> int:
+    return picture.pts or 0
+
+
+def _range(picture: av.VideoFrame) -> int:
+    return FULL if picture.format.name.startswith("yuvj") else int(picture.color_range)
+
+
+def _side_data(picture: av.VideoFrame, name: str) -> bytes | None:
+    try:
+        side_data: Any = picture.side_data
+        return bytes(side_data[name])
+    except KeyError:
+        return None
