@@ -160,15 +160,14 @@ def anonymize_image(
     """
     began = time.monotonic()
     composers = _composers(composer or CoverComposer(mode, color=color), overlay)
-    tally = _Tally()
     picture = read_image(source)
     detector = detector or build_detector(score=score, device=resolve_device(device))
-    tracked = (tracker or IoUTracker()).track(detect(tally.incoming([picture]), detector))
-    for frame, tracks in compose(tracked, composers):
-        tally.outgoing(tracks)
-        tally.check()
-        write_image(output, frame, keep_metadata=keep_metadata, overwrite=overwrite)
-    return tally.summary(output, began)
+    tracker = tracker or IoUTracker()
+    [(frame, tracks)] = compose(tracker.track(detect([picture], detector)), composers)
+    notes = write_image(output, frame, keep_metadata=keep_metadata, overwrite=overwrite)
+    tally = _Tally()
+    tally.outgoing(tracks)
+    return tally.summary(output, began, warnings=notes)
 
 
 def detect(frames: Iterable[Frame], detector: Detector) -> Iterator[tuple[Frame, Detections]]:

@@ -31,8 +31,9 @@ def fraction_painted(image: np.ndarray) -> float:
 
 @pytest.fixture(autouse=True)
 def no_thread_is_left() -> Iterator[None]:
+    before = set(threading.enumerate())
     yield
-    assert [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()] == []
+    assert set(threading.enumerate()) <= before
 
 
 @pytest.fixture
