@@ -26,7 +26,7 @@ from anonymize.types import Detections, Frame, Tracks
 
 BATCH = 4
 """Frames that the detector sees at once."""
-FRAMES_AHEAD = 2 * BATCH
+FRAMES_AHEAD = BATCH
 """Frames that wait between two stages; the next batch is decoded while one is looked at."""
 
 
