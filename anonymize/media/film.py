@@ -37,9 +37,10 @@ class FilmInfo:
     Attributes:
         size_hw: Height and width of the upright picture.
         time_base: Seconds per unit of a frame's `pts`.
-        rate: Frames per second, a mean where the rate varies. Timestamps never depend on it.
+        rate: Frames per second, a guess where the rate varies. Timestamps depend on it in AVI only.
         frames: Expected number of frames, None where the container does not tell; for progress only.
         path: The file; None for a film that is drawn rather than read.
+        track: Number of the picture's track in the file.
         orientation: How the stored picture is turned to be upright.
         pixel_format: libav's name of the stored pixel format.
         colour: How the samples are meant.
@@ -54,6 +55,7 @@ class FilmInfo:
     rate: Fraction
     frames: int | None = None
     path: Path | None = None
+    track: int = 0
     orientation: Orientation = field(default_factory=Orientation)
     pixel_format: str = "yuv420p"
     colour: ColourTags = field(default_factory=ColourTags)

@@ -20,7 +20,7 @@ def is_cut_short(path: Path) -> bool:
         head = file.read(12)
         if head[:4] == _EBML:
             return _matroska(file, size)
-        if head[:4] == b"RIFF":
+        if head[:4] == b"RIFF" and len(head) == 12:
             return int.from_bytes(head[4:8], "little") + 8 > size and head[4:8] != b"\xff\xff\xff\xff"
         if head[4:8] in {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"styp"}:
             return _boxes(file, size)

@@ -26,6 +26,8 @@ FILM_SUFFIXES = frozenset(
 )
 ONE_PACKET_ONE_FRAME = {"h264", "hevc", "vp9", "av1", "libdav1d", "libaom-av1", "prores", "ffv1"}
 """Decoders that give one frame for each packet of MP4 or Matroska, so that a frame that does not come is noticed."""
+PLAYLISTS = {"concat", "dash", "hls", "hls,applehttp", "imf"}
+"""Formats that name other files, which nobody has asked to read."""
 SWS_MATRIX = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
 """swscale's number for a matrix of H.273."""
 
@@ -152,9 +154,12 @@ class FilmReader:
             raise MediaError(f"cannot read {path}: {error.strerror}") from error
         except ValueError as error:
             raise MediaError(f"cannot read {path}: it is not a film, or it is damaged") from error
-        if container.format.name == "image2" or container.format.name.endswith("_pipe"):
+        kind = container.format.name
+        if kind in PLAYLISTS or kind == "image2" or kind.endswith("_pipe"):
             container.close()
-            raise MediaError(f"cannot read {path}: it is a picture, not a film")
+            raise MediaError(
+                f"cannot read {path}: it is a {'playlist' if kind in PLAYLISTS else 'picture'}, not a film"
+            )
         return container
 
     def _pick_stream(self) -> Any:
@@ -180,10 +185,11 @@ class FilmReader:
             self.warnings.append(f"{self.path} is interlaced; it is stored as if it were not")
         matrix = _side_data(first, "DISPLAYMATRIX")
         orientation = Orientation.from_display_matrix(matrix) if matrix else Orientation()
-        rate = fraction(self._stream.average_rate) or fraction(self._stream.guessed_rate) or Fraction(25)
+        rate = fraction(self._stream.guessed_rate) or fraction(self._stream.average_rate) or Fraction(25)
         begins = _pts(first) * self._time_base
         return FilmInfo(
             path=self.path,
+            track=self._stream.index,
             size_hw=orientation.size((first.height, first.width)),
             orientation=orientation,
             time_base=self._time_base,
@@ -263,13 +269,13 @@ class FilmReader:
         by_order = names == "avi"  # AVI stores no presentation times; its frames follow each other evenly.
         waiting: set[int] = set()  # Presentation times of packets whose frame has not come out.
         order: deque[int] = deque()
-        clean_from: int | None = None  # The first key frame's time, from which on frames are judged.
-        expected = False  # Whether each packet must give a frame by now.
+        clean_from: int | None = None  # The first key frame's time; pictures before it lean on what is not there.
         for packet in self._packets():
-            time = packet.dts if by_order else packet.pts
-            if packet.size and time is not None:
-                if clean_from is None and packet.is_keyframe:
-                    clean_from = time if sought else min(time, 0)
+            time = None if packet is None else packet.dts if by_order else packet.pts
+            if packet is not None and time is not None:
+                # MP4 and Matroska begin with a key frame, even where damage makes it look like another.
+                if clean_from is None and (packet.is_keyframe or (one_to_one and not sought)):
+                    clean_from = time
                 sought = sought or clean_from is None
                 if packet.is_corrupt:
                     self._damaged(time)
@@ -279,11 +285,10 @@ class FilmReader:
                 elif one_to_one and not packet.is_discard:
                     waiting.add(time)
             try:
-                pictures = packet.decode()
+                pictures = self._stream.decode(packet)
             except av.error.FFmpegError as error:
                 if clean_from is not None and not (one_to_one and self._tolerant):
                     self._damaged(min(waiting, default=time), error)
-                expected = expected or clean_from is not None
                 continue
             for picture in pictures:
                 if by_order and order:
@@ -293,28 +298,31 @@ class FilmReader:
                 pts = _pts(picture)
                 overdue = sorted(time for time in waiting if time <= pts)
                 waiting.difference_update(overdue)
-                if clean_from is not None and pts < clean_from:
-                    continue
-                # Pictures before the first one may be left out by design, where they lean on what was cut away.
-                for lost in overdue if expected else ():
-                    if lost != pts:
+                for lost in overdue:
+                    if clean_from is not None and clean_from <= lost < pts:
                         self._damaged(lost)
+                if sought and clean_from is not None and pts < clean_from:
+                    continue
                 if picture.is_corrupt:
                     self._damaged(pts)
                 else:
                     yield picture
-                expected = True
         for lost in sorted(waiting):
-            self._damaged(lost)
+            if clean_from is not None and clean_from <= lost:
+                self._damaged(lost)
 
-    def _packets(self) -> Iterator[av.Packet[Any]]:
-        """The picture's packets; what the container cannot give ends the film."""
+    def _packets(self) -> Iterator[av.Packet[Any] | None]:
+        """The picture's packets, then None, which asks the decoder for what it still holds.
+
+        AVI marks a repeated picture by an empty packet, which libav would take for the end.
+        """
         try:
-            yield from self._container.demux(self._stream)
+            yield from (packet for packet in self._container.demux(self._stream) if packet.size)
         except av.error.FFmpegError as error:
             if not self._tolerant:
                 raise MediaError(f"cannot read {self.path} to its end: it is cut short or damaged") from error
             self.warnings.append(f"{self.path} cannot be read to its end")
+        yield None
 
     def _damaged(self, pts: int | None, error: Exception | None = None) -> None:
         if not self._tolerant:

@@ -35,6 +35,14 @@ class Tracks(Protocol):
         """Release what is held open."""
 
 
+QUICKTIME_LANGUAGES = {
+    "ces": "cze", "cym": "wel", "deu": "ger", "ell": "gre", "eus": "baq", "fas": "per", "fra": "fre", "hye": "arm",
+    "isl": "ice", "kat": "geo", "mkd": "mac", "msa": "may", "mya": "bur", "nld": "dut", "ron": "rum", "slk": "slo",
+    "sqi": "alb", "zho": "chi",
+}  # fmt: skip
+"""Languages for which libav's QuickTime muxer knows the older name of ISO 639-2 only."""
+
+
 class CopiedTracks:
     """Sound and subtitles of a film, as the same packets.
 
@@ -59,7 +67,7 @@ class CopiedTracks:
         self._output = output
         self._input = av.open(str(info.path.absolute()), "r", container_options={"protocol_whitelist": "file"})
         try:
-            picture = self._input.streams.best("video")
+            picture = self._input.streams[info.track]
             kinds = {"subtitle": True, "audio": audio, "data": keep_metadata, "attachment": keep_metadata}
             self._copies = {
                 stream.index: copy
@@ -116,7 +124,8 @@ class CopiedTracks:
         target.disposition = stream.disposition
         target.metadata.clear()
         if stream.language:
-            target.metadata["language"] = stream.language
+            names = QUICKTIME_LANGUAGES if container == "mov" else {}
+            target.metadata["language"] = names.get(stream.language, stream.language)
         if keep_metadata:
             copy_tags(stream, target)
         return _Copy(stream, target)
@@ -140,6 +149,8 @@ class CopiedTracks:
                     return
                 continue
             if packet.stream.type == "subtitle":
+                if packet.stream.name == "mov_text" and packet.size == 2:
+                    continue  # The empty text between two others, which the muxer writes by itself.
                 if not self._clip(packet):
                     continue
             elif info.shift and begin < info.begins:

@@ -19,14 +19,13 @@ from anonymize.media.colour import paint
 from anonymize.media.encoders import Encoder, pick_encoder
 from anonymize.media.files import PartialFile
 from anonymize.media.film import FULL, LIMITED, UNSPECIFIED, ColourTags, FilmInfo
+from anonymize.media.integrity import is_cut_short
 from anonymize.media.reader import SWS_MATRIX, FilmReader
 from anonymize.media.tracks import CopiedTracks, EncodedSound, NoTracks, Tracks
 from anonymize.types import FloatArray, Frame, UInt8Array
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm", ".avi": "avi"}
 """Container by suffix."""
-FRAME_DURATION_FLAG = 1 << 8
-"""AV_CODEC_FLAG_FRAME_DURATION: the encoder hands a frame's duration on to its packet."""
 
 
 class FilmWriter:
@@ -93,6 +92,7 @@ class FilmWriter:
         self._audio, self._sound = audio == "copy", sound
         self._keep_metadata, self._overwrite = keep_metadata, overwrite
         self._frames = 0
+        self._durations: dict[int, int] = {}  # By time, of the frames that the encoder holds.
 
     def __enter__(self) -> FilmWriter:
         self._file = PartialFile(self.path, source=self.info.path, overwrite=self._overwrite)
@@ -119,6 +119,8 @@ class FilmWriter:
                 self._tracks.mux_until(None)
                 self._container.close()
             self._tracks.close()
+            if is_cut_short(self._file.partial):
+                raise MediaError(f"cannot write {self.path}: the file came out too short")
             self._file.commit()
         except BaseException:
             self._discard()
@@ -137,13 +139,13 @@ class FilmWriter:
             )
         picture = self._picture(frame)
         time = frame.pts * frame.time_base
-        pts = time / self._time_base
-        if pts.denominator != 1 and self._container_name == "avi":
-            raise MediaError("AVI cannot hold a varying frame rate; use .mp4, .mov or .mkv")
-        picture.pts = round(pts)
+        picture.pts = round(time / self._time_base)
         picture.time_base = self._time_base
+        if self._container_name == "avi" and abs(picture.pts * self._time_base - time) > frame.time_base:
+            raise MediaError("AVI cannot hold a varying frame rate; use .mp4, .mov or .mkv")
         duration = frame.source.duration if frame.source is not None else 0
-        picture.duration = round((duration or 0) * frame.time_base / self._time_base)
+        if duration:
+            self._durations[picture.pts] = round(duration * frame.time_base / self._time_base)
         picture.pict_type = 0  # The source's choice of key frames is not the encoder's.
         self._encode(picture)
         self._frames += 1
@@ -166,8 +168,13 @@ class FilmWriter:
             self._tracks = CopiedTracks(info, self._container, audio=self._audio, keep_metadata=self._keep_metadata)
         self.warnings += self._tracks.warnings
         self.stripped += self._tracks.stripped
-        with self._errors_of_libav():
-            self._container.start_encoding()
+        try:
+            with self._errors_of_libav():
+                self._container.start_encoding()
+        except MediaError as error:
+            if isinstance(error.__cause__, av.error.ArgumentError):
+                raise _not_held(self.path, self._encoder) from error
+            raise
 
     def _add_picture_track(self, encoder: Encoder) -> Any:
         info, avi = self.info, self._container_name == "avi"
@@ -179,7 +186,7 @@ class FilmWriter:
         try:
             stream: Any = self._container.add_stream(encoder.name, rate=info.rate.limit_denominator(1 << 20))
         except ValueError as error:
-            raise MediaError(f"{self.path.suffix} cannot hold {encoder.name}; use .mkv, or another --codec") from error
+            raise _not_held(self.path, encoder) from error
         stream.disposition = av.stream.Disposition.default
         context = stream.codec_context
         context.options = dict(self._options)
@@ -187,7 +194,6 @@ class FilmWriter:
         context.pix_fmt = pixel_format
         context.time_base = self._time_base
         context.thread_type = "AUTO"  # PyAV's own choice would cut each H.264 picture into slices.
-        context.flags |= FRAME_DURATION_FLAG
         if avi:
             context.max_b_frames = 0  # AVI has no presentation times.
         if info.sample_aspect_ratio:
@@ -251,6 +257,11 @@ class FilmWriter:
     def _encode(self, picture: av.VideoFrame | None) -> None:
         with self._errors_of_libav():
             for packet in self._stream.encode(picture):
+                # Without it the last frame would last as long as the one before it. Not told to the encoder, because
+                # libx264 encodes otherwise then.
+                packet.duration = self._durations.pop(packet.pts, packet.duration)
+                if picture is None and self._frames <= 2:
+                    packet.dts = packet.pts  # libx265 gives a random number to films that end before its delay.
                 self._tracks.mux_until(packet.dts * packet.time_base)
                 self._container.mux_one(packet)
 
@@ -331,6 +342,10 @@ def _stored_colour(info: FilmInfo) -> ColourTags:
     if av.VideoFormat(info.pixel_format).is_rgb:
         return ColourTags(LIMITED, info.colour.primaries, info.colour.transfer, info.matrix)
     return info.colour if info.colour.matrix else replace(info.colour, matrix=UNSPECIFIED)
+
+
+def _not_held(path: Path, encoder: Encoder) -> MediaError:
+    return MediaError(f"{path.suffix} cannot hold what {encoder.name} encodes; use .mkv, or another --codec")
 
 
 def _samples(plane: Any, depth: int) -> npt.NDArray[Any]:
