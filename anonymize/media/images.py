@@ -27,6 +27,11 @@ QUALITY = 95
 """Of JPEG and WebP, 0 to 100."""
 ORIENTATION, EXIF_IFD, GPS_IFD, MAKER_NOTE = 0x0112, 0x8769, 0x8825, 0x927C
 """EXIF tags."""
+STRUCTURE = frozenset(
+    {0x00FE, 0x00FF, 0x010A, 0x0111, 0x0112, 0x0128, 0x013D, 0x013E, 0x013F, 0x0140, 0x0152, 0x0153, 0x02BC, 0x8773}
+    | {*range(0x0100, 0x0107), *range(0x0115, 0x011D), *range(0x0142, 0x0146), *range(0x0211, 0x0215)}
+)
+"""Tags that say how a TIFF is stored rather than who took it; they belong to the file that was read."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -158,11 +163,12 @@ def _header(path: Path, data: bytes) -> tuple[Orientation, bytes, bytes, tuple[s
                 image.load()
                 exif = image.getexif()
                 orientation = Orientation.from_exif(exif.get(ORIENTATION, 1))
+                for tag in STRUCTURE & set(exif):
+                    del exif[tag]
                 identifying = ["EXIF with a place"] if exif.get_ifd(GPS_IFD) else ["EXIF"] if len(exif) else []
                 identifying += [name for key, name in (("xmp", "XMP"), ("comment", "comment")) if image.info.get(key)]
                 identifying += sorted(f"text {key}" for key in getattr(image, "text", {}) if not key.startswith("XML"))
                 exif.get_ifd(EXIF_IFD).pop(MAKER_NOTE, None)
-                exif.pop(ORIENTATION, None)
                 block = exif.tobytes().removeprefix(b"Exif\0\0") if len(exif) else b""
                 return orientation, block, image.info.get("icc_profile") or b"", tuple(identifying)
     except UnidentifiedImageError:
