@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 
 from anonymize.errors import OptionError
-from anonymize.synthesis.surface import BodySurface
 from anonymize.train.teachers import IGNORE, UNKNOWN_PART
 from anonymize.types import BoolArray, UInt8Array
 
@@ -140,8 +139,3 @@ def load_backgrounds(folder: Path) -> list[UInt8Array]:
             image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         pictures.append(cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.uint8))
     return pictures
-
-
-def load_rendered(folder: Path, surface: BodySurface) -> list[Cutout]:
-    """Rendered people written by `python -m anonymize.synthesis.cutouts`; none if the folder is missing."""
-    return []

@@ -23,7 +23,7 @@ from anonymize.detect.network import DetectorConfig, DetectorNetwork
 from anonymize.detect.predictor import EmbeddedDetector
 from anonymize.errors import OptionError
 from anonymize.synthesis.surface import BodySurface
-from anonymize.train.bank import cut_out, load_backgrounds, load_photos, load_rendered, load_scenes, paint_over
+from anonymize.train.bank import cut_out, load_backgrounds, load_photos, paint_over
 from anonymize.train.composites import Bank
 from anonymize.train.loader import Composites
 from anonymize.train.losses import (
@@ -35,6 +35,7 @@ from anonymize.train.losses import (
     proposal_losses,
     surface_losses,
 )
+from anonymize.train.rendered import load_rendered, load_scenes
 
 LOSS_WEIGHTS = {
     "person": 1.0,
