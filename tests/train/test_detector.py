@@ -1,0 +1,127 @@
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from anonymize.detect.build import load_network
+from anonymize.detect.network import DetectorConfig
+from anonymize.errors import OptionError
+from anonymize.synthesis import load_surface
+from anonymize.train.bank import held_out
+from anonymize.train.detector import DetectorTraining, TrainingOptions, load_bank
+from anonymize.train.loader import Composites
+from anonymize.train.losses import SurfaceTargets, ignored_share, jitter
+
+CONFIG = DetectorConfig(widths=(4, 8, 8, 8, 8), depths=(1, 1, 1, 1), channels=8, box_features=8)
+OPTIONS = TrainingOptions(steps=4, batch_size=2, size_hw=(64, 96), warmup=2, workers=0, log_every=1, save_every=100)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Photos of a made-up person in the layout of Clothing Co-Parsing."""
+    rng = np.random.default_rng(0)
+    for name in ("photos", "labels", "teacher"):
+        (tmp_path / "ccp" / name).mkdir(parents=True)
+    names = [n for n in (f"{i:04d}" for i in range(40)) if not held_out(n)][:5]
+    for name in names:
+        image = rng.integers(0, 255, (90, 60, 3), dtype=np.uint8)
+        labels = np.zeros((90, 60), np.uint8)
+        labels[8:84, 18:42] = 13
+        cv2.imwrite(str(tmp_path / f"ccp/photos/{name}.webp"), image)
+        cv2.imwrite(str(tmp_path / f"ccp/labels/{name}.png"), labels)
+        cv2.imwrite(str(tmp_path / f"ccp/teacher/{name}.png"), labels)
+    return tmp_path
+
+
+def training(folder: Path, options: TrainingOptions = OPTIONS) -> DetectorTraining:
+    return DetectorTraining(folder, options, CONFIG, load_surface(), CPU)
+
+
+def test_a_folder_without_photos_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="no photos"):
+        load_bank(tmp_path, load_surface())
+
+
+def test_every_loss_is_finite_and_reaches_its_part_of_the_network(data: Path, tmp_path: Path) -> None:
+    trained = training(tmp_path / "run")
+    batch = next(iter(Composites(load_bank(data, load_surface()), (64, 96), 4, seed=0)))
+    losses = trained.losses(batch.to(CPU))
+    assert all(torch.isfinite(value) for value in losses.values()), losses
+    torch.stack(list(losses.values())).sum().backward()
+    for part in ("backbone", "rpn", "roi_heads", "mask_head", "person_map", "cse_head"):
+        gradients = [p.grad for p in getattr(trained.network, part).parameters()]
+        assert any(g is not None and bool(g.abs().sum() > 0) for g in gradients), part
+    assert trained.network.vertex_embedding.grad is not None
+
+
+def test_training_logs_saves_previews_and_exports(data: Path, tmp_path: Path) -> None:
+    trained = training(tmp_path / "run")
+    trained.run(load_bank(data, load_surface()))
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 3, 4]
+    assert (tmp_path / "run" / "preview-000004.png").exists()
+    assert load_network(tmp_path / "run" / "detector.safetensors").config.vertices == 1024
+
+
+def test_a_stopped_training_goes_on_where_it_was(data: Path, tmp_path: Path) -> None:
+    batches = Composites(load_bank(data, load_surface()), (64, 96), 2, seed=0)
+    stream = iter(batches)
+    first = training(tmp_path / "run")
+    first.network.train()
+    first.train_step(next(stream))
+    first.save()
+    second = training(tmp_path / "run")
+    second.network.train()
+    assert second.step == 1
+    batch = next(stream)
+    for trained in (first, second):
+        torch.manual_seed(7)
+        trained.train_step(batch)
+    for name, value in first.network.state_dict().items():
+        torch.testing.assert_close(second.network.state_dict()[name], value, msg=name)
+    for name, value in first.averaged.state_dict().items():
+        torch.testing.assert_close(second.averaged.state_dict()[name], value, msg=name)
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
+    training(tmp_path).save()
+    other = DetectorConfig(widths=(4, 8, 8, 8, 16), depths=(1, 1, 1, 1), channels=8, box_features=8)
+    with pytest.raises(OptionError, match="another network"):
+        DetectorTraining(tmp_path, OPTIONS, other, load_surface(), CPU)
+
+
+def test_the_rate_warms_up_and_falls(tmp_path: Path) -> None:
+    trained = training(tmp_path, TrainingOptions(steps=1000, warmup=100))
+    rates = []
+    for trained.step in (0, 99, 550, 999):
+        rates.append(trained.learning_rate())
+    assert rates[0] < rates[2] < rates[1]
+    assert rates[3] < 0.02 * rates[1]
+
+
+def test_ignored_share_of_boxes() -> None:
+    table = torch.zeros(9, 9)
+    table[:, :] = torch.arange(9)[:, None].clamp(max=4) * torch.arange(9)[None].float()  # the upper half has no truth
+    boxes = torch.tensor([[0.0, 0, 64, 32], [0, 0, 64, 64], [0, 32, 64, 64]])
+    torch.testing.assert_close(ignored_share(boxes, table), torch.tensor([1.0, 0.5, 0.0]))
+
+
+def test_jitter_keeps_boxes_near() -> None:
+    boxes = torch.tensor([[10.0, 20, 50, 100]]).repeat(100, 1)
+    moved = (jitter(boxes) - boxes).abs()
+    assert moved.max() <= 0.12 * 80
+    assert moved.max() > 0
+
+
+def test_soft_targets_are_distributions_that_peak_at_the_landmark() -> None:
+    surface = load_surface()
+    targets = SurfaceTargets.build(
+        torch.from_numpy(surface.geodesics_cm), torch.from_numpy(surface.landmark_parts), CPU
+    )
+    torch.testing.assert_close(targets.closeness.sum(1), torch.ones(1024))
+    assert (targets.closeness.argmax(1) == torch.arange(1024)).all()
+    torch.testing.assert_close(targets.parts.sum(0), torch.ones(1024))
