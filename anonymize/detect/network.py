@@ -57,7 +57,8 @@ class DetectorConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> DetectorConfig:
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+        fields: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
+        return cls(**fields)
 
 
 def convolution(inputs: int, outputs: int, stride: int = 1, kernel: int = 3) -> nn.Sequential:
@@ -208,6 +209,8 @@ class DetectorNetwork(nn.Module):
         self.cse_pool = MultiScaleRoIAlign(["merged"], 28, 2)
         self.cse_head = CseHead(channels, config.embedding)
         self.vertex_embedding = nn.Parameter(torch.randn(config.vertices, config.embedding))
+        self.mean: Tensor
+        self.std: Tensor
         self.register_buffer("mean", torch.tensor([0.45, 0.43, 0.41]).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor([0.25, 0.25, 0.25]).view(1, 3, 1, 1), persistent=False)
 
@@ -227,7 +230,8 @@ class DetectorNetwork(nn.Module):
 
     def masks(self, pictures: Tensor, pyramid: OrderedDict[str, Tensor], boxes: list[Tensor]) -> Tensor:
         """Mask logits [sum of K, 1, 28, 28] over the boxes."""
-        return self.mask_head(self.mask_pool(pyramid, boxes, _image_list(pictures).image_sizes))
+        logits: Tensor = self.mask_head(self.mask_pool(pyramid, boxes, _image_list(pictures).image_sizes))
+        return logits
 
     def surface(self, pictures: Tensor, merged: Tensor, boxes: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Embeddings [sum of K, D, 112, 112] and body logits [sum of K, 1, 112, 112] over the boxes."""

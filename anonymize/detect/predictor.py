@@ -101,7 +101,7 @@ class EmbeddedDetector:
                 masks[starts[i] : starts[i + 1]],
                 embeddings[starts[i] : starts[i + 1]].float(),
                 bodies[starts[i] : starts[i + 1]],
-                PersonMap(person_maps[i], scale_xy / MAP_STRIDE, size_hw),
+                PersonMap(person_maps[i], (scale_xy / MAP_STRIDE).astype(np.float32), size_hw),
                 self.network.config.surface,
             )
             for i in range(len(images))
@@ -138,8 +138,8 @@ class PersonMap:
         x = (np.arange(left, right, dtype=np.float32) + 0.5) * self.cells_per_pixel[0] - 0.5
         y = (np.arange(top, bottom, dtype=np.float32) + 0.5) * self.cells_per_pixel[1] - 0.5
         grid_x, grid_y = np.meshgrid(x, y)
-        pixels = cv2.remap(self.values, grid_x, grid_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        return pixels.astype(np.float32)
+        pixels: FloatArray = cv2.remap(self.values, grid_x, grid_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return pixels
 
     def near(self, region: RegionMask, others: Sequence[RegionMask]) -> RegionMask:
         """Person pixels in and round a person's rectangle that hang together with the person and are nobody else's."""

@@ -86,8 +86,8 @@ class DetectionScores:
                 )
         for box, score, region in zip(found.boxes_xyxy, found.scores, found.masks, strict=True):
             common = {"image_id": number, "category_id": 1, "score": float(score)}
-            x1, y1, x2, y2 = (float(v) for v in box)
-            self.boxes.append(common | {"bbox": [x1, y1, x2 - x1, y2 - y1]})
+            left, top, right, bottom = box.tolist()
+            self.boxes.append(common | {"bbox": [left, top, right - left, bottom - top]})
             self.masks.append(common | {"segmentation": encode(region)})
         painted = np.zeros(size, np.bool_)
         for region in found.masks:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ from anonymize.types import BoolArray, UInt8Array
 
 MIN_VISIBLE_PX = 24
 Size = tuple[int, int]
+T = TypeVar("T")
 
 
 @dataclass(eq=False)
@@ -61,7 +63,7 @@ class Bank:
         if kind < 0.22:
             sample = mosaic(rng, self.photos, size_hw, self.mirrored_landmarks)
         elif kind < 0.34 and self.scenes:
-            sample = crop_scene(rng, self.scenes[rng.integers(len(self.scenes))], size_hw, self.mirrored_landmarks)
+            sample = crop_scene(rng, pick(rng, self.scenes), size_hw, self.mirrored_landmarks)
         else:
             sample = self.composite(rng, size_hw)
         degrade(rng, sample)
@@ -71,9 +73,9 @@ class Bank:
         """A place without people: a painted-over street, a picture without people, or a made-up room."""
         kind = rng.random()
         if kind < 0.5:
-            return fill_frame(rng, self.streets[rng.integers(len(self.streets))], size_hw)
+            return fill_frame(rng, pick(rng, self.streets), size_hw)
         if kind < 0.75 and self.others:
-            return fill_frame(rng, self.others[rng.integers(len(self.others))], size_hw)
+            return fill_frame(rng, pick(rng, self.others), size_hw)
         return made_up_place(rng, size_hw)
 
     def composite(self, rng: Generator, size_hw: Size) -> Sample:
@@ -81,17 +83,22 @@ class Bank:
         sample = Sample.of(self.background(rng, size_hw))
         if rng.random() < 0.6:
             for _ in range(rng.integers(1, 5)):
-                paste_object(rng, sample, self.streets[rng.integers(len(self.streets))])
+                paste_object(rng, sample, pick(rng, self.streets))
         for number, height in enumerate(sorted(random_heights(rng, size_hw[0])), 1):
             pool = self.rendered if self.rendered and rng.random() < 0.45 else self.real
-            cutout = vary(rng, pool[rng.integers(len(pool))], self.mirrored_landmarks)
+            cutout = vary(rng, pick(rng, pool), self.mirrored_landmarks)
             paste_person(rng, sample, cutout, height, number)
             if rng.random() < 0.25:
                 near = np.argwhere(sample.instances == number)
                 if len(near):
-                    center = near[rng.integers(len(near))]
-                    paste_object(rng, sample, self.streets[rng.integers(len(self.streets))], center=center, size=height)
+                    center = near[int(rng.integers(len(near)))]
+                    paste_object(rng, sample, pick(rng, self.streets), center=center, size=height)
         return sample
+
+
+def pick(rng: Generator, items: Sequence[T]) -> T:
+    """One of the items, each as likely."""
+    return items[int(rng.integers(len(items)))]
 
 
 def random_heights(rng: Generator, frame: int) -> list[float]:
@@ -151,7 +158,8 @@ def made_up_place(rng: Generator, size_hw: Size) -> UInt8Array:
             axes = (int(rng.uniform(4, 0.25 * width)), int(rng.uniform(4, 0.25 * height)))
             cv2.ellipse(picture, center, axes, rng.uniform(0, 180), 0, 360, color, -1 if rng.random() < 0.7 else 3)
     grain = cv2.resize(rng.normal(0, rng.uniform(0, 10), (height // 4, width // 4)).astype(np.float32), (width, height))
-    return np.clip(picture + grain[..., None], 0, 255).astype(np.uint8)
+    made: UInt8Array = np.clip(picture + grain[..., None], 0, 255).astype(np.uint8)
+    return made
 
 
 def vary(rng: Generator, cutout: Cutout, mirrored_landmarks: np.ndarray) -> Cutout:
@@ -163,7 +171,7 @@ def vary(rng: Generator, cutout: Cutout, mirrored_landmarks: np.ndarray) -> Cuto
             flipped = landmarks[:, ::-1]
             landmarks = np.where(flipped >= 0, mirrored_landmarks[np.maximum(flipped, 0)], NO_LANDMARK).astype(np.int16)
         parts = None if parts is None else MIRRORED_PARTS[parts[:, ::-1]]
-    colors = image.astype(np.float32)
+    colors: np.ndarray = image.astype(np.float32)
     if rng.random() < 0.8:
         gain = rng.uniform(0.6, 1.35) * (1 + rng.normal(0, 0.06, 3))
         colors = 255 * (np.clip(colors * gain, 0, 255) / 255) ** rng.uniform(0.75, 1.4)
@@ -220,9 +228,9 @@ def paste_person(rng: Generator, sample: Sample, cutout: Cutout, height_px: floa
         image, alpha = _resize(image, 2 * shrink), _resize(alpha, 2 * shrink)
     source = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
     warp = cv2.getPerspectiveTransform(
-        source * np.float32([alpha.shape[1], alpha.shape[0]]), corners.astype(np.float32)
+        source * np.array([alpha.shape[1], alpha.shape[0]], np.float32), corners.astype(np.float32)
     )
-    exact = cv2.getPerspectiveTransform(source * np.float32([source_w, source_h]), corners.astype(np.float32))
+    exact = cv2.getPerspectiveTransform(source * np.array([source_w, source_h], np.float32), corners.astype(np.float32))
     colors = cv2.warpPerspective(image, warp, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     soft = cv2.warpPerspective(alpha, warp, size, flags=cv2.INTER_LINEAR).astype(np.float32) / 255
     box = slice(top, bottom), slice(left, right)
@@ -308,7 +316,7 @@ def mosaic(rng: Generator, photos: Sequence[Photo], size_hw: Size, mirrored_land
     sample = Sample.of(np.zeros((height, width, 3), np.uint8))
     x, number = 0, 0
     while x < width:
-        photo = photos[rng.integers(len(photos))]
+        photo = pick(rng, photos)
         scale = height / photo.image.shape[0] * float(np.exp(rng.uniform(0, 0.7)))
         image = _resize(photo.image, scale)
         labels = cv2.resize(photo.labels, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
@@ -383,11 +391,12 @@ def degrade(rng: Generator, sample: Sample) -> None:
         )
     image = np.clip(values, 0, 255).astype(np.uint8)
     if rng.random() < 0.4:
-        ok, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 90))])
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if ok else image
-    sample.image = image.astype(np.uint8)
+        _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 90))])
+        image = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
+    sample.image = image
 
 
 def _resize(image: UInt8Array, scale: float) -> UInt8Array:
     size = (max(2, round(image.shape[1] * scale)), max(2, round(image.shape[0] * scale)))
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR).astype(np.uint8)
+    resized: UInt8Array = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    return resized

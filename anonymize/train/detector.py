@@ -295,11 +295,11 @@ class Log:
         except ImportError:
             self._board = None
         else:
-            self._board = SummaryWriter(str(folder))  # type: ignore[no-untyped-call]
+            self._board = SummaryWriter(str(folder))
 
     def write(self, step: int, values: dict[str, float]) -> None:
         with self._path.open("a") as file:
             file.write(json.dumps({"step": step} | {name: round(value, 5) for name, value in values.items()}) + "\n")
         if self._board is not None:
             for name, value in values.items():
-                self._board.add_scalar(name, value, step)  # type: ignore[no-untyped-call]
+                self._board.add_scalar(name, value, step)

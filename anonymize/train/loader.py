@@ -34,7 +34,8 @@ def collate(samples: Sequence[Sample]) -> Batch:
     cells = (width // 4, height // 4)
 
     def small(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        return cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+        cells: np.ndarray = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+        return cells
 
     ignore = np.stack([small(s.ignore, (width // 8, height // 8)) for s in samples])
     table = np.pad(ignore.cumsum(axis=1).cumsum(axis=2), ((0, 0), (1, 0), (1, 0))).astype(np.float32)

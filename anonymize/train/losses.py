@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -50,13 +51,14 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The batch on a device, ready for the network."""
-        moved = {
+        moved: dict[str, Any] = {
             name: [v.to(device, non_blocking=True) for v in value]
             if isinstance(value, list)
             else value.to(device, non_blocking=True)
             for name, value in vars(self).items()
         }
-        return replace(Batch(**moved), pictures=moved["pictures"].float() / 255)
+        batch = Batch(**moved)
+        return replace(batch, pictures=batch.pictures.float() / 255)
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,7 +175,8 @@ def instance_targets(batch: Batch, boxes: Tensor, pictures: Tensor, numbers: Ten
     """Each person's own pixels over their box, [K, 1, size, size] in [0, 1]."""
     own = (batch.instances[pictures] == numbers[:, None, None]).float()[:, None]  # [K, 1, H, W]
     rois = torch.cat([torch.arange(len(boxes), device=boxes.device)[:, None].float(), boxes], dim=1)
-    return roi_align(own, rois, (size, size), aligned=True)
+    targets: Tensor = roi_align(own, rois, (size, size), aligned=True)
+    return targets
 
 
 def surface_losses(
@@ -191,7 +194,7 @@ def surface_losses(
         zero = batch.pictures.sum() * 0
         return {"vertex": zero, "part": zero, "body": zero}
     counts = [len(b) for b in boxes]
-    boxes = [b[k] for b, k in zip(boxes, large.split(counts), strict=True)]
+    boxes = [b[k] for b, k in zip(boxes, torch.split(large, counts), strict=True)]
     flat, pictures, numbers = flat[large], pictures[large], numbers[large]
     embedding, body = network.surface(batch.pictures, merged, boxes)
     target = instance_targets(batch, flat, pictures, numbers, CSE_SIZE)

@@ -66,7 +66,8 @@ class Teachers:
         output = self._deeplab.get_tensor(self._deeplab.get_output_details()[0]["index"])[0]
         labels = output.argmax(axis=-1) if output.ndim == 3 and output.shape[-1] > 1 else output.reshape(513, 513)
         person = (labels[: small.shape[0], : small.shape[1]] == DEEPLAB_PERSON).astype(np.uint8)
-        return cv2.resize(person, (width, height), interpolation=cv2.INTER_NEAREST).astype(np.uint8)
+        whole: UInt8Array = cv2.resize(person, (width, height), interpolation=cv2.INTER_NEAREST).astype(np.uint8)
+        return whole
 
 
 def combine(bodypix: FloatArray, parts: UInt8Array, deeplab: UInt8Array, truth: UInt8Array | None) -> UInt8Array:
