@@ -62,13 +62,18 @@ def make_film() -> Callable[..., Path]:
     """Renders a film of soft moving stripes, with sound unless told otherwise."""
 
     def make(
-        path: Path, frames: int = 12, size_hw: tuple[int, int] = (96, 128), rate: int = 10, sound: bool = True
+        path: Path,
+        frames: int = 12,
+        size_hw: tuple[int, int] = (96, 128),
+        rate: int = 10,
+        sound: bool = True,
+        pixel_format: str = "yuv420p",
     ) -> Path:
         height, width = size_hw
         x = np.linspace(0, 6, width, dtype=np.float32)
         with av.open(path, "w") as container:
             video = container.add_stream("libx264", rate=rate, options={"crf": "12"})
-            video.width, video.height, video.pix_fmt = width, height, "yuv420p"
+            video.width, video.height, video.pix_fmt = width, height, pixel_format
             tone = container.add_stream("aac", rate=16000, layout="mono") if sound else None
             for number in range(frames):
                 row = 128 + 90 * np.sin(x[:, None] + number / 8 + np.arange(3))

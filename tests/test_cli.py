@@ -288,6 +288,16 @@ class TestBadInput:
         assert result.exit_code == 0, result.stderr
         assert frame_count(tmp_path / "out.mp4") == 1
 
+    def test_an_odd_size_is_kept(self, tmp_path: Path, make_film: Callable[..., Path]) -> None:
+        film = make_film(tmp_path / "in.mkv", size_hw=(97, 129), pixel_format="yuv444p")
+        result = anonymize(film, "-o", tmp_path / "out.mp4")
+        assert result.exit_code == 0, result.stderr
+        assert one_line(result.stderr)
+        assert "odd" in result.stderr
+        with av.open(tmp_path / "out.mp4") as container:
+            stream = container.streams.video[0]
+            assert (stream.height, stream.width) == (97, 129)
+
     def test_an_error_within_is_one_line_too(self, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def broken(**_: Any) -> None:
             raise RuntimeError("two\nlines")
