@@ -183,6 +183,8 @@ class FilmReader:
         context = self._stream.codec_context
         if first.interlaced_frame:
             self.warnings.append(f"{self.path} is interlaced; it is stored as if it were not")
+        if _side_data(first, "MASTERING_DISPLAY_METADATA") or _side_data(first, "CONTENT_LIGHT_LEVEL"):
+            self.warnings.append("the brightness of the screen that the HDR film was made on is not kept")
         matrix = _side_data(first, "DISPLAYMATRIX")
         orientation = Orientation.from_display_matrix(matrix) if matrix else Orientation()
         rate = fraction(self._stream.guessed_rate) or fraction(self._stream.average_rate) or Fraction(25)
@@ -238,17 +240,27 @@ class FilmReader:
                 yield frame
 
     def _from(self, start: Fraction) -> Iterator[av.VideoFrame]:
-        """The frames from the key frame before `start` on; all frames where the file's index leads astray."""
+        """The frames from `start` on, decoded from the key frame before it.
+
+        All frames, where the file's index leads astray, or where the film has no true key frame there.
+        """
         frames = self._sought(start)
-        first = next(frames, None)
-        if first is None or _pts(first) * self._time_base > start:
+        try:
+            frame = next(frames, None)
+            found = frame is not None and _pts(frame) * self._time_base <= start
+            while found and frame is not None and _pts(frame) * self._time_base < start:
+                frame = next(frames, None)
+        except CorruptFrameError:
+            found = False
+        if not found or self.corrupt_frames:
             frames.close()
             self._container.close()
             self._container = self._open()
             self._stream = self._pick_stream()
-            frames, first = self._decode(), None
-        if first is not None:
-            yield first
+            self.corrupt_frames = 0
+            frames, frame = self._decode(), None
+        if frame is not None:
+            yield frame
         yield from frames
 
     def _sought(self, start: Fraction) -> Generator[av.VideoFrame, None, None]:

@@ -12,7 +12,7 @@ import av
 import numpy as np
 
 from anonymize.errors import MediaError, OptionError
-from anonymize.media.film import FilmInfo
+from anonymize.media.film import FilmInfo, fraction
 from anonymize.media.metadata import copy_tags, data_name, describe, other_pictures
 from anonymize.types import FloatArray
 
@@ -77,8 +77,8 @@ class CopiedTracks:
             self.warnings += other_pictures(self._input, picture)
             if keep_metadata:
                 copy_tags(self._input, output)
-                with suppress(av.error.FFmpegError):
-                    output.set_chapters(self._input.chapters())
+                copy_tags(picture, output.streams.video[0])
+                output.set_chapters(self._chapters())
             else:
                 self.stripped += describe(self._input, picture)
             for stream in self._input.streams:
@@ -98,7 +98,7 @@ class CopiedTracks:
             while self._next is not None:
                 source, packet = self._next
                 stamp = packet.dts if packet.dts is not None else packet.pts
-                if time is not None and stamp * packet.time_base > time:
+                if time is not None and stamp * fraction(packet.time_base) > time:
                     return
                 copy = self._copies[source]
                 copy.place(packet)
@@ -113,6 +113,8 @@ class CopiedTracks:
         if stream.type in {"audio", "subtitle"} and stream.codec_context is None:
             self.warnings.append(f"{stream.type} track {stream.index} is of an unknown kind and is left out")
             return None
+        if stream.type == "data" and "timecode" in stream.metadata:
+            return None  # The muxer writes it anew from the picture's tag.
         if not _holds(container, stream):
             suffix = f".{container.split(',')[0]}".replace("matroska", "mkv")
             if stream.type == "audio":
@@ -139,7 +141,7 @@ class CopiedTracks:
             with suppress(av.error.FFmpegError):
                 self._input.seek(int(max(Fraction(0), info.begins - SUBTITLE_REACH) * 1_000_000))
         for packet in self._input.demux([self._input.streams[index] for index in self._copies]):
-            index, base = packet.stream.index, packet.time_base
+            index, base = packet.stream.index, fraction(packet.time_base)
             stamp = packet.pts if packet.pts is not None else packet.dts
             if stamp is None:
                 continue
@@ -160,9 +162,21 @@ class CopiedTracks:
             packet.dts = None if packet.dts is None else packet.dts - offset
             yield index, packet
 
+    def _chapters(self) -> list[Any]:
+        """The chapters within the cut, at their time in the output."""
+        kept: list[Any] = []
+        for chapter in self._input.chapters():
+            base = fraction(chapter["time_base"])
+            shift, limit = round(self._info.shift / base), self._info.ends
+            start, end = max(0, chapter["start"] - shift), chapter["end"] - shift
+            end = end if limit is None else min(end, round(limit / base) - shift)
+            if start < end:
+                kept.append({**chapter, "start": start, "end": end})
+        return kept
+
     def _clip(self, packet: Any) -> bool:
         """Shorten a subtitle to the part of it within the cut; False where there is none."""
-        info, base = self._info, packet.time_base
+        info, base = self._info, fraction(packet.time_base)
         if packet.pts is None or not packet.duration:
             return not info.shift or packet.pts is None or packet.pts * base >= info.begins
         begin, end = packet.pts, packet.pts + packet.duration
@@ -191,21 +205,23 @@ class _Copy:
 
     def place(self, packet: Any) -> None:
         """Give a packet its track and its time there."""
-        if self._samples and self._frame_size and self._target.time_base < packet.time_base and packet.pts is not None:
+        finest = fraction(self._target.time_base)
+        if self._samples and self._frame_size and finest < fraction(packet.time_base) and packet.pts is not None:
             self._refine(packet)
+        base = fraction(packet.time_base)
         packet.stream = self._target
         if packet.dts is not None:
             # Some films have times that go back or stand still, which no muxer takes.
-            if self._last is not None and packet.dts * packet.time_base <= self._last:
-                tick = max(packet.time_base, self._target.time_base)
-                packet.dts = int((self._last + tick) / packet.time_base)
+            if self._last is not None and packet.dts * base <= self._last:
+                packet.dts = int((self._last + max(base, finest)) / base)
                 packet.pts = packet.dts if packet.pts is None else max(packet.pts, packet.dts)
-            self._last = packet.dts * packet.time_base
+            self._last = packet.dts * base
 
     def _refine(self, packet: Any) -> None:
         """Count samples where the source rounded its times, as Matroska does to milliseconds."""
         assert self._samples is not None
-        time, slack = packet.pts * packet.time_base, packet.time_base
+        slack = fraction(packet.time_base)
+        time = packet.pts * slack
         pts = round(time / self._samples)
         if self._due is not None and abs(self._due * self._samples - time) <= slack:
             pts = self._due

@@ -18,7 +18,7 @@ from anonymize.errors import MediaError, OptionError
 from anonymize.media.colour import paint
 from anonymize.media.encoders import Encoder, pick_encoder
 from anonymize.media.files import PartialFile
-from anonymize.media.film import FULL, LIMITED, UNSPECIFIED, ColourTags, FilmInfo
+from anonymize.media.film import FULL, LIMITED, UNSPECIFIED, ColourTags, FilmInfo, fraction
 from anonymize.media.integrity import is_cut_short
 from anonymize.media.reader import SWS_MATRIX, FilmReader
 from anonymize.media.tracks import CopiedTracks, EncodedSound, NoTracks, Tracks
@@ -262,7 +262,7 @@ class FilmWriter:
                 packet.duration = self._durations.pop(packet.pts, packet.duration)
                 if picture is None and self._frames <= 2:
                     packet.dts = packet.pts  # libx265 gives a random number to films that end before its delay.
-                self._tracks.mux_until(packet.dts * packet.time_base)
+                self._tracks.mux_until(packet.dts * fraction(packet.time_base))
                 self._container.mux_one(packet)
 
     def _errors_of_libav(self) -> _Wrapped:

@@ -107,6 +107,14 @@ def test_other_pixel_formats(make_film, picture, pixel_format: str) -> None:
     assert np.abs(image - expected).mean() < 8
 
 
+def test_what_is_lost_of_hdr_is_told(make_film) -> None:
+    screen = "master-display=G(8500,39850)B(6550,2300)R(35400,14600)WP(15635,16450)L(10000000,1):max-cll=1000,400"
+    options = {"x265-params": f"log-level=none:{screen}"}
+    path = make_film(codec="libx265", pixel_format="yuv420p10le", frames=3, options=options)
+    with open_film(path) as film:
+        assert len(film.warnings) == 1 and "HDR" in film.warnings[0]
+
+
 def test_one_frame(make_film) -> None:
     assert times(make_film(frames=1)) == [0]
 
@@ -275,6 +283,14 @@ def test_damage_before_the_cut_that_is_not_needed(make_film) -> None:
     path = make_film(frames=40, options={"bf": "2", "g": "10", "keyint_min": "10", "sc_threshold": "0"})
     corrupt(path, 3)
     assert len(times(path, start=1.0)) == 15
+
+
+@pytest.mark.parametrize("tolerant", [False, True])
+def test_a_cut_of_a_film_without_true_key_frames(make_film, tolerant: bool) -> None:
+    path = make_film(frames=40, options={"x264-params": "intra-refresh=1:keyint=8"})
+    with open_film(path, start=0.5, tolerate_corrupt=tolerant) as film:
+        assert len(list(film)) == 27
+        assert film.corrupt_frames == 0
 
 
 def test_a_missing_frame_is_noticed(make_film) -> None:

@@ -396,9 +396,13 @@ def test_what_identifies_is_stripped_and_told(make_film, tmp_path: Path, suffix:
         assert "creation_time" not in film.metadata and "creation_time" not in film.streams[0].metadata
 
 
-@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+@pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv"])
 def test_metadata_is_kept_on_demand(make_film, tmp_path: Path, suffix: str) -> None:
-    source = make_film(name=f"in.{suffix}", tags=TAGS, chapters=True, attachment=suffix == "mkv")
+    timecode = {} if suffix == "mkv" else {"timecode": "01:00:00:00"}
+    source = make_film(
+        name=f"in.{suffix}", tags=TAGS | timecode, track_tags={"handler_name": "Camera"}, chapters=True,
+        attachment=suffix == "mkv", sound=("aac",),
+    )  # fmt: skip
     writer = transcode(source, tmp_path / f"out.{suffix}", keep_metadata=True)
     assert writer.stripped == []
     with av.open(str(tmp_path / f"out.{suffix}")) as film:
@@ -406,8 +410,23 @@ def test_metadata_is_kept_on_demand(make_film, tmp_path: Path, suffix: str) -> N
         assert tags["location"] == TAGS["location"] and tags["artist"] == "Somebody"
         assert tags["creation_time"].startswith("2024-05-01T10:00:00")
         assert len(film.chapters()) == 1
+        handler = {key.lower(): value for key, value in film.streams.video[0].metadata.items()}["handler_name"]
+        assert handler == "Camera"
+        if timecode:
+            assert film.streams.video[0].metadata["timecode"] == "01:00:00:00"
         if suffix == "mkv":
             assert film.streams.attachments[0].data == b"not really a font"
+
+
+def test_chapters_follow_the_cut(make_film, tmp_path: Path) -> None:
+    source = make_film(name="in.mkv", frames=50, chapters=True)  # One chapter, from 0 to 0.2 s.
+    transcode(source, tmp_path / "a.mkv", keep_metadata=True, cut={"start": 0.12})
+    transcode(source, tmp_path / "b.mkv", keep_metadata=True, cut={"start": 0.4})
+    with av.open(str(tmp_path / "a.mkv")) as film:
+        (chapter,) = film.chapters()
+        assert (chapter["start"] * chapter["time_base"], chapter["end"] * chapter["time_base"]) == (0, Fraction(2, 25))
+    with av.open(str(tmp_path / "b.mkv")) as film:
+        assert film.chapters() == []
 
 
 def test_nothing_to_strip(make_film, tmp_path: Path) -> None:
