@@ -141,7 +141,8 @@ class FilmReader:
             if is_cut_short(path):
                 if not self._tolerant:
                     raise MediaError(f"cannot read {path}: it is cut short, its end is missing")
-                self.warnings.append(f"{path} is cut short, its end is missing")
+                if not self.warnings:  # A start may need a second look at the file.
+                    self.warnings.append(f"{path} is cut short, its end is missing")
             # An absolute path cannot be taken for a URL; a playlist in disguise must not reach the network.
             container = av.open(str(path.absolute()), "r", container_options={"protocol_whitelist": "file"})
         except MediaError:
@@ -300,7 +301,7 @@ class FilmReader:
                 pictures = self._stream.decode(packet)
             except av.error.FFmpegError as error:
                 if clean_from is not None and not (one_to_one and self._tolerant):
-                    self._damaged(min(waiting, default=time), error)
+                    self._damaged(order.popleft() if order else min(waiting, default=time), error)
                 continue
             for picture in pictures:
                 if by_order and order:

@@ -269,6 +269,23 @@ def test_a_frame_that_cannot_be_decoded_is_dropped(make_film, number: int) -> No
     assert Fraction(number, 25) not in kept
 
 
+def test_damage_in_avi_moves_no_other_frame(make_film, picture) -> None:
+    path = make_film(name="in.avi", codec="mjpeg", pixel_format="yuvj420p", frames=12, context={"color_range": 2})
+    with av.open(str(path)) as film:
+        packet = [p for p in film.demux(video=0) if p.size][5]
+    data = bytearray(path.read_bytes())
+    at = data.index(bytes(packet))
+    data[at : at + packet.size] = bytes(packet.size)
+    path.write_bytes(data)
+    with pytest.raises(CorruptFrameError), open_film(path) as film:
+        list(film)
+    with open_film(path, tolerate_corrupt=True) as film:
+        frames = list(film)
+        assert film.corrupt_frames == 1
+    assert [frame.pts for frame in frames] == [n for n in range(12) if n != 5]
+    assert [number_of(frame, picture) for frame in frames] == [n for n in range(12) if n != 5]
+
+
 def test_damage_in_bidirectional_frames(make_film) -> None:
     path = make_film(frames=30, options={"bf": "3", "g": "15"})
     corrupt(path, 7)
