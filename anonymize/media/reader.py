@@ -188,7 +188,7 @@ class FilmReader:
             self.warnings.append("the brightness of the screen that the HDR film was made on is not kept")
         matrix = _side_data(first, "DISPLAYMATRIX")
         orientation = Orientation.from_display_matrix(matrix) if matrix else Orientation()
-        rate = fraction(self._stream.guessed_rate) or fraction(self._stream.average_rate) or Fraction(25)
+        rate = self._rate()
         begins = _pts(first) * self._time_base
         return FilmInfo(
             path=self.path,
@@ -210,6 +210,13 @@ class FilmReader:
             shift=Fraction(0) if self._start is None else begins,
             ends=None if self._end is None else self._origin + self._end,
         )
+
+    def _rate(self) -> Fraction:
+        """The even rate that fits the film; the mean where that is another, because then the rate varies."""
+        mean, even = fraction(self._stream.average_rate), fraction(self._stream.guessed_rate)
+        if mean and even:
+            return even if abs(even / mean - 1) < Fraction(1, 10) else mean
+        return mean or even or Fraction(25)
 
     def _expected_frames(self, rate: Fraction, begins: Fraction) -> int | None:
         if self._start is None and self._end is None and self._stream.frames:

@@ -44,6 +44,12 @@ def test_a_varying_frame_rate(make_film, name: str) -> None:
     assert times(path) == [Fraction(n, 1000) for n in pts]
 
 
+def test_the_rate_of_an_uneven_film_is_its_mean(make_film) -> None:
+    path = make_film(frames=5, pts=[0, 40, 41, 80, 159], time_base=Fraction(1, 1000))
+    with open_film(path) as film:
+        assert 20 < film.info.rate < 50
+
+
 @pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
 def test_avi_has_no_presentation_times_but_frames_come_in_order(make_film, picture, codec: str) -> None:
     path = make_film(name="in.avi", codec=codec, frames=20)
