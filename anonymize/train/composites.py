@@ -11,6 +11,7 @@ import numpy as np
 from numpy.random import Generator
 
 from anonymize.train.bank import MIRRORED_PARTS, NO_LANDMARK, Cutout, Photo
+from anonymize.train.distractors import draw_distractors
 from anonymize.train.teachers import IGNORE, UNKNOWN_PART
 from anonymize.types import BoolArray, UInt8Array
 
@@ -80,7 +81,8 @@ class Bank:
 
     def composite(self, rng: Generator, size_hw: Size) -> Sample:
         """People pasted onto a place, far to near, with objects in front of some of them."""
-        sample = Sample.of(self.background(rng, size_hw))
+        place = self.background(rng, size_hw)
+        sample = Sample.of(draw_distractors(rng, place) if rng.random() < 0.4 else place)
         if rng.random() < 0.6:
             for _ in range(rng.integers(1, 5)):
                 paste_object(rng, sample, pick(rng, self.streets))
