@@ -60,9 +60,13 @@ class Camera:
         height, width = self.size_hw
         x = (torch.arange(width, device=device) + 0.5 - width / 2) / self.focal_px
         y = (torch.arange(height, device=device) + 0.5 - height / 2) / self.focal_px
-        local = torch.stack([x.expand(height, width), y[:, None].expand(height, width), torch.ones(height, width, device=device)], 2)
+        local = torch.stack(
+            [x.expand(height, width), y[:, None].expand(height, width), torch.ones(height, width, device=device)], 2
+        )
         return local @ torch.tensor(self.rotation, device=device)
 
     def scaled(self, factor: int) -> Camera:
         """The same view with more pixels."""
-        return Camera(self.position, self.rotation, self.focal_px * factor, (self.size_hw[0] * factor, self.size_hw[1] * factor))
+        return Camera(
+            self.position, self.rotation, self.focal_px * factor, (self.size_hw[0] * factor, self.size_hw[1] * factor)
+        )

@@ -1,6 +1,6 @@
 """Many single people on transparent ground, for copy-paste training with exact truth of the surface.
 
-    python -m anonymize.synthesis.cutouts FOLDER --count 2000 --seed 0 --height 256
+python -m anonymize.synthesis.cutouts FOLDER --count 2000 --seed 0 --height 256
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ def render_shard(index: int, *, folder: Path, count: int, seed: int, height: int
         starts=np.concatenate([[0], np.cumsum(sizes.prod(1))[:-1]]).astype(np.int64),
         image=np.concatenate([p.image.reshape(-1, 3) for p in people]),
         alpha=np.concatenate([p.alpha.reshape(-1) for p in people]),
-        vertex=np.concatenate([np.where(p.vertex < 0, NO_VERTEX, p.vertex).astype(np.uint16).reshape(-1) for p in people]),
+        vertex=np.concatenate(
+            [np.where(p.vertex < 0, NO_VERTEX, p.vertex).astype(np.uint16).reshape(-1) for p in people]
+        ),
         pixel_class=np.concatenate([p.pixel_class.reshape(-1) for p in people]),
     )
     return count

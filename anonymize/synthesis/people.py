@@ -23,8 +23,26 @@ NOBODY, SKIN, CLOTHES, HAIR, ACCESSORY = range(5)
 Colour = tuple[float, float, float]
 
 # sRGB 0..255; sampled between neighbours
-SKIN_TONES = ((247, 220, 196), (236, 196, 164), (222, 174, 138), (198, 144, 104), (158, 105, 72), (112, 72, 48), (72, 46, 32))
-HAIR_COLOURS = ((22, 18, 16), (42, 30, 22), (70, 48, 32), (104, 72, 44), (158, 118, 72), (204, 172, 116), (150, 146, 142), (222, 220, 216), (124, 52, 28))
+SKIN_TONES = (
+    (247, 220, 196),
+    (236, 196, 164),
+    (222, 174, 138),
+    (198, 144, 104),
+    (158, 105, 72),
+    (112, 72, 48),
+    (72, 46, 32),
+)
+HAIR_COLOURS = (
+    (22, 18, 16),
+    (42, 30, 22),
+    (70, 48, 32),
+    (104, 72, 44),
+    (158, 118, 72),
+    (204, 172, 116),
+    (150, 146, 142),
+    (222, 220, 216),
+    (124, 52, 28),
+)
 # what people wear in streets: many dark, grey, blue and white things, some strong colours
 CLOTHES_COLOURS = (
     (24, 24, 27), (38, 38, 44), (58, 60, 66), (92, 94, 98), (136, 136, 138), (182, 182, 180), (232, 230, 226), (246, 246, 244),
@@ -132,7 +150,9 @@ def regions() -> dict[str, np.ndarray]:
     left = points[:, 0] >= 0
     arm = np.where(left, along(("shoulder", "elbow", "wrist"), "L"), along(("shoulder", "elbow", "wrist"), "R"))
     leg = np.where(left, along(("hip", "knee", "ankle"), "L"), along(("hip", "knee", "ankle"), "R"))
-    arm = np.where((parts >= 3) & (parts <= 12), np.where((parts == 11) | (parts == 12), np.maximum(arm, 1.02), arm), -1)
+    arm = np.where(
+        (parts >= 3) & (parts <= 12), np.where((parts == 11) | (parts == 12), np.maximum(arm, 1.02), arm), -1
+    )
     leg = np.where(parts >= 15, np.where(parts >= 23, np.maximum(leg, 1.02), leg), -1)
     eye = body.eyes.mean(0)
     scalp = points[:, 2] - eye[2] - (0.058 - 0.8 * np.clip(points[:, 1] - eye[1] - 0.015, 0, 0.18))
@@ -141,7 +161,7 @@ def regions() -> dict[str, np.ndarray]:
         "arm": arm,
         "leg": leg,
         "z": points[:, 2],
-        "scalp": np.where(head, scalp, -1),
+        "scalp": np.where(head, scalp, -0.05),
         "head": head,
         "face_z": points[:, 2] - eye[2],
         "depth": points[:, 1] - eye[1],
@@ -214,32 +234,41 @@ class Wardrobe:
         self.count += len(rest)
 
     def shell(
-        self, inside: np.ndarray, thickness: np.ndarray | float, material: int, pixel_class: int = CLOTHES, *, cover: bool = True
+        self,
+        field: np.ndarray,
+        thickness: np.ndarray | float,
+        material: int,
+        pixel_class: int = CLOTHES,
+        *,
+        cover: bool = True,
     ) -> None:
         """A layer over part of the body, pushed out along its normals.
 
         Args:
-            inside: [N] bool, vertices of the body in use that are covered.
+            field: [N], positive on the vertices of the body in use that are covered; the hem runs where it is 0.
             thickness: [N] or one number, metres.
             material: Row of the material.
             pixel_class: CLOTHES, HAIR or ACCESSORY.
             cover: Drop the body under it.
         """
-        faces = self.base.faces[torch.from_numpy(inside[self.base.faces.numpy()].sum(1) >= 2)]
+        level = torch.from_numpy(np.asarray(field, np.float32))
+        push = torch.from_numpy(np.broadcast_to(np.asarray(thickness, np.float32), field.shape).copy())
+        pushed = self.base_rest + self.base_normals * push[:, None]
+        columns = torch.cat([pushed, self.base.vertices, self.base.weights, self.base.openness[:, None]], 1)
+        columns, owner, faces = clip(columns, self.base.owner, self.base.faces, level)
         if len(faces) == 0:
             return
         used, compact = torch.unique(faces, return_inverse=True)
-        push = torch.from_numpy(np.broadcast_to(np.asarray(thickness, np.float32), inside.shape).copy())[used]
-        rest = self.base_rest[used] + self.base_normals[used] * push[:, None]
-        piece = replace(
-            self.base, vertices=self.base.vertices[used], weights=self.base.weights[used], openness=self.base.openness[used]
-        )
+        rest, canonical, weights, openness = columns[used].split([3, 3, columns.shape[1] - 7, 1], 1)
+        piece = replace(self.base, vertices=canonical, weights=weights, openness=openness[:, 0])
         rows = torch.full((len(faces),), material)
-        self._append(rest, vertex_normals(rest, compact), piece, compact, rows, pixel_class, self.base.owner[used])
+        self._append(rest, vertex_normals(rest, compact), piece, compact, rows, pixel_class, owner[used])
         if cover:
-            self.hidden |= inside
+            self.hidden |= field > 0
 
-    def baked(self, name: str, material: Tensor | int, pixel_class: int, *, faces: Tensor | None = None, puff: float = 0.0) -> None:
+    def baked(
+        self, name: str, material: Tensor | int, pixel_class: int, *, faces: Tensor | None = None, puff: float = 0.0
+    ) -> None:
         """A baked garment or hair, puffed up by so many metres."""
         piece = self.model.garment(name, low=self.low)
         rest = piece.vertices + torch.einsum("r,rnc->nc", self.shape, piece.components)
@@ -254,7 +283,15 @@ class Wardrobe:
             self.hidden |= np.isin(self.owner, piece.hides.numpy())
 
     def attached(
-        self, points: np.ndarray, faces: np.ndarray, joint: str, material: int, pixel_class: int, *, anchor: int, surface: bool
+        self,
+        points: np.ndarray,
+        faces: np.ndarray,
+        joint: str,
+        material: int,
+        pixel_class: int,
+        *,
+        anchor: int,
+        surface: bool,
     ) -> None:
         """Something stiff that moves with one joint; points [N, 3] on the mean adult at rest.
 
@@ -272,7 +309,9 @@ class Wardrobe:
         piece = replace(self.base, vertices=vertices, weights=weights, openness=torch.full((len(points),), 0.8))
         tris = torch.from_numpy(faces.astype(np.int64))
         rest = vertices + shift
-        self._append(rest, vertex_normals(rest, tris), piece, tris, torch.full((len(tris),), material), pixel_class, owner)
+        self._append(
+            rest, vertex_normals(rest, tris), piece, tris, torch.full((len(tris),), material), pixel_class, owner
+        )
 
     def finish(self, skin_material: int) -> Mesh:
         """The body where it shows, and all that was put on."""
@@ -285,7 +324,41 @@ class Wardrobe:
         return Mesh(rest, normals, canonical, weights, owner, openness, faces, material, pixel_class)
 
 
-def blob(centre: tuple[float, float, float], size: tuple[float, float, float], power: float = 0.5, rings: int = 7) -> tuple[np.ndarray, np.ndarray]:
+def clip(columns: Tensor, owner: Tensor, faces: Tensor, level: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Cut a mesh where `level` [N] is 0 and keep the positive side; cuts get new vertices, appended.
+
+    Returns:
+        Vertex columns [N', C], owners [N'], faces [F', 3].
+    """
+    sign = level[faces] > 0  # [F, 3]
+    inside = sign.sum(1)
+    whole = faces[inside == 3]
+    pieces, count = [whole], len(columns)
+    for kept in (1, 2):
+        some, signs = faces[inside == kept], sign[inside == kept]
+        if len(some) == 0:
+            continue
+        # turn each face so that the odd corner comes first
+        odd = (signs if kept == 1 else ~signs).float().argmax(1)
+        a, b, c = (some.gather(1, ((odd + k) % 3)[:, None])[:, 0] for k in range(3))
+        new = []
+        for other in (b, c):
+            share = (level[a] / (level[a] - level[other])).clamp(0.02, 0.98)[:, None]
+            columns = torch.cat([columns, columns[a] * (1 - share) + columns[other] * share])
+            owner = torch.cat([owner, torch.where(share[:, 0] < 0.5, owner[a], owner[other])])
+            new.append(torch.arange(count, count + len(a)))
+            count += len(a)
+        ab, ac = new
+        if kept == 1:
+            pieces.append(torch.stack([a, ab, ac], 1))
+        else:
+            pieces += [torch.stack([ab, b, c], 1), torch.stack([ab, c, ac], 1)]
+    return columns, owner, torch.cat(pieces)
+
+
+def blob(
+    centre: tuple[float, float, float], size: tuple[float, float, float], power: float = 0.5, rings: int = 7
+) -> tuple[np.ndarray, np.ndarray]:
     """A superellipsoid: vertices [N, 3] and faces [F, 3]; power 1 is an ellipsoid, near 0 a box."""
     sides = 12
     latitude = np.linspace(-np.pi / 2, np.pi / 2, rings)[:, None]
@@ -311,12 +384,23 @@ def cloth(rng: Generator, *, fancy: float = 0.45, base: Colour | None = None) ->
     colour = pick(rng, CLOTHES_COLOURS) if base is None else base
     kind = shading.PLAIN
     if rng.random() < fancy:
-        kinds = (shading.STRIPES, shading.BARS, shading.CHECKS, shading.DOTS, shading.BLOTCHES, shading.GRADIENT, shading.LOGO)
+        kinds = (
+            shading.STRIPES,
+            shading.BARS,
+            shading.CHECKS,
+            shading.DOTS,
+            shading.BLOTCHES,
+            shading.GRADIENT,
+            shading.LOGO,
+        )
         kind = int(rng.choice(kinds, p=[0.22, 0.08, 0.15, 0.08, 0.12, 0.1, 0.25]))
     scale = float(np.exp(rng.uniform(np.log(8), np.log(45))))
     anchor = (0.0, 0.0, 0.0)
     if kind == shading.LOGO:
-        scale, anchor = float(rng.uniform(3.5, 9)), (float(rng.uniform(-0.03, 0.03)), 0.0, float(rng.uniform(1.25, 1.36)))
+        scale, anchor = (
+            float(rng.uniform(3.5, 9)),
+            (float(rng.uniform(-0.03, 0.03)), 0.0, float(rng.uniform(1.25, 1.36))),
+        )
     if kind == shading.GRADIENT:
         scale, anchor = float(rng.uniform(4, 12)), (0.0, 0.0, float(rng.uniform(0.9, 1.3)))
     return Material(
@@ -347,7 +431,9 @@ def random_person(rng: Generator) -> Person:
     """Somebody of random shape, age, skin, hair, clothes and bags."""
     model = load_body()
     index = int(rng.integers(len(model.shapes)))
-    look = Look(int(rng.integers(1 << 62)), model.shapes[index], bool(model.shape_female[index]), int(model.shape_years[index]))
+    look = Look(
+        int(rng.integers(1 << 62)), model.shapes[index], bool(model.shape_female[index]), int(model.shape_years[index])
+    )
     fine, table = dress(look, low=False)
     coarse, _ = dress(look, low=True)
     joints = model.joints + torch.einsum("r,rjc->jc", look.shape, model.joint_components)
@@ -374,8 +460,12 @@ def dress(look: Look, *, low: bool) -> tuple[Mesh, Tensor]:
     if look.years > 58 and rng.random() < 0.75:
         palette = HAIR_COLOURS[6:8]
     shade_of_hair = pick(rng, palette, 5)
-    skin_row = add(Material(flesh, shade_of_hair, shading.SKIN, gloss=0.04, grain=0.02, anchor=(0.0, float(eye[1]), float(eye[2]))))
-    hair_row = add(Material(shade_of_hair, tuple(0.6 * c for c in shade_of_hair), shading.BARS, 90.0, 0, 0.5, 0.12, 0.2))  # type: ignore[arg-type]
+    skin_row = add(
+        Material(flesh, shade_of_hair, shading.SKIN, gloss=0.04, grain=0.02, anchor=(0.0, float(eye[1]), float(eye[2])))
+    )
+    hair_row = add(
+        Material(shade_of_hair, tuple(0.6 * c for c in shade_of_hair), shading.BARS, 90.0, 0, 0.5, 0.12, 0.2)
+    )  # type: ignore[arg-type]
 
     put_on_clothes(w, look, add)
     hat = put_on_hat(w, add) if rng.random() < 0.17 else False
@@ -388,7 +478,7 @@ def put_on_clothes(w: Wardrobe, look: Look, add: Callable[[Material], int]) -> N
     """A baked outfit, or layers of random lengths and widths; with or without a skirt; shoes."""
     rng = w.rng
     arm, leg, z = w.region("arm"), w.region("leg"), w.region("z")
-    trunk = (arm < 0) & (leg < 0) & ~w.region("head").astype(bool)
+    trunk = (arm == -1) & (leg == -1) & ~w.region("head").astype(bool)
     neck = rng.uniform(1.51, 1.575)
     skirts = rng.random() < (0.3 if look.female else 0.01)
     top, bottom = cloth(rng), cloth(rng, fancy=0.15)
@@ -409,8 +499,14 @@ def put_on_clothes(w: Wardrobe, look: Look, add: Callable[[Material], int]) -> N
         w.baked(name, torch.where(lower > 0, bottom_row, top_row), CLOTHES, puff=float(rng.uniform(0, 0.008)))
     else:
         warm = rng.random()
-        sleeve = float(rng.choice([0.06, rng.uniform(0.25, 0.45), rng.uniform(0.6, 0.8), 1.0], p=[0.1, 0.33, 0.07, 0.5]))
-        thick = float(rng.uniform(0.006, 0.02)) if sleeve < 0.9 else float(rng.choice([0.01, 0.018, 0.03]) * rng.uniform(0.8, 1.3))
+        sleeve = float(
+            rng.choice([0.06, rng.uniform(0.25, 0.45), rng.uniform(0.6, 0.8), 1.0], p=[0.1, 0.33, 0.07, 0.5])
+        )
+        thick = (
+            float(rng.uniform(0.006, 0.02))
+            if sleeve < 0.9
+            else float(rng.choice([0.01, 0.018, 0.03]) * rng.uniform(0.8, 1.3))
+        )
         hem = float(rng.uniform(0.82, 1.02))
         long_coat = warm < 0.14 and not skirts
         dress_too = skirts and rng.random() < 0.5
@@ -418,26 +514,41 @@ def put_on_clothes(w: Wardrobe, look: Look, add: Callable[[Material], int]) -> N
         if skirts:
             tights = rng.random() < 0.5
             if tights:
-                w.shell((leg >= 0) & (leg < 1.0), 0.002, add(cloth(rng, fancy=0.05, base=pick(rng, CLOTHES_COLOURS[:3]))))
-            w.shell(trunk & (z < 1.05), 0.004, top_row if dress_too else bottom_row)
+                w.shell(
+                    np.where(leg >= 0, 1.0 - leg, -0.05),
+                    0.002,
+                    add(cloth(rng, fancy=0.05, base=pick(rng, CLOTHES_COLOURS[:3]))),
+                )
+            w.shell(
+                np.minimum(np.where(trunk, 0.1, np.where(leg > -1, 0.25 - leg, -0.1)), 1.05 - z),
+                0.004,
+                top_row if dress_too else bottom_row,
+            )
         else:
-            length = float(rng.choice([rng.uniform(0.2, 0.45), rng.uniform(0.5, 0.8), rng.uniform(0.9, 1.02)], p=[0.16, 0.06, 0.78]))
+            length = float(
+                rng.choice(
+                    [rng.uniform(0.2, 0.45), rng.uniform(0.5, 0.8), rng.uniform(0.9, 1.02)], p=[0.16, 0.06, 0.78]
+                )
+            )
             wide = float(rng.choice([0.004, 0.012, 0.024], p=[0.35, 0.45, 0.2]) * rng.uniform(0.7, 1.3))
             flare = float(rng.uniform(0.3, 1.3))
             ease = wide * (0.5 + flare * np.clip(leg, 0, 1)) + 0.25 * wide * crease
-            ease = np.where(leg >= 0, ease, 0.004)
-            w.shell(((leg >= 0) & (leg < length)) | (trunk & (z < 1.04)), np.maximum(ease, 0.002), bottom_row)
-        ease = np.where(arm >= 0, 0.75 * thick, thick) + 0.3 * thick * crease
+            ease = np.where(leg > -1, ease, 0.004)
+            below = np.where(leg > -1, 0.8 * (length - leg), np.where(trunk, 1.04 - z, -0.1))
+            w.shell(below, np.maximum(ease, 0.002), bottom_row)
+        ease = np.where(arm > -1, 0.75 * thick, thick) + 0.3 * thick * crease
         # looser below the chest, as gravity has it
         ease = ease + np.where(trunk, 0.5 * thick * np.clip(1.35 - z, 0, 0.4) / 0.4, 0) + 0.004
-        over_hip = (leg >= 0) & (z > hem) & (leg < 0.25)
-        w.shell((trunk & (z > hem) & (z < neck)) | over_hip | ((arm >= 0) & (arm < sleeve)), np.maximum(ease, 0.004), top_row)
+        body_field = np.where(trunk | ((leg > -1) & (leg < 0.25)), np.minimum(z - hem, neck - z), -0.1)
+        body_field = np.where(arm > -1, 0.6 * (sleeve - arm), body_field)
+        w.shell(body_field, np.maximum(ease, 0.004), top_row)
         if sleeve > 0.9 and rng.random() < 0.25:  # an open jacket over something else
             inner = add(cloth(rng))
             front = regions()["depth"][w.owner]
             band = float(rng.uniform(0.02, 0.06))
-            opening = trunk & (np.abs(w.base.vertices[:, 0].numpy()) < band) & (front < 0.16) & (z > hem) & (z < 1.5)
-            w.shell(opening & (w.base_normals[:, 1].numpy() < -0.3), ease + 0.004, inner)
+            middle_field = band - np.abs(w.base.vertices[:, 0].numpy())
+            opening = np.where(trunk & (w.base_normals[:, 1].numpy() < 0) & (front < 0.2), middle_field, -0.05)
+            w.shell(np.minimum(opening, body_field), ease + 0.004, inner)
         if long_coat or skirts:
             row = top_row if long_coat or dress_too else bottom_row
             piece = w.model.garment("skirt.long", low=w.low)
@@ -446,18 +557,20 @@ def put_on_clothes(w: Wardrobe, look: Look, add: Callable[[Material], int]) -> N
             puff = thick + 0.008 if long_coat else float(rng.uniform(0.0, 0.03))
             w.baked("skirt.long", row, CLOTHES, faces=middle > lower, puff=puff)
     if rng.random() < 0.93:
-        shoe = cloth(rng, fancy=0.1, base=pick(rng, CLOTHES_COLOURS[:8] + CLOTHES_COLOURS[20:22] + CLOTHES_COLOURS[30:31]))
+        shoe = cloth(
+            rng, fancy=0.1, base=pick(rng, CLOTHES_COLOURS[:8] + CLOTHES_COLOURS[20:22] + CLOTHES_COLOURS[30:31])
+        )
         shoe_row = add(replace(shoe, folds=0.1, gloss=float(rng.uniform(0, 0.3))))
         if rng.random() < 0.5:
             names = [n for n in w.model.garment_names if n.startswith("shoes")]
             w.baked(str(rng.choice(names)), shoe_row, CLOTHES)
         else:
             shaft = float(rng.choice([1.0, 0.93, 0.75], p=[0.7, 0.2, 0.1]))
-            w.shell(leg > shaft, 0.009, shoe_row)
+            w.shell(np.where(leg > -1, leg - shaft, -0.1), 0.009, shoe_row)
     if rng.random() < 0.05:
-        w.shell(arm > 1.0, 0.004, add(cloth(rng, fancy=0)))
+        w.shell(np.where(arm > -1, arm - 0.97, -0.1), 0.004, add(cloth(rng, fancy=0)))
     if rng.random() < 0.08:  # scarf
-        near_neck = (z > 1.43) & (z < 1.56) & ((trunk) | w.region("head").astype(bool)) & (regions()["face_z"][w.owner] < -0.12)
+        near_neck = np.where(arm > -1, -0.02, np.minimum(z - 1.47, -0.11 - w.region("face_z")))
         w.shell(near_neck, 0.035 + 0.01 * crease, add(cloth(rng, fancy=0.4)), cover=False)
 
 
@@ -472,9 +585,9 @@ def put_on_hat(w: Wardrobe, add: Callable[[Material], int]) -> bool:
     if kind == "fedora":
         w.baked(str(rng.choice(["hat.fedora", "hat.fedora_cocked"])), row, CLOTHES)
     elif kind == "hood":
-        w.shell(head & ((scalp > -0.03) | (depth > 0.075)), 0.026, row)
+        w.shell(np.where(head, np.maximum(scalp + 0.03, depth - 0.075), -0.01), 0.026, row)
     else:
-        w.shell(head & (scalp > 0) & (face_z > 0.03), {"cap": 0.014, "beanie": 0.017, "helmet": 0.035}[str(kind)], row)
+        w.shell(np.minimum(scalp, face_z - 0.03), {"cap": 0.014, "beanie": 0.017, "helmet": 0.035}[str(kind)], row)
     if kind == "cap":
         eye = w.model.eyes.mean(0)
         points, faces = blob((0, float(eye[1]) - 0.045, float(eye[2]) + 0.062), (0.15, 0.16, 0.012), 0.8)
@@ -489,7 +602,7 @@ def grow_hair(w: Wardrobe, look: Look, row: int, hat: bool) -> None:
     scalp = w.region("scalp")
     bald = not look.female and look.years > 28 and rng.random() < 0.14
     if not bald:
-        w.shell(scalp > 0, float(rng.uniform(0.004, 0.012)), row, HAIR, cover=False)
+        w.shell(scalp, float(rng.uniform(0.004, 0.012)), row, HAIR, cover=False)
         names = ["bob01", "bob02", "long01", "long01", "ponytail01", "braid01", "short03", "afro01"]
         if not look.female:
             names = ["short01", "short02", "short04", "short04", "short02", "crop", "crop", "afro01", "long01"]
@@ -503,7 +616,8 @@ def grow_hair(w: Wardrobe, look: Look, row: int, hat: bool) -> None:
             w.attached(points, faces, "head", row, HAIR, anchor=top, surface=True)
     if not look.female and look.years > 20 and rng.random() < 0.3:
         face_z, depth = w.region("face_z"), w.region("depth")
-        beard = w.region("head").astype(bool) & (face_z < -0.075) & (face_z > -0.15) & (depth < 0.08)
+        beard = np.minimum(np.minimum(-0.075 - face_z, face_z + 0.15), 0.08 - depth)
+        beard = np.where(w.region("head") > 0, beard, -0.01)
         w.shell(beard, float(rng.uniform(0.003, 0.012)), row, HAIR, cover=False)
 
 
@@ -523,7 +637,9 @@ def carry(w: Wardrobe, look: Look, add: Callable[[Material], int]) -> None:
         points, faces = blob(centre, (float(rng.uniform(0.26, 0.34)), deep, tall), 0.45)
         w.attached(points, faces, "chest", row, ACCESSORY, anchor=int(spot), surface=False)
         for side in (-1, 1):  # straps
-            strap, strap_faces = blob((side * 0.115, float(surface[:, 1].min()) * 0 - 0.10, 1.33), (0.045, 0.03, 0.26), 0.6)
+            strap, strap_faces = blob(
+                (side * 0.115, float(surface[:, 1].min()) * 0 - 0.10, 1.33), (0.045, 0.03, 0.26), 0.6
+            )
             front = int(np.linalg.norm(surface - np.array([side * 0.115, -0.1, 1.33]), axis=1).argmin())
             strap[:, 1] += surface[front, 1] - 0.012 + 0.10
             w.attached(strap, strap_faces, "chest", row, ACCESSORY, anchor=front, surface=True)
@@ -604,9 +720,13 @@ def render_person(
     distance = float(np.exp(rng.uniform(np.log(2.5), np.log(25))))
     if camera_height_m is None:
         low = rng.random() < 0.65
-        camera_height_m = float(rng.uniform(0.9, 1.9)) if low else distance * float(np.tan(np.radians(rng.uniform(5, 50)))) + 1
+        camera_height_m = (
+            float(rng.uniform(0.9, 1.9)) if low else distance * float(np.tan(np.radians(rng.uniform(5, 50)))) + 1
+        )
     middle = vertices[:, 2].max().item() / 2
-    camera = Camera.looking_at((0.0, -distance, camera_height_m), (0.0, 0.0, middle), 1000.0, (0, 0), roll=float(rng.normal(0, 2)))
+    camera = Camera.looking_at(
+        (0.0, -distance, camera_height_m), (0.0, 0.0, middle), 1000.0, (0, 0), roll=float(rng.normal(0, 2))
+    )
     flat = camera.project(vertices)
     low_xy, high_xy = flat[:, :2].amin(0), flat[:, :2].amax(0)
     scale = 2 * (height_px * 0.96) / float(high_xy[1] - low_xy[1])
@@ -642,7 +762,11 @@ def render_person(
     classes_small = blocks(classes)[..., 0].gather(2, best)[..., 0]
     pixels = (image.clamp(0, 1) * 255).round().byte().cpu().numpy()
     rows, columns = np.nonzero(alpha.cpu().numpy() >= 0.5)
-    box = (int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1) if len(rows) else (0, 0, 0, 0)
+    box = (
+        (int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1)
+        if len(rows)
+        else (0, 0, 0, 0)
+    )
     opaque = (alpha * 255).round().byte().cpu().numpy()
     return RenderedPerson(
         image=bleed(pixels, opaque),

@@ -94,7 +94,9 @@ def random_light(rng: Generator, *, indoor: bool = False) -> Light:
         sun_tint = (1.2, 1.0, 0.75)
     bounce = float(rng.uniform(0.25, 0.5))
     scaled = lambda k, c: (k * c[0], k * c[1], k * c[2])  # noqa: E731
-    return Light(direction, scaled(sun, sun_tint), scaled(sky, tint), scaled(bounce * (sky + 0.4 * sun), (1, 0.97, 0.93)))
+    return Light(
+        direction, scaled(sun, sun_tint), scaled(sky, tint), scaled(bounce * (sky + 0.4 * sun), (1, 0.97, 0.93))
+    )
 
 
 def waves(position: Tensor, phase: Tensor, frequency: float, octaves: int = 3) -> tuple[Tensor, Tensor]:
