@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
     from anonymize.pipeline import Summary
 
-SUBCOMMANDS = {"train": ("anonymize.train.cli", "Train the embedded weights (extra `train`).")}
+SUBCOMMANDS = {
+    "train": ("anonymize.train.cli", "Train the embedded weights (extra `train`)."),
+    "evaluate": ("anonymize.evaluate.cli", "Measure weights and results (extra `eval`)."),
+}
 """Name of each sub-command: the module whose `app` it is, and a line of help. Loaded when it is called."""
 
 EXIT_FAILED, EXIT_WRONG_USE, EXIT_INTERRUPTED, EXIT_TERMINATED = 1, 2, 130, 143

@@ -67,7 +67,8 @@ class EmbeddedDetector:
     ) -> None:
         self.device = torch.device(device)
         self.network = network.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-        self.network.roi_heads.score_thresh = score
+        self.score = score
+        self.network.roi_heads.score_thresh = score**2  # the other factor of a score is at most 1, see `assemble`
         self._precision = low_precision(self.device)
 
     @torch.inference_mode()
@@ -103,6 +104,7 @@ class EmbeddedDetector:
                 bodies[starts[i] : starts[i + 1]],
                 PersonMap(person_maps[i], (scale_xy / MAP_STRIDE).astype(np.float32), size_hw),
                 self.network.config.surface,
+                self.score,
             )
             for i in range(len(images))
         ]
@@ -140,6 +142,16 @@ class PersonMap:
         grid_x, grid_y = np.meshgrid(x, y)
         pixels: FloatArray = cv2.remap(self.values, grid_x, grid_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return pixels
+
+    def support(self, mask: FloatArray, box_xyxy: FloatArray) -> float:
+        """Mean probability over a mask [S, S] in [0, 1] that is stretched over a box, weighted by the mask."""
+        size = mask.shape[0]
+        step = (np.arange(size, dtype=np.float32) + 0.5) / size
+        x = (box_xyxy[0] + step * (box_xyxy[2] - box_xyxy[0])) * self.cells_per_pixel[0] - 0.5
+        y = (box_xyxy[1] + step * (box_xyxy[3] - box_xyxy[1])) * self.cells_per_pixel[1] - 0.5
+        grid_x, grid_y = np.meshgrid(x.astype(np.float32), y.astype(np.float32))
+        values = cv2.remap(self.values, grid_x, grid_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return float((values * mask).sum() / max(1e-6, float(mask.sum())))
 
     def near(self, region: RegionMask, others: Sequence[RegionMask]) -> RegionMask:
         """Person pixels in and round a person's rectangle that hang together with the person and are nobody else's."""
@@ -198,6 +210,7 @@ def assemble(
     bodies: Tensor,
     person_map: PersonMap,
     surface: str,
+    lowest_score: float = 0.0,
 ) -> Detections:
     """One frame's network outputs to people: masks of both heads matched, merged, completed by the map, dilated.
 
@@ -210,7 +223,14 @@ def assemble(
         bodies: [K, S, S] float in [0, 1].
         person_map: The dense map.
         surface: Name of the surface.
+        lowest_score: People below are left out. A person's score is the geometric mean of the box head's score and of
+            the map's probability over the mask: both have to agree on somebody.
     """
+    scores = np.sqrt(scores * np.array([person_map.support(m, b) for m, b in zip(masks, boxes, strict=True)]))
+    sure = scores >= lowest_score
+    boxes, scores, masks = boxes[sure], scores[sure], masks[sure]
+    chosen = torch.from_numpy(np.flatnonzero(sure)).to(embeddings.device)
+    embeddings, bodies = embeddings[chosen], bodies[chosen]
     person_masks = [paste(m, b, size_hw) for m, b in zip(masks, boxes, strict=True)]
     body_masks = [
         paste(m, b, size_hw, threshold=BODY_THRESHOLD) for m, b in zip(bodies.cpu().numpy(), boxes, strict=True)

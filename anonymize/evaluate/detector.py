@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from anonymize.detect.build import load_network
@@ -17,14 +16,11 @@ from anonymize.detect.network import DetectorNetwork
 from anonymize.detect.predictor import DEFAULT_SCORE, EmbeddedDetector
 from anonymize.evaluate.detection import DetectionScores, Truth, false_alarms, truth_of
 from anonymize.media import open_film
-from anonymize.synthesis import BodySurface, load_surface, render_scene
 from anonymize.train.bank import load_photos
 from anonymize.train.teachers import IGNORE
 from anonymize.types import Detections
 
 LOW_SCORE = 0.05  # average precision looks at the whole curve
-SCENE_SEED = 1_000_000  # training scenes have smaller seeds
-BATCH = 4
 
 
 def photo_truths(data: Path) -> Iterator[Truth]:
@@ -34,22 +30,13 @@ def photo_truths(data: Path) -> Iterator[Truth]:
         yield truth_of(photo.image, instances, photo.labels == IGNORE, None)
 
 
-def scene_truths(count: int, surface: BodySurface) -> Iterator[Truth]:
-    """Rendered scenes of seeds that are not used in training."""
-    for seed in range(SCENE_SEED, SCENE_SEED + count):
-        scene = render_scene(np.random.default_rng(seed))
-        landmarks = np.where(scene.vertices >= 0, surface.landmark_of_vertex[np.maximum(scene.vertices, 0)], -1)
-        nothing = np.zeros(scene.instances.shape, np.bool_)
-        yield truth_of(scene.image, scene.instances, nothing, landmarks.astype(np.int16))
-
-
 def confident(found: Detections, score: float) -> Detections:
     """Only what a user would get at this score."""
     return found[found.scores >= score]
 
 
-def score_pictures(network: DetectorNetwork, truths: Iterable[Truth], surface: BodySurface | None) -> dict[str, float]:
-    """Average precision over the whole curve; coverage, recall and surface error at the default score."""
+def score_pictures(network: DetectorNetwork, truths: Iterable[Truth]) -> dict[str, float]:
+    """Average precision over the whole curve; coverage and recall at the default score."""
     detector = EmbeddedDetector(network, score=LOW_SCORE)
     curve, default = DetectionScores(), DetectionScores()
     for truth in tqdm(truths, desc="measure", unit="picture", disable=None):
@@ -57,8 +44,6 @@ def score_pictures(network: DetectorNetwork, truths: Iterable[Truth], surface: B
         curve.add(truth, found)
         sure = confident(found, DEFAULT_SCORE)
         default.add(truth, sure)
-        if surface is not None:
-            default.add_surface(truth, sure, network.vertex_embedding, surface.geodesics_cm)
     precision = {name: value for name, value in curve.summary().items() if "_ap" in name}
     return {name: value for name, value in default.summary().items() if "_ap" not in name} | precision
 
@@ -75,24 +60,20 @@ def score_film(network: DetectorNetwork, film: Path) -> dict[str, float]:
     return false_alarms(found())
 
 
-def measure(weights: Path, data: Path, empty_film: Path, *, scenes: int = 200) -> dict[str, Any]:
+def measure(weights: Path, data: Path, empty_film: Path) -> dict[str, Any]:
     """All figures of a weights file.
 
     Args:
         weights: Written by `anonymize train detector`.
         data: Holds `ccp/` as for the training.
         empty_film: A film without people.
-        scenes: How many rendered scenes.
     """
     network = load_network(weights)
-    torch.manual_seed(0)
-    surface = load_surface()
     return {
         "file": weights.name,
         "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
         "default_score": DEFAULT_SCORE,
-        "held_out_photos": score_pictures(network, photo_truths(data), None),
-        "rendered_scenes": score_pictures(network, scene_truths(scenes, surface), surface),
+        "held_out_photos": score_pictures(network, photo_truths(data)),
         "film_without_people": {"film": empty_film.name} | score_film(network, empty_film),
     }
 

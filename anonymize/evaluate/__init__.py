@@ -1,0 +1,1 @@
+"""Figures: how well people are found."""

@@ -1,0 +1,34 @@
+"""`anonymize evaluate ...`: measures weights and results."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Measure weights and results (extra `eval`).", no_args_is_help=True)
+
+
+@app.callback()
+def _group() -> None:
+    """Measure weights and results (extra `eval`)."""
+
+
+@app.command()
+def detector(
+    weights: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A detector's .safetensors.")],
+    data: Annotated[Path, typer.Option(exists=True, file_okay=False, help="Holds ccp/, as for the training.")],
+    empty_film: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="A film on which nobody is.")],
+    training: Annotated[
+        Path, typer.Option(exists=True, dir_okay=False, help="JSON that tells how the weights were trained.")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", exists=True, file_okay=False, help="Folder.")],
+) -> None:
+    """Measure a detector on what it was not trained on; writes its manifest and a table."""
+    from anonymize.evaluate.detector import markdown, measure, write_manifest
+
+    figures = measure(weights, data, empty_film)
+    write_manifest(figures, json.loads(training.read_text()), output)
+    typer.echo(markdown(figures))
