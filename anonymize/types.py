@@ -198,3 +198,28 @@ class Tracks:
 
     def __len__(self) -> int:
         return len(self.detections)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PersonRequest:
+    """One person to be generated: everything that a generator may know.
+
+    Attributes:
+        image: [H, W, 3] uint8 RGB, the frame as far as it is anonymized.
+        hidden: [H, W] bool, the pixels of people who are not replaced yet, this one included; not to be looked at.
+        box_xyxy: [4] int64, the rectangle to generate; may leave the frame.
+        tracks: The people of the frame.
+        row: Which of them.
+    """
+
+    image: UInt8Array = field(repr=False)
+    hidden: BoolArray = field(repr=False)
+    box_xyxy: IntArray
+    tracks: Tracks
+    row: int
+
+    def __post_init__(self) -> None:
+        if self.hidden.shape != self.image.shape[:2] or self.hidden.dtype != np.bool_:
+            raise ValueError(f"hidden must be {self.image.shape[:2]} bool, got {self.hidden.shape} {self.hidden.dtype}")
+        if self.box_xyxy.shape != (4,):
+            raise ValueError(f"box_xyxy must be (4,), got {self.box_xyxy.shape}")

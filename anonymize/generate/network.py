@@ -1,0 +1,338 @@
+"""The generator and its discriminator: tensors in and out.
+
+A U-Net whose decoder is that of StyleGAN2 (thesis 4.4), with the improvements of thesis 4.7 (appearance mapper), 4.9
+(co-modulation, Zhao et al. 2021) and 4.10 (conditioning of the discriminator), each a switch of `GeneratorConfig`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from anonymize.generate.layers import (
+    GAIN,
+    Convolution,
+    Linear,
+    ModulatedConvolution,
+    Scaled,
+    activate,
+    spread_within_batch,
+    upsample,
+)
+
+MASK = 3
+"""Channel of the condition that is 1 where the picture is hidden and has to be made; 0 to 2 are colours."""
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """What the shapes of the parameters depend on; travels inside the weights file.
+
+    Attributes:
+        size_hw: Size of a crop; each side divisible by 2 ** (levels - 1).
+        channels: Of each level, the finest first.
+        judge_channels: Of each level of the discriminator.
+        factor: Multiplies both; 2 is the row "larger model" of the thesis' table 5.3.
+        latent: Size of z and w.
+        mapping_layers: Layers from z to w.
+        embedding: Dimensions of the surface embedding.
+        surface: Name of the surface that the embedding refers to.
+        appearance_mapper: z can be read from a picture of a person (thesis 4.7).
+        co_modulation: The place has a say in the modulation (thesis 4.9).
+        improved_conditioning: The discriminator is not told the person's mask (thesis 4.10).
+        judge_pose: The discriminator is told the embedding.
+        centers: Cluster centres of w, for multi-modal truncation (Mokady et al. 2022).
+    """
+
+    size_hw: tuple[int, int] = (288, 160)
+    channels: tuple[int, ...] = (32, 64, 128, 256, 320, 320)
+    judge_channels: tuple[int, ...] = (32, 64, 128, 256, 384, 512)
+    factor: float = 1.0
+    latent: int = 512
+    mapping_layers: int = 4
+    embedding: int = 16
+    surface: str = "anny"
+    appearance_mapper: bool = True
+    co_modulation: bool = True
+    improved_conditioning: bool = True
+    judge_pose: bool = True
+    centers: int = 32
+
+    def __post_init__(self) -> None:
+        step = 2 ** (len(self.channels) - 1)
+        if self.size_hw[0] % step or self.size_hw[1] % step:
+            raise ValueError(f"size_hw must be divisible by {step}, got {self.size_hw}")
+        if len(self.channels) != len(self.judge_channels):
+            raise ValueError(f"{len(self.channels)} levels but judge_channels has {len(self.judge_channels)}")
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        return tuple(max(1, round(c * self.factor)) for c in self.channels)
+
+    @property
+    def judge_widths(self) -> tuple[int, ...]:
+        return tuple(max(1, round(c * self.factor)) for c in self.judge_channels)
+
+    @property
+    def condition_channels(self) -> int:
+        """Masked RGB, mask, embedding, embedding mask, padding."""
+        return 3 + 1 + self.embedding + 1 + 1
+
+    @property
+    def appearance_channels(self) -> int:
+        """RGB of the person alone, mask, embedding, embedding mask."""
+        return 3 + 1 + self.embedding + 1
+
+    def level_size(self, level: int) -> tuple[int, int]:
+        return self.size_hw[0] >> level, self.size_hw[1] >> level
+
+    @property
+    def noise_sizes(self) -> list[tuple[int, int]]:
+        """Height and width of each noise input, in the order of `GeneratorNetwork.forward`."""
+        last = len(self.channels) - 1
+        sizes = [self.level_size(last)]
+        for level in reversed(range(last)):
+            sizes += [self.level_size(level + 1), self.level_size(level)]
+        return sizes
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> GeneratorConfig:
+        fields: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
+        return cls(**fields)
+
+
+def baseline() -> GeneratorConfig:
+    """The thesis' StyleGAN baseline (4.4): z is only drawn, never read from a picture."""
+    return GeneratorConfig(appearance_mapper=False, co_modulation=False, improved_conditioning=False, judge_pose=False)
+
+
+class Encoder(nn.Module):
+    """Feature maps of every level, the finest first: the decoder of StyleGAN2 reversed, without modulation."""
+
+    def __init__(self, inputs: int, widths: Sequence[int]) -> None:
+        super().__init__()
+        self.stem = Convolution(inputs, widths[0])
+        self.downs = nn.ModuleList(Convolution(a, b, stride=2) for a, b in pairwise(widths))
+        self.convolutions = nn.ModuleList(Convolution(c, c) for c in widths[1:])
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        maps = [activate(self.stem(x))]
+        for down, convolution in zip(self.downs, self.convolutions, strict=True):
+            maps.append(activate(convolution(activate(down(maps[-1])))))
+        return maps
+
+
+class Mapping(nn.Sequential):
+    """z [B, latent] to w [B, latent]. z is not normalised: one read from a picture is shorter where it knows less."""
+
+    def __init__(self, latent: int, layers: int) -> None:
+        steps: list[nn.Module] = []
+        for _ in range(layers):
+            steps += [Linear(latent, latent, GAIN, rate=0.1), nn.LeakyReLU(0.2)]
+        super().__init__(*steps)
+
+
+class AppearanceMapper(nn.Module):
+    """A picture of a person to the mean and the logarithm of the variance of z (thesis 4.7; Kingma and Welling 2014).
+
+    Sees half the resolution. The person's embedding tells which colour belongs to which part of the body.
+    """
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__()
+        self.encoder = Encoder(config.appearance_channels, config.widths[1:])
+        height, width = config.level_size(len(config.channels) - 1)
+        self.hidden = Linear(config.widths[-1] * height * width, config.latent, GAIN)
+        self.out = Linear(config.latent, 2 * config.latent)
+
+    def forward(self, appearance: Tensor) -> tuple[Tensor, Tensor]:
+        """Read people.
+
+        Args:
+            appearance: [B, appearance channels, H, W]: RGB in [-1, 1] (0 but on the person), mask, embedding, its mask.
+
+        Returns:
+            Mean and log-variance of z, [B, latent] each; the log-variance in [-8, 4].
+        """
+        last = self.encoder(F.avg_pool2d(appearance, 2))[-1]
+        mean, log_variance = self.out(activate(self.hidden(last.flatten(1)))).float().chunk(2, 1)
+        return mean, log_variance.clamp(-8, 4)
+
+
+class CoModulation(nn.Module):
+    """Joins w with what the coarsest level knows of the place, by one linear layer (thesis 4.9)."""
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__()
+        width = config.widths[-1]
+        self.convolution = Convolution(width, width)
+        self.place = Linear(width, config.latent, GAIN)
+        self.join = Linear(2 * config.latent, config.latent)
+
+    def forward(self, w: Tensor, coarsest: Tensor) -> Tensor:
+        place = activate(self.place(activate(self.convolution(coarsest)).mean((2, 3))))
+        joined: Tensor = self.join(torch.cat([w.to(place.dtype), place], 1))
+        return joined
+
+
+class DecoderLevel(nn.Module):
+    """One level up: the channels are reduced before the upsampling, which saves most of the work."""
+
+    def __init__(self, inputs: int, outputs: int, latent: int) -> None:
+        super().__init__()
+        self.reduce = ModulatedConvolution(inputs, outputs, latent)
+        self.refine = ModulatedConvolution(outputs, outputs, latent)
+        self.colours = ModulatedConvolution(outputs, 3, latent, 1, demodulate=False, noise=False)
+
+    def forward(
+        self, x: Tensor, skip: Tensor, colours: Tensor | None, w: Tensor, noise: Sequence[Tensor | None]
+    ) -> tuple[Tensor, Tensor]:
+        x = (upsample(activate(self.reduce(x, w, noise[0]))) + skip) * 0.5**0.5
+        x = activate(self.refine(x, w, noise[1]))
+        own = self.colours(x, w)
+        return x, own if colours is None else upsample(colours) + own
+
+
+class GeneratorNetwork(nn.Module):
+    """The generator with its mapping network, appearance mapper and centres of w.
+
+    Conditions are [B, condition channels, H, W] float: masked RGB in [-1, 1] with 0 where hidden, mask (1: hidden),
+    surface embedding (0 off the body), embedding mask, padding (1: outside of the frame).
+    """
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__()
+        self.config = config
+        widths, latent = config.widths, config.latent
+        self.encoder = Encoder(config.condition_channels, widths)
+        self.mapping = Mapping(latent, config.mapping_layers)
+        self.mapper = AppearanceMapper(config) if config.appearance_mapper else None
+        self.co_modulation = CoModulation(config) if config.co_modulation else None
+        self.bottom = ModulatedConvolution(widths[-1], widths[-1], latent)
+        self.levels = nn.ModuleList(
+            DecoderLevel(widths[level + 1], widths[level], latent) for level in reversed(range(len(widths) - 1))
+        )
+        self.w_mean: Tensor
+        self.w_centers: Tensor
+        self.register_buffer("w_mean", torch.zeros(latent))
+        self.register_buffer("w_centers", torch.zeros(config.centers, latent))
+
+    def encode(self, condition: Tensor) -> list[Tensor]:
+        """Feature maps of each level, the finest first."""
+        maps: list[Tensor] = self.encoder(condition)
+        return maps
+
+    def decode(self, maps: Sequence[Tensor], w: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
+        """Colours [B, 3, H, W] from encoded conditions, w [B, latent] and noise (None draws it anew)."""
+        drawn: Sequence[Tensor] = noise or [
+            torch.randn(len(w), 1, *size, device=w.device) for size in self.config.noise_sizes
+        ]
+        if self.co_modulation is not None:
+            w = self.co_modulation(w, maps[-1])
+        x = activate(self.bottom(maps[-1], w, drawn[0]))
+        colours: Tensor | None = None
+        for number, level in enumerate(self.levels):
+            x, colours = level(x, maps[-2 - number], colours, w, drawn[1 + 2 * number : 3 + 2 * number])
+        assert colours is not None
+        return colours
+
+    def forward(self, condition: Tensor, w: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
+        """The picture with the hidden part made.
+
+        Args:
+            condition: See the class.
+            w: [B, latent].
+            noise: A tensor [B, 1, h, w] for each of `config.noise_sizes`; None draws it anew.
+
+        Returns:
+            [B, 3, H, W], about [-1, 1]; the condition's own colours where nothing is hidden.
+        """
+        return merge(self.decode(self.encode(condition), w, noise), condition)
+
+    def fold(self) -> None:
+        """Apply all scales for good, for inference."""
+        for module in self.modules():
+            if isinstance(module, Scaled):
+                module.fold()
+
+
+def merge(made: Tensor, condition: Tensor) -> Tensor:
+    """The made colours where the picture is hidden, the condition's elsewhere, [B, 3, H, W]."""
+    mask = condition[:, MASK : MASK + 1]
+    return made.to(condition.dtype) * mask + condition[:, :MASK]  # colours are 0 where hidden
+
+
+class JudgeLevel(nn.Module):
+    """Residual block of StyleGAN2's discriminator; halves height and width."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.first = Convolution(inputs, inputs)
+        self.second = Convolution(inputs, outputs)
+        self.shortcut = Convolution(inputs, outputs, 1, gain=1.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.avg_pool2d(activate(self.second(activate(self.first(x)))), 2)
+        total: Tensor = (y + self.shortcut(F.avg_pool2d(x, 2))) * 0.5**0.5
+        return total
+
+
+class Discriminator(nn.Module):
+    """Tells real pictures from made ones; its feature maps are what reconstructions are compared by (thesis 4.6.1)."""
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__()
+        self.config = config
+        widths = config.judge_widths
+        pose = config.embedding if config.judge_pose else 0
+        self.stem = Convolution(3 + 3 + 1 + pose, widths[0])
+        self.levels = nn.ModuleList(JudgeLevel(a, b) for a, b in pairwise(widths))
+        self.last = Convolution(widths[-1] + 1, widths[-1])
+        height, width = config.level_size(len(widths) - 1)
+        self.hidden = Linear(widths[-1] * height * width, widths[-1], GAIN)
+        self.score = Linear(widths[-1], 1)
+
+    def condition_on(self, pictures: Tensor, condition: Tensor) -> Tensor:
+        """What the discriminator is told beside the picture, [B, 4 (+ embedding), H, W].
+
+        With `improved_conditioning` the surrounding is cut out of the judged picture by the embedding's mask and the
+        hole filled with noise, so that the person's own mask is hard to find (thesis 4.10); else masked RGB and mask.
+        """
+        start = MASK + 1
+        embedding = condition[:, start : start + self.config.embedding]
+        body = condition[:, start + self.config.embedding : start + self.config.embedding + 1]
+        if self.config.improved_conditioning:
+            seen = pictures.detach()
+            told = [torch.where(body > 0.5, torch.randn_like(seen), seen), body]
+        else:
+            told = [condition[:, :start]]
+        return torch.cat([*told, embedding] if self.config.judge_pose else told, 1)
+
+    def forward(self, pictures: Tensor, told: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Judge.
+
+        Args:
+            pictures: [B, 3, H, W] in [-1, 1].
+            told: From `condition_on`.
+
+        Returns:
+            Scores [B] (logits, high: real) and the feature maps, the finest first, one more than there are levels.
+        """
+        x = activate(self.stem(torch.cat([pictures, told], 1)))
+        maps = [x]
+        for level in self.levels:
+            x = level(x)
+            maps.append(x)
+        x = activate(self.last(spread_within_batch(x)))
+        maps.append(x)
+        scores: Tensor = self.score(activate(self.hidden(x.flatten(1))))
+        return scores[:, 0].float(), maps

@@ -1,0 +1,112 @@
+import dataclasses
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from anonymize.generate.layers import GAIN, ModulatedConvolution
+from anonymize.generate.network import MASK, Discriminator, GeneratorConfig, GeneratorNetwork, baseline
+
+TINY = GeneratorConfig(
+    size_hw=(16, 8), channels=(4, 6, 8), judge_channels=(4, 6, 8), latent=12, mapping_layers=2, embedding=4, centers=3
+)
+
+
+def condition(config: GeneratorConfig, count: int = 2) -> torch.Tensor:
+    values = torch.randn(count, config.condition_channels, *config.size_hw)
+    values[:, MASK] = 0
+    values[:, MASK, 4:12, 2:6] = 1
+    values[:, :MASK] *= 1 - values[:, MASK : MASK + 1]
+    return values
+
+
+def test_modulation_of_the_batch_is_modulation_of_the_weights() -> None:
+    """StyleGAN2, equations 1 and 3, for each sample by itself."""
+    layer = ModulatedConvolution(5, 7, 12)
+    x, w = torch.randn(3, 5, 6, 4), torch.randn(3, 12)
+    fast = layer(x, w)
+    for i in range(3):
+        weight = layer.scaled() * layer.style(w)[i][None, :, None, None]
+        weight = weight / (weight.square().sum((1, 2, 3), keepdim=True) + 1e-8).sqrt()
+        slow = F.conv2d(x[i : i + 1], weight, padding=1)
+        torch.testing.assert_close(fast[i], GAIN * slow[0], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "switches",
+    [
+        {},
+        {"appearance_mapper": False, "co_modulation": False, "improved_conditioning": False, "judge_pose": False},
+        {"co_modulation": False},
+        {"improved_conditioning": False},
+        {"factor": 2.0},
+    ],
+)
+def test_every_row_of_the_table_runs(switches: dict[str, bool]) -> None:
+    config = dataclasses.replace(TINY, **switches)
+    network, judge = GeneratorNetwork(config), Discriminator(config)
+    given = condition(config)
+    made = network(given, torch.randn(2, config.latent))
+    assert made.shape == (2, 3, *config.size_hw)
+    scores, maps = judge(made, judge.condition_on(made, given))
+    assert scores.shape == (2,)
+    assert [m.shape[-1] for m in maps] == [8, 4, 2, 2]
+    assert (network.mapper is None) == (config.appearance_mapper is False)
+    assert GeneratorConfig.from_dict(config.to_dict()) == config
+
+
+def test_what_is_known_stays() -> None:
+    network = GeneratorNetwork(TINY)
+    given = condition(TINY)
+    made = network(given, torch.randn(2, TINY.latent))
+    known = given[:, MASK : MASK + 1].expand_as(made) == 0
+    torch.testing.assert_close(made[known], given[:, :MASK][known], rtol=0, atol=0)
+    assert (made[~known] != 0).all()
+
+
+def test_same_latent_and_noise_same_picture_and_other_latent_another() -> None:
+    network = GeneratorNetwork(TINY)
+    for level in network.modules():
+        if isinstance(level, ModulatedConvolution) and level.strength is not None:
+            torch.nn.init.ones_(level.strength)
+    given, w = condition(TINY), torch.randn(2, TINY.latent)
+    noise = [torch.randn(2, 1, *size) for size in TINY.noise_sizes]
+    torch.testing.assert_close(network(given, w, noise), network(given, w, noise), rtol=0, atol=0)
+    assert not torch.equal(network(given, w), network(given, w)), "noise is drawn anew"
+    assert not torch.equal(network(given, w, noise), network(given, -w, noise))
+
+
+def test_folding_changes_nothing() -> None:
+    network = GeneratorNetwork(TINY)
+    given, z = condition(TINY), torch.randn(2, TINY.latent)
+    noise = [torch.randn(2, 1, *size) for size in TINY.noise_sizes]
+    before = network(given, network.mapping(z), noise)
+    network.fold()
+    torch.testing.assert_close(network(given, network.mapping(z), noise), before, rtol=1e-4, atol=1e-5)
+
+
+def test_the_improved_conditioning_hides_the_mask_of_the_person() -> None:
+    config = dataclasses.replace(TINY, judge_pose=False)
+    judge, given = Discriminator(config), condition(config)
+    body = 4 + config.embedding
+    given[:, body] = 0
+    given[:, body, 6:10, 3:5] = 1
+    picture = torch.randn(2, 3, *config.size_hw)
+    other = given.clone()
+    other[:, MASK] = 1  # another mask of the person
+    torch.manual_seed(0)
+    told = judge.condition_on(picture, given)
+    torch.manual_seed(0)
+    torch.testing.assert_close(judge.condition_on(picture, other), told, rtol=0, atol=0)
+    inside = given[:, body] > 0
+    assert not torch.isclose(told[:, :3].transpose(0, 1)[:, inside], picture.transpose(0, 1)[:, inside]).any()
+
+
+def test_the_weights_are_small_enough() -> None:
+    for config in (GeneratorConfig(), baseline()):
+        assert sum(p.numel() for p in GeneratorNetwork(config).parameters()) <= 30e6
+
+
+def test_a_size_that_does_not_halve_is_refused() -> None:
+    with pytest.raises(ValueError, match="divisible by 32"):
+        GeneratorConfig(size_hw=(200, 160))
