@@ -17,8 +17,25 @@ from anonymize.synthesis.shading import Light, Material, random_light
 from anonymize.types import UInt8Array
 
 STREET, CAR_PARK, SQUARE, ROOM, PICTURE = range(5)
-WALL_COLOURS = ((200, 190, 172), (170, 158, 140), (226, 222, 214), (148, 96, 76), (122, 122, 124), (188, 148, 112), (96, 100, 108))
-CAR_COLOURS = ((30, 30, 33), (74, 76, 80), (150, 152, 156), (226, 226, 226), (150, 24, 28), (28, 50, 110), (40, 74, 60), (196, 180, 148))
+WALL_COLOURS = (
+    (200, 190, 172),
+    (170, 158, 140),
+    (226, 222, 214),
+    (148, 96, 76),
+    (122, 122, 124),
+    (188, 148, 112),
+    (96, 100, 108),
+)
+CAR_COLOURS = (
+    (30, 30, 33),
+    (74, 76, 80),
+    (150, 152, 156),
+    (226, 226, 226),
+    (150, 24, 28),
+    (28, 50, 110),
+    (40, 74, 60),
+    (196, 180, 148),
+)
 GREENS = ((52, 74, 34), (78, 98, 48), (98, 116, 62), (64, 82, 52))
 
 
@@ -49,7 +66,10 @@ class Builder:
         for axis in range(3):
             u, v = (axis + 1) % 3, (axis + 2) % 3
             nu, nv = (max(1, min(24, int(np.ceil(size[k] / 2.5)))) for k in (u, v))
-            a, b = (g.reshape(-1) for g in np.meshgrid(np.linspace(-1, 1, nu + 1), np.linspace(-1, 1, nv + 1), indexing="ij"))
+            a, b = (
+                g.reshape(-1)
+                for g in np.meshgrid(np.linspace(-1, 1, nu + 1), np.linspace(-1, 1, nv + 1), indexing="ij")
+            )
             i, j = (g.reshape(-1) for g in np.meshgrid(np.arange(nu), np.arange(nv), indexing="ij"))
             first = i * (nv + 1) + j
             quads = np.stack([first, first + nv + 1, first + nv + 2, first + 1], 1)
@@ -145,7 +165,12 @@ def post(build: Builder, rng: Generator, x: float, y: float) -> None:
     elif kind == "sign":
         plate = build.material(Material(pick(rng, CLOTHES_COLOURS), (0.8, 0.8, 0.8), shading.LOGO, 2.0))
         build.shape(blob((0, 0, 1.25), (0.07, 0.07, 2.5), 0.5), (x, y, 0), row)
-        build.shape(blob((0, 0, 2.2), (0.6, 0.04, 0.6), float(rng.choice([0.2, 1.0]))), (x, y, 0), plate, float(rng.uniform(-0.6, 0.6)))
+        build.shape(
+            blob((0, 0, 2.2), (0.6, 0.04, 0.6), float(rng.choice([0.2, 1.0]))),
+            (x, y, 0),
+            plate,
+            float(rng.uniform(-0.6, 0.6)),
+        )
     elif kind == "bin":
         build.shape(blob((0, 0, 0.5), (0.5, 0.5, 1.05), 0.45), (x, y, 0), row)
     else:
@@ -155,7 +180,9 @@ def post(build: Builder, rng: Generator, x: float, y: float) -> None:
 
 def tree(build: Builder, rng: Generator, x: float, y: float) -> None:
     """A trunk with a crown, or a bush."""
-    bark = build.material(Material(linear((74, 58, 44)), (0.02, 0.015, 0.01), shading.BLOTCHES, 12, folds=0.8, grain=0.15))
+    bark = build.material(
+        Material(linear((74, 58, 44)), (0.02, 0.015, 0.01), shading.BLOTCHES, 12, folds=0.8, grain=0.15)
+    )
     leaf = pick(rng, GREENS, 12)
     dark = (leaf[0] * 0.4, leaf[1] * 0.4, leaf[2] * 0.4)
     green = build.material(Material(leaf, dark, shading.BLOTCHES, float(rng.uniform(2, 5)), folds=1.0, grain=0.3))
@@ -175,7 +202,16 @@ def tree(build: Builder, rng: Generator, x: float, y: float) -> None:
 
 def furniture(build: Builder, rng: Generator, x: float, y: float) -> None:
     """Table, chair, cupboard, box, plant."""
-    wood = build.material(Material(pick(rng, ((150, 110, 72), (196, 164, 120), (92, 66, 48), (224, 222, 216), (60, 62, 66))), (0.05, 0.03, 0.02), shading.PLANKS, 7, np.pi / 2, grain=0.06))
+    wood = build.material(
+        Material(
+            pick(rng, ((150, 110, 72), (196, 164, 120), (92, 66, 48), (224, 222, 216), (60, 62, 66))),
+            (0.05, 0.03, 0.02),
+            shading.PLANKS,
+            7,
+            np.pi / 2,
+            grain=0.06,
+        )
+    )
     yaw = float(rng.uniform(-0.4, 0.4))
     kind = rng.choice(["table", "chair", "cupboard", "box", "plant"], p=[0.32, 0.28, 0.2, 0.12, 0.08])
     if kind == "table":
@@ -196,7 +232,12 @@ def furniture(build: Builder, rng: Generator, x: float, y: float) -> None:
         build.box((x, y, size / 2), (size * 1.2, size, size), wood, yaw)
         build.footprints.append((x, y, size))
     else:
-        tree(build, rng, x, y)
+        leaf = build.material(
+            Material(pick(rng, GREENS, 12), (0.01, 0.02, 0.01), shading.BLOTCHES, 4, folds=1, grain=0.3)
+        )
+        build.shape(blob((0, 0, 0.2), (0.35, 0.35, 0.4), 0.5), (x, y, 0), wood)
+        build.shape(blob((0, 0, 0.8), (0.7, 0.7, 0.9), 0.9, 9), (x, y, 0), leaf)
+        build.footprints.append((x, y, 0.5))
 
 
 def chair(build: Builder, rng: Generator, x: float, y: float, yaw: float, seat_m: float) -> None:
@@ -231,7 +272,13 @@ def bicycle(build: Builder, rng: Generator, x: float, y: float, yaw: float) -> N
     for offset in (-0.52, 0.52):
         points, faces = wheel()
         build.shape((points + [0, offset, 0], faces), (x, y, 0), rubber, yaw)
-    for start, end in (((0, 0.5, 0.34), (0, 0.12, 0.85)), ((0, 0.12, 0.85), (0, -0.4, 0.85)), ((0, -0.52, 0.34), (0, -0.36, 1.0)), ((0, 0.05, 0.4), (0, -0.4, 0.8)), ((-0.25, -0.34, 1.0), (0.25, -0.34, 1.0))):
+    for start, end in (
+        ((0, 0.5, 0.34), (0, 0.12, 0.85)),
+        ((0, 0.12, 0.85), (0, -0.4, 0.85)),
+        ((0, -0.52, 0.34), (0, -0.36, 1.0)),
+        ((0, 0.05, 0.4), (0, -0.4, 0.8)),
+        ((-0.25, -0.34, 1.0), (0.25, -0.34, 1.0)),
+    ):
         a, b = np.array(start, float), np.array(end, float)
         points, faces = blob((0, 0, 0), (0.035, 0.035, float(np.linalg.norm(b - a))), 0.6, 4)
         from anonymize.synthesis.poses import aligning
@@ -249,11 +296,17 @@ def random_place(rng: Generator, *, picture: UInt8Array | None = None, kind: int
     light = random_light(rng, indoor=chosen == ROOM)
     grey = pick(rng, ((92, 92, 94), (120, 118, 114), (70, 72, 76), (146, 142, 134)), 8)
     dark = (grey[0] * 0.8, grey[1] * 0.8, grey[2] * 0.8)
-    asphalt = build.material(Material(grey, dark, shading.BLOTCHES, float(rng.uniform(0.2, 1.5)), grain=0.12, phase=float(rng.uniform(0, 9))))
+    asphalt = build.material(
+        Material(grey, dark, shading.BLOTCHES, float(rng.uniform(0.2, 1.5)), grain=0.12, phase=float(rng.uniform(0, 9)))
+    )
     tiles = pick(rng, ((150, 146, 138), (128, 120, 112), (172, 160, 142), (138, 100, 84)), 8)
     if rng.random() < 0.25:
         tiles = pick(rng, GREENS)
-    side = build.material(Material(tiles, (tiles[0] * 0.6, tiles[1] * 0.6, tiles[2] * 0.6), shading.BRICKS, float(rng.uniform(1, 3)), grain=0.1))
+    side = build.material(
+        Material(
+            tiles, (tiles[0] * 0.6, tiles[1] * 0.6, tiles[2] * 0.6), shading.BRICKS, float(rng.uniform(1, 3)), grain=0.1
+        )
+    )
     marking = build.material(Material((0.6, 0.6, 0.57), grain=0.2))
     road = (float(rng.normal(0, 0.15)), float(rng.uniform(2.5, 6)), float(rng.uniform(-4, 4)))
     if chosen == STREET:
@@ -266,7 +319,9 @@ def random_place(rng: Generator, *, picture: UInt8Array | None = None, kind: int
         road = (road[0], 100.0, 0.0)
         floor = pick(rng, ((150, 116, 80), (176, 172, 164), (110, 104, 98), (196, 176, 140), (88, 70, 56)))
         pattern = int(rng.choice([shading.PLANKS, shading.CHECKS, shading.PLAIN, shading.BRICKS]))
-        build.materials[asphalt] = Material(floor, (floor[0] * 0.6, floor[1] * 0.6, floor[2] * 0.6), pattern, float(rng.uniform(1.5, 6)), grain=0.05)
+        build.materials[asphalt] = Material(
+            floor, (floor[0] * 0.6, floor[1] * 0.6, floor[2] * 0.6), pattern, float(rng.uniform(1.5, 6)), grain=0.05
+        )
     bright = light.sky
     haze = float(rng.uniform(0.7, 1.1))
     horizon = (bright[0] * haze + 0.1, bright[1] * haze + 0.1, bright[2] * haze + 0.1)
@@ -312,7 +367,9 @@ def streets(build: Builder, rng: Generator, road: tuple[float, float, float]) ->
                 x, y = spot(side * (setback + 5), along + length / 2)
                 build.box((x, y, height / 2), (10, length, height), row, angle)
                 for _ in range(int(rng.integers(0, 4))):  # doors, dark openings, shop windows
-                    door = build.material(Material(pick(rng, ((26, 24, 24), (60, 40, 30), (30, 50, 40), (130, 130, 132)))))
+                    door = build.material(
+                        Material(pick(rng, ((26, 24, 24), (60, 40, 30), (30, 50, 40), (130, 130, 132))))
+                    )
                     dx, dy = spot(side * (setback - 0.01), along + float(rng.uniform(0.1, 0.9)) * length)
                     build.box((dx, dy, 1.05), (0.1, float(rng.uniform(0.9, 2.6)), 2.1), door, angle)
             along += length + float(rng.choice([0, 0, 4]))
@@ -330,14 +387,27 @@ def open_space(build: Builder, rng: Generator, *, cars: bool) -> None:
     """A car park or a square with something at its far end."""
     far = float(rng.uniform(25, 60))
     for _ in range(int(rng.integers(1, 5))):
-        wall = build.material(Material(pick(rng, WALL_COLOURS), (0.04, 0.04, 0.05), int(rng.choice([shading.WINDOWS, shading.BRICKS])), float(rng.uniform(0.3, 0.5)), grain=0.05))
+        kind, scale = [(shading.WINDOWS, float(rng.uniform(0.3, 0.5))), (shading.BRICKS, float(rng.uniform(2, 5)))][
+            int(rng.integers(2))
+        ]
+        wall = build.material(Material(pick(rng, WALL_COLOURS), (0.04, 0.04, 0.05), kind, scale, grain=0.05))
         height = float(rng.uniform(4, 14))
-        build.box((float(rng.uniform(-40, 40)), far + float(rng.uniform(0, 15)), height / 2), (float(rng.uniform(12, 35)), 8, height), wall)
+        build.box(
+            (float(rng.uniform(-40, 40)), far + float(rng.uniform(0, 15)), height / 2),
+            (float(rng.uniform(12, 35)), 8, height),
+            wall,
+        )
     if cars:
         for y in np.arange(float(rng.uniform(6, 10)), far - 4, float(rng.uniform(6.5, 10))):
             for x in np.arange(-18, 18, 2.6):
                 if rng.random() < 0.55:
-                    car(build, rng, float(x), float(y), np.pi / 2 * float(rng.choice([-1, 1])) + float(rng.normal(0, 0.03)))
+                    car(
+                        build,
+                        rng,
+                        float(x),
+                        float(y),
+                        np.pi / 2 * float(rng.choice([-1, 1])) + float(rng.normal(0, 0.03)),
+                    )
     for _ in range(int(rng.integers(3, 14))):
         x, y = float(rng.uniform(-16, 16)), float(rng.uniform(4, far))
         (tree if rng.random() < 0.45 else post)(build, rng, x, y)
@@ -346,7 +416,9 @@ def open_space(build: Builder, rng: Generator, *, cars: bool) -> None:
 def room(build: Builder, rng: Generator) -> None:
     """Four walls and a ceiling seen from inside, doors, windows, pictures, furniture."""
     wide, deep, tall = float(rng.uniform(5, 14)), float(rng.uniform(6, 16)), float(rng.uniform(2.6, 4))
-    paint = pick(rng, ((226, 222, 212), (200, 196, 188), (214, 200, 176), (176, 190, 200), (150, 150, 148), (188, 168, 150)))
+    paint = pick(
+        rng, ((226, 222, 212), (200, 196, 188), (214, 200, 176), (176, 190, 200), (150, 150, 148), (188, 168, 150))
+    )
     wall = build.material(Material(paint, grain=0.02))
     ceiling = build.material(Material((0.7, 0.7, 0.68), grain=0.01))
     back = -3.0
@@ -356,7 +428,11 @@ def room(build: Builder, rng: Generator) -> None:
     build.box((0, deep / 2 + back, tall + 0.1), (wide, deep, 0.2), ceiling)
     for _ in range(int(rng.integers(2, 8))):
         colours = ((24, 22, 22), (96, 66, 46), (235, 240, 246), (60, 80, 110), (160, 120, 80))
-        row = build.material(Material(pick(rng, colours), pick(rng, CLOTHES_COLOURS), int(rng.choice([shading.PLAIN, shading.BLOTCHES])), 1.5))
+        row = build.material(
+            Material(
+                pick(rng, colours), pick(rng, CLOTHES_COLOURS), int(rng.choice([shading.PLAIN, shading.BLOTCHES])), 1.5
+            )
+        )
         door = rng.random() < 0.5
         width, height = float(rng.uniform(0.8, 1.3)), 2.05 if door else float(rng.uniform(0.6, 1.4))
         centre = height / 2 if door else float(rng.uniform(1.3, 1.8))
@@ -365,11 +441,17 @@ def room(build: Builder, rng: Generator) -> None:
             build.box((float(rng.uniform(-0.4, 0.4)) * wide, deep + back, centre), (width, 0.03, height), row)
         else:
             side = 1 if place == 1 else -1
-            build.box((side * (wide / 2 - 0.1), float(rng.uniform(0.2, 0.9)) * deep + back, centre), (0.03, width, height), row)
+            build.box(
+                (side * (wide / 2 - 0.1), float(rng.uniform(0.2, 0.9)) * deep + back, centre),
+                (0.03, width, height),
+                row,
+            )
     for _ in range(int(rng.integers(1, 8))):
         furniture(build, rng, float(rng.uniform(-0.45, 0.45)) * wide, float(rng.uniform(1.5, deep + back - 0.5)))
     # nobody walks through the walls
     for y in np.arange(back, deep + back, 1.0):
         build.footprints += [(wide / 2, float(y), 0.6), (-wide / 2, float(y), 0.6)]
     for x in np.arange(-60, 60, 1.5):
-        build.footprints += [(float(x), deep + back + k, 1.2) for k in np.arange(0.5, 60, 1.5)] if abs(x) < wide / 2 + 4 else []
+        build.footprints += (
+            [(float(x), deep + back + k, 1.2) for k in np.arange(0.5, 60, 1.5)] if abs(x) < wide / 2 + 4 else []
+        )

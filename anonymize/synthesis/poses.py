@@ -124,9 +124,9 @@ def gait(
 @cache
 def stride(run: bool = False, vigour: float = 1.0) -> float:
     """Metres that one cycle covers for the mean adult so that the foot on the ground stays there."""
-    from anonymize.synthesis.body import joint_transforms, load_body
-
     import torch
+
+    from anonymize.synthesis.body import joint_transforms, load_body
 
     body = load_body()
     first, last = (0.06, 0.3) if run else (0.08, 0.46)

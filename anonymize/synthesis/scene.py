@@ -138,7 +138,13 @@ def draw_backdrop(place: Place, camera: Camera, *, device: str = "cpu") -> Backd
         openness = (0.55 + 0.6 * spots[:, 2]).clamp(max=1)
         normals = visible.interpolate(place.normals.to(device), faces)
         paint = shading.shade(
-            table, place.material.to(device)[visible.face], along_walls(spots, normals), normals, position - spots, openness, light
+            table,
+            place.material.to(device)[visible.face],
+            along_walls(spots, normals),
+            normals,
+            position - spots,
+            openness,
+            light,
         )
         fade = torch.exp(-visible.depth * 0.006)[:, None]
         colour.view(-1, 3)[visible.pixel] = paint * fade + horizon * (1 - fade)
@@ -201,14 +207,27 @@ def draw_people(
         canonical = mesh.canonical
         who = torch.full((len(mesh.faces),), k + 1, device=device)
         parts.append(
-            [vertices, normals, flat, canonical, mesh.openness, mesh.owner, mesh.faces + vertex_count, mesh.material + row_count, who, actor.person.table]
+            [
+                vertices,
+                normals,
+                flat,
+                canonical,
+                mesh.openness,
+                mesh.owner,
+                mesh.faces + vertex_count,
+                mesh.material + row_count,
+                who,
+                actor.person.table,
+            ]
         )
         vertex_count += len(vertices)
         row_count += len(actor.person.table)
         shadows.append((vertices, mesh.faces))
     if not parts:
         return colour, instances.view(height, width), owners.view(height, width), heights
-    vertices, normals, flat, canonical, openness, owner, faces, material, who, table = (torch.cat(c) for c in zip(*parts, strict=True))
+    vertices, normals, flat, canonical, openness, owner, faces, material, who, table = (
+        torch.cat(c) for c in zip(*parts, strict=True)
+    )
 
     dark = shadow(vertices, faces, camera, place, device)
     strength = 0.9 * place.light.shadow_strength
@@ -217,7 +236,9 @@ def draw_people(
     flat = torch.cat([flat[:, :2] * FINE, flat[:, 2:]], 1)
     visible = rasterize(flat, faces, (height * FINE, width * FINE))
     wide = width * FINE
-    pixel = torch.div(visible.pixel, wide * FINE, rounding_mode="floor") * width + torch.div(visible.pixel % wide, FINE, rounding_mode="floor")
+    pixel = torch.div(visible.pixel, wide * FINE, rounding_mode="floor") * width + torch.div(
+        visible.pixel % wide, FINE, rounding_mode="floor"
+    )
     shown = (visible.depth < backdrop.depth.view(-1)[pixel]).nonzero()[:, 0]
     visible = type(visible)(visible.pixel[shown], visible.face[shown], visible.weights[shown], visible.depth[shown])
     pixel = pixel[shown]
@@ -315,7 +336,13 @@ def expose(linear: Tensor, optics: Optics, *, mean: float) -> UInt8Array:
 
 
 def compose(
-    actors: Sequence[Actor], place: Place, camera: Camera, optics: Optics, *, backdrop: Backdrop | None = None, device: str = "cpu"
+    actors: Sequence[Actor],
+    place: Place,
+    camera: Camera,
+    optics: Optics,
+    *,
+    backdrop: Backdrop | None = None,
+    device: str = "cpu",
 ) -> Scene:
     """Draw a scene whose parts are all given; `backdrop` saves drawing the same place again."""
     behind = draw_backdrop(place, camera, device=device) if backdrop is None else backdrop
