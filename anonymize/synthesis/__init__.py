@@ -1,6 +1,5 @@
 """Rendered people, scenes and films with exact ground truth."""
 
-from anonymize.synthesis.film import render_film, write_rendered_film
 from anonymize.synthesis.people import Person, RenderedPerson, random_person, render_person
 from anonymize.synthesis.scene import Scene, render_scene
 from anonymize.synthesis.surface import BodySurface, load_surface
@@ -12,8 +11,6 @@ __all__ = [
     "Scene",
     "load_surface",
     "random_person",
-    "render_film",
     "render_person",
     "render_scene",
-    "write_rendered_film",
 ]

@@ -26,6 +26,7 @@ from anonymize.types import FloatArray, UInt8Array
 
 Motion = Literal["still", "hand", "pan", "drive"]
 SOUND_RATE = 44_100
+PLACES = {"street": places.STREET, "car-park": places.CAR_PARK, "square": places.SQUARE}
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,6 +238,7 @@ def write_rendered_film(
     fps: int = 10,
     n_people: int = 5,
     motion: Motion = "still",
+    kind: int | None = None,
     crf: int = 23,
     sound: bool = True,
     overwrite: bool = False,
@@ -246,7 +248,7 @@ def write_rendered_film(
     Args:
         path: Output; its suffix chooses the container.
         truth: Where to save the truth (`TruthRecorder.save`), if wanted.
-        seed, n_frames, size_hw, fps, n_people, motion: See `render_film`.
+        seed, n_frames, size_hw, fps, n_people, motion, kind: See `render_film`.
         crf: Quality of the film, lower is better.
         sound: Add a sound track.
         overwrite: Replace an existing file.
@@ -260,7 +262,7 @@ def write_rendered_film(
     recorder = TruthRecorder([], [])
 
     def frames() -> Iterator[UInt8Array]:
-        for scene in render_film(seed, n_frames, size_hw, fps=fps, n_people=n_people, motion=motion):
+        for scene in render_film(seed, n_frames, size_hw, fps=fps, n_people=n_people, motion=motion, kind=kind):
             recorder.add(scene)
             yield scene.image
 
@@ -281,6 +283,7 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=5)
     parser.add_argument("--size", type=int, nargs=2, default=(384, 640), metavar=("HEIGHT", "WIDTH"))
     parser.add_argument("--motion", choices=("still", "hand", "pan", "drive"), default="still")
+    parser.add_argument("--place", choices=sorted(PLACES))
     parser.add_argument("--crf", type=int, default=23)
     parser.add_argument("--overwrite", action="store_true")
     a = parser.parse_args()
@@ -293,6 +296,7 @@ def main() -> None:
         fps=a.fps,
         n_people=a.people,
         motion=a.motion,
+        kind=PLACES.get(a.place),
         crf=a.crf,
         overwrite=a.overwrite,
     )

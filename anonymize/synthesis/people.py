@@ -14,7 +14,7 @@ from torch import Tensor
 from anonymize.synthesis import shading
 from anonymize.synthesis.body import JOINT, Piece, joint_transforms, load_body, skin, vertex_normals
 from anonymize.synthesis.camera import Camera
-from anonymize.synthesis.poses import Angles, random_pose, rotations
+from anonymize.synthesis.poses import Angles, aligning, random_pose, rotations
 from anonymize.synthesis.raster import rasterize
 from anonymize.synthesis.shading import Light, Material, random_light
 from anonymize.types import FloatArray, UInt8Array
@@ -45,10 +45,14 @@ HAIR_COLOURS = (
 )
 # what people wear in streets: many dark, grey, blue and white things, some strong colours
 CLOTHES_COLOURS = (
-    (24, 24, 27), (38, 38, 44), (58, 60, 66), (92, 94, 98), (136, 136, 138), (182, 182, 180), (232, 230, 226), (246, 246, 244),
-    (28, 36, 66), (44, 62, 110), (70, 96, 142), (112, 144, 186), (158, 184, 212), (110, 28, 32), (172, 36, 40), (206, 88, 72),
-    (224, 150, 158), (66, 92, 60), (92, 110, 74), (38, 70, 58), (130, 170, 120), (122, 92, 64), (168, 136, 98), (208, 186, 150),
-    (226, 208, 176), (228, 188, 62), (226, 124, 40), (96, 62, 112), (166, 126, 178), (36, 132, 140), (80, 52, 36), (214, 56, 118),
+    (24, 24, 27), (38, 38, 44), (58, 60, 66), (92, 94, 98), (136, 136, 138), (182, 182, 180),
+    (232, 230, 226), (246, 246, 244),
+    (28, 36, 66), (44, 62, 110), (70, 96, 142), (112, 144, 186), (158, 184, 212), (110, 28, 32),
+    (172, 36, 40), (206, 88, 72),
+    (224, 150, 158), (66, 92, 60), (92, 110, 74), (38, 70, 58), (130, 170, 120), (122, 92, 64), (168, 136, 98),
+    (208, 186, 150),
+    (226, 208, 176), (228, 188, 62), (226, 124, 40), (96, 62, 112), (166, 126, 178), (36, 132, 140), (80, 52, 36),
+    (214, 56, 118),
 )  # fmt: skip
 
 
@@ -657,8 +661,6 @@ def carry(w: Wardrobe, look: Look, add: Callable[[Material], int]) -> None:
         size = np.array([rng.uniform(0.08, 0.16), rng.uniform(0.24, 0.36), rng.uniform(0.22, 0.38)])
         points, faces = blob((0, 0, -float(size[2]) / 2 - 0.03), (float(size[0]), float(size[1]), float(size[2])), 0.4)
         # the bag hangs along the hand in the rest pose, hence down when the arm does
-        from anonymize.synthesis.poses import aligning
-
         points = points @ aligning(np.array([0, 0, -1.0]), away).T + knuckles
         spot = np.linalg.norm(surface - knuckles, axis=1).argmin()
         w.attached(points, faces, f"wrist.{side}", row, ACCESSORY, anchor=int(spot), surface=False)

@@ -13,6 +13,7 @@ from torch import Tensor
 from anonymize.synthesis import shading
 from anonymize.synthesis.body import vertex_normals
 from anonymize.synthesis.people import CLOTHES_COLOURS, blob, grid_faces, linear, pick
+from anonymize.synthesis.poses import aligning
 from anonymize.synthesis.shading import Light, Material, random_light
 from anonymize.types import UInt8Array
 
@@ -271,7 +272,7 @@ def bicycle(build: Builder, rng: Generator, x: float, y: float, yaw: float) -> N
     paint = build.material(Material(pick(rng, CLOTHES_COLOURS), gloss=0.4))
     for offset in (-0.52, 0.52):
         points, faces = wheel()
-        build.shape((points + [0, offset, 0], faces), (x, y, 0), rubber, yaw)
+        build.shape((points + np.array([0, offset, 0]), faces), (x, y, 0), rubber, yaw)
     for start, end in (
         ((0, 0.5, 0.34), (0, 0.12, 0.85)),
         ((0, 0.12, 0.85), (0, -0.4, 0.85)),
@@ -281,8 +282,6 @@ def bicycle(build: Builder, rng: Generator, x: float, y: float, yaw: float) -> N
     ):
         a, b = np.array(start, float), np.array(end, float)
         points, faces = blob((0, 0, 0), (0.035, 0.035, float(np.linalg.norm(b - a))), 0.6, 4)
-        from anonymize.synthesis.poses import aligning
-
         points = points @ aligning(np.array([0, 0.001, 1.0]), b - a).T + (a + b) / 2
         build.shape((points, faces), (x, y, 0), paint, yaw)
 
