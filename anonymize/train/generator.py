@@ -1,0 +1,324 @@
+"""Training of the embedded generator: `anonymize train generator`."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from anonymize.errors import OptionError
+from anonymize.generate.build import save_weights
+from anonymize.generate.latents import cluster
+from anonymize.generate.network import MASK, Discriminator, GeneratorConfig, GeneratorNetwork, merge
+from anonymize.train.dataset_reader import GeneratorBatch, People, PeopleBatches
+from anonymize.train.detector import Log
+from anonymize.train.generator_losses import (
+    Augmentation,
+    discriminator_loss,
+    epsilon_penalty,
+    feature_distances,
+    generator_loss,
+    gradient_penalty,
+    kl_divergence,
+    locked,
+)
+
+M = TypeVar("M", bound=nn.Module)
+BETAS = (0.0, 0.99)
+DRAWN_FOR_CENTERS = 8192
+RANDOM_IN_PREVIEW = 4
+SEED_STRIDE = 1_000_003
+"""Between the seeds of two trainings, so that their steps do not share random numbers."""
+
+
+@dataclass(frozen=True)
+class GeneratorOptions:
+    """How the generator is trained.
+
+    Attributes:
+        steps: Length of the cosine schedule; a resumed training may name another.
+        batch_size: People a step.
+        learning_rate: Of Adam at the top of the schedule (thesis 5.2: 0.001).
+        warmup: Steps from 0 to `learning_rate`.
+        ema: Decay of the averaged generator, which is what is exported.
+        feature_weights: Weight of the feature maps of each resolution, the finest first; the last is that after the
+            coarsest level's own convolution (thesis' row "more FM resolutions": the first five).
+        feature_normalised: See `feature_distances`.
+        feature_matching, kl: Weights of the losses (thesis 5.2.1: 5 and 0.01).
+        pairs: Factor on the feature matching of people whose z was read from another picture (thesis 7.2.1).
+        r1: Weight of the gradient penalty (gamma of StyleGAN2).
+        r1_every: Steps from one gradient penalty to the next (lazy regularisation).
+        epsilon: Weight of the epsilon penalty.
+        augmentation: Strength of what the discriminator sees changed, 0 for none.
+        seed: Of the initial parameters, the pictures and all noise.
+        workers: Processes that read pictures; 0 reads them in the training's own.
+        log_every, save_every: In steps.
+        minutes: Stop (with a checkpoint) after so many minutes; None for no limit.
+    """
+
+    steps: int = 100_000
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    warmup: int = 500
+    ema: float = 0.999
+    feature_weights: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0)
+    feature_normalised: bool = True
+    feature_matching: float = 5.0
+    kl: float = 0.01
+    pairs: float = 1.0
+    r1: float = 5.0
+    r1_every: int = 16
+    epsilon: float = 1e-3
+    augmentation: float = 1.0
+    seed: int = 0
+    workers: int = 2
+    log_every: int = 20
+    save_every: int = 1000
+    minutes: float | None = None
+
+
+class GeneratorTraining:
+    """The state of one training: both networks, their optimisers, the averaged generator, the step.
+
+    All random numbers of a step depend on seed and step alone, so that a stopped training goes on exactly.
+
+    Args:
+        folder: Checkpoint, log and previews go here; a checkpoint found there is gone on with.
+        options: See `GeneratorOptions`.
+        config: Shape of the networks; must equal that of a checkpoint gone on with.
+        device: Where to train.
+
+    Raises:
+        OptionError: The checkpoint in `folder` is of another network, or the feature weights do not fit the levels.
+    """
+
+    def __init__(
+        self, folder: Path, options: GeneratorOptions, config: GeneratorConfig, device: torch.device | str
+    ) -> None:
+        maps = len(config.channels) + 1
+        if len(options.feature_weights) != maps:
+            raise OptionError(f"feature_weights needs {maps} values, got {len(options.feature_weights)}")
+        torch.manual_seed(options.seed)
+        self.folder, self.options, self.config, self.device = folder, options, config, torch.device(device)
+        self.generator = _to(GeneratorNetwork(config), self.device)
+        self.discriminator = _to(Discriminator(config), self.device)
+        self.averaged = _to(GeneratorNetwork(config), self.device).eval().requires_grad_(False)
+        self.averaged.load_state_dict(self.generator.state_dict())
+        share = options.r1_every / (options.r1_every + 1)  # lazy regularisation (StyleGAN2, appendix B)
+        self.optimizers = {
+            "generator": torch.optim.Adam(self.generator.parameters(), options.learning_rate, BETAS),
+            "discriminator": torch.optim.Adam(
+                self.discriminator.parameters(), options.learning_rate, (BETAS[0] ** share, BETAS[1] ** share)
+            ),
+        }
+        self.step = 0
+        self.seconds = 0.0
+        if self.checkpoint.exists():
+            self._resume()
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "checkpoint.pt"
+
+    @property
+    def _modules(self) -> dict[str, nn.Module]:
+        return {"generator": self.generator, "discriminator": self.discriminator, "averaged": self.averaged}
+
+    def _resume(self) -> None:
+        state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+        if GeneratorConfig.from_dict(json.loads(state["config"])) != self.config:
+            raise OptionError(f"{self.checkpoint} is of another network; choose another folder")
+        for name, module in self._modules.items():
+            module.load_state_dict(state[name])
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
+        self.step, self.seconds = state["step"], state["seconds"]
+
+    def save(self) -> None:
+        """Write the checkpoint, whole or not at all."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        temporary = self.checkpoint.with_suffix(".tmp")
+        state = {name: module.state_dict() for name, module in self._modules.items()}
+        optimizers = {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()}
+        progress = {"config": json.dumps(self.config.to_dict()), "step": self.step, "seconds": self.seconds}
+        torch.save(state | {"optimizers": optimizers} | progress, temporary)
+        temporary.replace(self.checkpoint)
+
+    def learning_rate(self) -> float:
+        """Linear warm-up, then half a cosine down to 5 % (Loshchilov and Hutter 2017)."""
+        options = self.options
+        if self.step < options.warmup:
+            return options.learning_rate * (self.step + 1) / options.warmup
+        progress = min(1.0, (self.step - options.warmup) / max(1, options.steps - options.warmup))
+        return options.learning_rate * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * progress)))
+
+    def train_step(self, batch: GeneratorBatch) -> dict[str, float]:
+        """One step of both networks and of the average; returns the losses."""
+        torch.manual_seed(self.options.seed * SEED_STRIDE + self.step)
+        rate = self.learning_rate()
+        for optimizer in self.optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+        batch = batch.to(self.device)
+        losses, made = self.generator_losses(batch)
+        self._descend("generator", losses)
+        judged = self.discriminator_losses(batch, made)
+        self._descend("discriminator", judged)
+        self._average()
+        self.step += 1
+        return {name: value.item() for name, value in (losses | judged).items()} | {"rate": rate}
+
+    def generator_losses(self, batch: GeneratorBatch) -> tuple[dict[str, Tensor], Tensor]:
+        """Weighted losses of the generator, and the made pictures (detached): of mapped z, if any, and of random z."""
+        options, condition = self.options, batch.condition
+        count, losses = len(condition), {}
+        with self._low_precision():
+            drawn = torch.randn(count, self.config.latent, device=self.device)
+            latents = [drawn]
+            if self.generator.mapper is not None:
+                mean, log_variance = self.generator.mapper(batch.appearance)
+                latents = [mean + (0.5 * log_variance).exp() * torch.randn_like(mean), drawn]
+                losses["kl"] = options.kl * kl_divergence(mean, log_variance)
+            times = len(latents)
+            w = self.generator.mapping(torch.cat(latents))
+            maps = [m.repeat(times, 1, 1, 1) for m in self.generator.encode(condition)]
+            conditions = condition.repeat(times, 1, 1, 1)
+            made = merge(self.generator.decode(maps, w).float(), conditions)
+            augmentation = Augmentation.draw(count, self.device, options.augmentation)
+            with locked(self.discriminator):
+                told = self.discriminator.condition_on(made, conditions)
+                scores, features = self.discriminator(*augmentation.repeat(times)(made, told))
+                losses["generator"] = generator_loss(scores)
+                if self.generator.mapper is not None:
+                    losses["features"] = self._feature_matching(
+                        batch, augmentation, [m[:count] for m in features], told[:count]
+                    )
+        return losses, made.detach()
+
+    def _feature_matching(
+        self, batch: GeneratorBatch, augmentation: Augmentation, features: list[Tensor], told: Tensor
+    ) -> Tensor:
+        """Distance to the real pictures in the eyes of the locked discriminator (thesis, equation 4.3)."""
+        options = self.options
+        with torch.no_grad():
+            # The same noise in the hole as for the made picture, or it would count as a difference.
+            real = self.discriminator.condition_on(batch.pictures, batch.condition)
+            if self.config.improved_conditioning:
+                body = real[:, 3:4] > 0.5
+                real = torch.cat([torch.where(body, told[:, :3], real[:, :3]), real[:, 3:]], 1)
+            _, wanted = self.discriminator(*augmentation(batch.pictures, real))
+        distances = feature_distances(wanted, features, normalised=options.feature_normalised)
+        weights = torch.tensor(options.feature_weights, device=self.device)
+        people = torch.where(batch.paired, options.pairs, 1.0)
+        return options.feature_matching * (weights[:, None] * distances * people).sum(0).mean()
+
+    def discriminator_losses(self, batch: GeneratorBatch, made: Tensor) -> dict[str, Tensor]:
+        """Weighted losses of the discriminator."""
+        options, count = self.options, len(batch.pictures)
+        augmentation = Augmentation.draw(count, self.device, options.augmentation)
+        times = len(made) // count
+        conditions = batch.condition.repeat(times, 1, 1, 1)
+        with self._low_precision():
+            told = self.discriminator.condition_on(made, conditions)
+            made_scores, _ = self.discriminator(*augmentation.repeat(times)(made, told))
+            told = self.discriminator.condition_on(batch.pictures, batch.condition)
+            scores, _ = self.discriminator(*augmentation(batch.pictures, told))
+        losses = {
+            "discriminator": discriminator_loss(scores, made_scores),
+            "epsilon": options.epsilon * epsilon_penalty(scores),
+        }
+        if self.step % options.r1_every == 0:  # in full precision: gradients of gradients are small
+            pictures = batch.pictures.clone().requires_grad_(True)
+            told = self.discriminator.condition_on(pictures, batch.condition)
+            scores, _ = self.discriminator(*augmentation(pictures, told))
+            losses["r1"] = options.r1 / 2 * options.r1_every * gradient_penalty(pictures, scores)
+        return losses
+
+    def _descend(self, name: str, losses: dict[str, Tensor]) -> None:
+        optimizer, module = self.optimizers[name], self._modules[name]
+        optimizer.zero_grad(set_to_none=True)
+        torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(module.parameters(), 100.0)
+        if bool(torch.isfinite(norm)):  # a single bad batch must not end hours of training
+            optimizer.step()
+
+    def _low_precision(self) -> AbstractContextManager[object]:
+        usable = self.device.type in {"cpu", "cuda"}
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=usable)
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        decay = min(self.options.ema, (1 + self.step) / (10 + self.step))
+        for mean, value in zip(self.averaged.parameters(), self.generator.parameters(), strict=True):
+            mean.lerp_(value, 1 - decay)
+
+    def run(self, people: People) -> None:
+        """Train until `steps` or `minutes` are reached; checkpoints, log and previews on the way."""
+        options = self.options
+        stream = PeopleBatches(people, options.batch_size, seed=options.seed, first=self.step)
+        loader: DataLoader[GeneratorBatch] = DataLoader(stream, batch_size=None, num_workers=options.workers)
+        log = Log(self.folder)
+        preview = people.batch(np.random.default_rng(options.seed), min(8, options.batch_size))
+        began, already = time.monotonic(), self.seconds
+        batches: Iterator[GeneratorBatch] = iter(loader)
+        with tqdm(initial=self.step, total=options.steps, desc="generator", unit="step", disable=None) as progress:
+            while self.step < options.steps:
+                values = self.train_step(next(batches))
+                self.seconds = already + time.monotonic() - began
+                progress.update()
+                if self.step % options.log_every == 0:
+                    log.write(self.step, values | {"seconds": self.seconds})
+                late = options.minutes is not None and time.monotonic() - began > 60 * options.minutes
+                if self.step % options.save_every == 0 or self.step == options.steps or late:
+                    self.save()
+                    self.write_preview(preview)
+                if late:
+                    break
+        self.export(self.folder / "generator.safetensors")
+
+    @torch.no_grad()
+    def write_preview(self, batch: GeneratorBatch) -> None:
+        """One row a person as PNG: condition, real, reconstruction, then the same random z in every row."""
+        batch = batch.to(self.device)
+        count = len(batch.pictures)
+        rng = torch.Generator().manual_seed(0)
+        noise = [torch.randn(1, 1, *s, generator=rng).to(self.device) for s in self.config.noise_sizes]
+        noise = [n.expand(count, -1, -1, -1) for n in noise]
+        body = batch.condition[:, -2:-1]
+        seen = batch.condition[:, :3] + 0.5 * body * (batch.condition[:, MASK : MASK + 1])
+        columns = [seen, batch.pictures]
+        with self._low_precision():
+            latents = [torch.randn(1, self.config.latent, generator=rng) for _ in range(RANDOM_IN_PREVIEW)]
+            latents = [z.to(self.device).expand(count, -1) for z in latents]
+            if self.averaged.mapper is not None:
+                latents.insert(0, self.averaged.mapper(batch.appearance)[0])
+            columns += [self.averaged(batch.condition, self.averaged.mapping(z), noise) for z in latents]
+        sheet = torch.cat([c.float() for c in columns], 3).permute(0, 2, 3, 1).flatten(0, 1)  # [B * H, columns * W, 3]
+        pixels = ((sheet + 1) * 127.5).clamp(0, 255).byte().cpu().numpy()
+        cv2.imwrite(str(self.folder / f"preview-{self.step:06d}.png"), np.ascontiguousarray(pixels[..., ::-1]))
+
+    @torch.no_grad()
+    def export(self, path: Path) -> None:
+        """Write the averaged network, with the mean and the centres of its w, as a weights file (half precision)."""
+        rng = torch.Generator().manual_seed(self.options.seed)
+        z = torch.randn(DRAWN_FOR_CENTERS, self.config.latent, generator=rng)
+        w = self.averaged.mapping(z.to(self.device)).float()
+        self.averaged.w_mean.copy_(w.mean(0))
+        self.averaged.w_centers.copy_(cluster(w, self.config.centers))
+        save_weights(path, self.averaged, {"steps": str(self.step), "seconds": f"{self.seconds:.0f}"})
+
+
+def _to(module: M, device: torch.device) -> M:
+    return module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]

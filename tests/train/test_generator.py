@@ -1,0 +1,195 @@
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from anonymize.errors import OptionError
+from anonymize.generate.build import load_network
+from anonymize.generate.network import Discriminator, GeneratorConfig
+from anonymize.train.dataset_reader import GeneratorBatch
+from anonymize.train.generator import GeneratorOptions, GeneratorTraining
+from anonymize.train.generator_losses import (
+    Augmentation,
+    epsilon_penalty,
+    feature_distances,
+    gradient_penalty,
+    kl_divergence,
+    locked,
+)
+
+CONFIG = GeneratorConfig(
+    size_hw=(16, 8), channels=(4, 6, 8), judge_channels=(4, 6, 8), latent=12, mapping_layers=2, embedding=4, centers=3
+)
+OPTIONS = GeneratorOptions(
+    steps=6, batch_size=2, warmup=2, feature_weights=(1.0, 1.0, 1.0, 0.0), r1_every=2, workers=0, log_every=1
+)
+BASELINE = {"appearance_mapper": False, "co_modulation": False, "improved_conditioning": False, "judge_pose": False}
+
+
+def batch(seed: int, config: GeneratorConfig = CONFIG, count: int = 2) -> GeneratorBatch:
+    rng = torch.Generator().manual_seed(seed)
+    size = config.size_hw
+    pictures = torch.rand(count, 3, *size, generator=rng) * 2 - 1
+    mask = torch.zeros(count, 1, *size)
+    mask[:, :, 4:12, 2:6] = 1
+    body = mask.clone()
+    body[:, :, :6] = 0
+    embedding = torch.randn(count, config.embedding, *size, generator=rng) * body
+    condition = torch.cat([pictures * (1 - mask), mask, embedding, body, torch.zeros_like(mask)], 1)
+    appearance = torch.cat([pictures * mask, mask, embedding, body], 1)
+    return GeneratorBatch(pictures, condition, appearance, torch.tensor([True, False] * (count // 2)))
+
+
+def training(folder: Path, config: GeneratorConfig = CONFIG, options: GeneratorOptions = OPTIONS) -> GeneratorTraining:
+    return GeneratorTraining(folder, options, config, "cpu")
+
+
+class Batches:
+    """Stands in for a dataset: each step's batch depends on the step alone."""
+
+    def batch(self, rng: object, count: int) -> GeneratorBatch:
+        return batch(int(rng.integers(1000)), count=count)  # type: ignore[attr-defined]
+
+
+def test_the_divergence_of_a_standard_normal_is_0() -> None:
+    assert kl_divergence(torch.zeros(3, 8), torch.zeros(3, 8)) == 0
+    assert kl_divergence(torch.full((1, 8), 2.0), torch.zeros(1, 8)) == pytest.approx(8 * 4 / 2)
+    assert kl_divergence(torch.zeros(1, 8), torch.ones(1, 8)) > 0
+
+
+def test_no_gradient_reaches_the_locked_discriminator(tmp_path: Path) -> None:
+    trained = training(tmp_path)
+    losses, made = trained.generator_losses(batch(0))
+    torch.stack(list(losses.values())).sum().backward()
+    assert all(p.grad is None for p in trained.discriminator.parameters())
+    assert all(p.requires_grad for p in trained.discriminator.parameters()), "unlocked again"
+    assert not made.requires_grad
+    for part in ("encoder", "mapping", "mapper", "co_modulation", "bottom", "levels"):
+        gradients = [p.grad for p in getattr(trained.generator, part).parameters()]
+        assert any(g is not None and bool(g.abs().sum() > 0) for g in gradients), part
+
+
+def test_no_gradient_of_the_discriminator_reaches_the_generator(tmp_path: Path) -> None:
+    trained = training(tmp_path)
+    _, made = trained.generator_losses(batch(0))
+    losses = trained.discriminator_losses(batch(0), made)
+    assert {"discriminator", "epsilon", "r1"} == set(losses)
+    torch.stack(list(losses.values())).sum().backward()
+    assert all(p.grad is None for p in trained.generator.parameters())
+
+
+def test_a_lock_ends_with_an_error_too() -> None:
+    judge = Discriminator(CONFIG)
+    with pytest.raises(RuntimeError), locked(judge):
+        raise RuntimeError
+    assert all(p.requires_grad for p in judge.parameters())
+
+
+@pytest.mark.parametrize("switches", [{}, BASELINE, {"improved_conditioning": False}])
+def test_losses_are_finite(switches: dict[str, bool], tmp_path: Path) -> None:
+    trained = training(tmp_path, dataclasses.replace(CONFIG, **switches))
+    for step in range(4):
+        values = trained.train_step(batch(step))
+        assert all(torch.isfinite(torch.tensor(v)) for v in values.values()), values
+        assert ("r1" in values) == (step % 2 == 0)
+        assert ("kl" in values) == ("features" in values) == (trained.generator.mapper is not None)
+
+
+def test_resuming_gives_the_same_state_as_not_stopping(tmp_path: Path) -> None:
+    straight = training(tmp_path / "straight")
+    for step in range(5):
+        straight.train_step(batch(step))
+    stopped = training(tmp_path / "stopped")
+    for step in range(2):
+        stopped.train_step(batch(step))
+    stopped.save()
+    torch.randn(17)  # whatever happened in between
+    resumed = training(tmp_path / "stopped")
+    assert resumed.step == 2
+    for step in range(2, 5):
+        resumed.train_step(batch(step))
+    for name, module in straight._modules.items():
+        for key, value in module.state_dict().items():
+            assert torch.equal(resumed._modules[name].state_dict()[key], value), f"{name}.{key}"
+    for name, optimizer in straight.optimizers.items():
+        states = optimizer.state_dict()["state"], resumed.optimizers[name].state_dict()["state"]
+        for row, entry in states[0].items():
+            assert all(torch.equal(value, states[1][row][key]) for key, value in entry.items()), f"{name} {row}"
+
+
+def test_training_logs_saves_previews_and_exports(tmp_path: Path) -> None:
+    trained = training(tmp_path)
+    trained.run(Batches())  # type: ignore[arg-type]
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
+    assert (tmp_path / "preview-000006.png").exists()
+    exported = load_network(tmp_path / "generator.safetensors")
+    assert exported.config == CONFIG
+    assert exported.w_centers.std(0).max() > 0
+    torch.testing.assert_close(exported.w_mean, trained.averaged.w_mean, rtol=1e-3, atol=1e-3)
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
+    training(tmp_path).save()
+    with pytest.raises(OptionError, match="another network"):
+        training(tmp_path, dataclasses.replace(CONFIG, co_modulation=False))
+    with pytest.raises(OptionError, match="feature_weights needs 4"):
+        training(tmp_path / "other", options=GeneratorOptions())
+
+
+def test_the_average_follows_slowly(tmp_path: Path) -> None:
+    trained = training(tmp_path)
+    before = [p.clone() for p in trained.averaged.parameters()]
+    trained.step = 10**6
+    trained._average()
+    assert all(torch.equal(a, b) for a, b in zip(before, trained.averaged.parameters(), strict=True))
+    with torch.no_grad():
+        for p in trained.generator.parameters():
+            p.add_(1)
+    trained._average()
+    moved = [float((b - a).mean()) for a, b in zip(before, trained.averaged.parameters(), strict=True)]
+    torch.testing.assert_close(torch.tensor(moved), torch.full((len(moved),), 1e-3), rtol=2e-2, atol=1e-5)
+
+
+def test_feature_distances() -> None:
+    real = [torch.zeros(2, 3, 4, 4), torch.ones(2, 5, 2, 2)]
+    made = [torch.full((2, 3, 4, 4), 2.0), torch.ones(2, 5, 2, 2)]
+    torch.testing.assert_close(feature_distances(real, made, normalised=False), torch.tensor([[2.0, 2], [0, 0]]))
+    torch.manual_seed(0)
+    a, b = [torch.randn(4, 3, 8, 8)], [torch.randn(4, 3, 8, 8)]
+    scaled = feature_distances([a[0] * 50], [b[0] * 50], normalised=True)
+    torch.testing.assert_close(scaled, feature_distances(a, b, normalised=True), rtol=1e-2, atol=1e-2)
+
+
+def test_penalties() -> None:
+    assert epsilon_penalty(torch.tensor([3.0, -1.0])) == 5
+    pictures = torch.randn(2, 3, 4, 4, requires_grad=True)
+    scores = (2 * pictures).sum((1, 2, 3))
+    assert gradient_penalty(pictures, scores) == pytest.approx(4 * 48)
+
+
+def test_augmentation_moves_picture_and_condition_together() -> None:
+    torch.manual_seed(0)
+    augmentation = Augmentation.draw(64, torch.device("cpu"))
+    where = torch.zeros(64, 1, 24, 16)
+    where[:, :, 8:16, 4:12] = 1
+    pictures = where.expand(-1, 3, -1, -1)
+    _, told = augmentation(pictures, torch.cat([pictures, where], 1))
+    moved = augmentation.move(where)
+    assert torch.equal(told[:, 3:], moved)
+    assert (moved != where).any()
+    assert augmentation.move(torch.ones(64, 1, 24, 16)).mean() > 0.6
+    changed, told = augmentation(pictures, torch.cat([pictures, where], 1))
+    torch.testing.assert_close(changed, told[:, :3])
+    nothing = Augmentation.draw(2, torch.device("cpu"), 0.0)
+    torch.testing.assert_close(nothing(pictures[:2], told[:2])[0], pictures[:2])
+
+
+def test_the_augmentation_lets_gradients_through() -> None:
+    pictures = torch.randn(2, 3, 24, 16, requires_grad=True)
+    made, _ = Augmentation.draw(2, torch.device("cpu"))(pictures, torch.zeros(2, 4, 24, 16))
+    made.square().sum().backward()
+    assert pictures.grad is not None
+    assert (pictures.grad != 0).float().mean() > 0.5
