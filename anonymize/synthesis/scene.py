@@ -331,7 +331,8 @@ def expose(linear: Tensor, optics: Optics, *, mean: float) -> UInt8Array:
     pixels: UInt8Array = np.clip(values + noise, 0, 255).astype(np.uint8)
     if optics.quality < 100:
         coded = cv2.imencode(".jpg", pixels[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, optics.quality])[1]
-        pixels = np.ascontiguousarray(cv2.imdecode(coded, cv2.IMREAD_COLOR)[:, :, ::-1]).astype(np.uint8)
+        decoded = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR))
+        pixels = np.ascontiguousarray(decoded[:, :, ::-1]).astype(np.uint8)
     return pixels
 
 

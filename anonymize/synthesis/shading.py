@@ -93,7 +93,10 @@ def random_light(rng: Generator, *, indoor: bool = False) -> Light:
         sun, sky, tint = strength * 0.3, float(rng.uniform(0.12, 0.3)), (1.05, 1.0, 0.95)
         sun_tint = (1.2, 1.0, 0.75)
     bounce = float(rng.uniform(0.25, 0.5))
-    scaled = lambda k, c: (k * c[0], k * c[1], k * c[2])  # noqa: E731
+
+    def scaled(k: float, c: tuple[float, float, float]) -> tuple[float, float, float]:
+        return (k * c[0], k * c[1], k * c[2])
+
     return Light(
         direction, scaled(sun, sun_tint), scaled(sky, tint), scaled(bounce * (sky + 0.4 * sun), (1, 0.97, 0.93))
     )

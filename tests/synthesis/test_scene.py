@@ -1,0 +1,86 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from anonymize.errors import MediaError
+from anonymize.synthesis import load_surface, render_scene
+from anonymize.synthesis.cutouts import NO_VERTEX, write_cutouts
+from anonymize.synthesis.film import render_film, write_rendered_film
+
+SMALL = (96, 160)
+
+
+def test_a_place_without_people() -> None:
+    scene = render_scene(np.random.default_rng(0), SMALL, people=0)
+    assert len(scene) == 0 and not scene.instances.any() and (scene.vertices == -1).all()
+    assert (scene.image == scene.background).all()
+
+
+def test_truth_agrees_with_itself_and_with_the_picture() -> None:
+    seen = 0
+    for seed in range(4):
+        scene = render_scene(np.random.default_rng(seed), SMALL, people=4)
+        seen += len(scene)
+        assert set(np.unique(scene.instances)) - {0} == set(range(1, len(scene) + 1))
+        assert scene.vertices.max() < len(load_surface().vertices)
+        assert (scene.vertices[scene.instances == 0] == -1).all()
+        for k, box in enumerate(scene.boxes_xyxy, 1):
+            rows, columns = np.nonzero(scene.instances == k)
+            assert box.tolist() == [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+        people = scene.instances > 0
+        if people.sum() > 50:
+            change = np.abs(scene.image.astype(int) - scene.background).sum(2)
+            assert change[people].mean() > 2 * change[~people].mean()
+    assert seen >= 4
+
+
+def test_same_seed_same_scene() -> None:
+    first, second = (render_scene(np.random.default_rng(3), SMALL, people=2) for _ in range(2))
+    assert (first.image == second.image).all() and (first.instances == second.instances).all()
+
+
+def test_pictures_as_backgrounds(tmp_path: Path) -> None:
+    with pytest.raises(MediaError):
+        for seed in range(20):
+            render_scene(np.random.default_rng(seed), SMALL, people=0, backgrounds=tmp_path)
+    cv2.imwrite(str(tmp_path / "green.png"), np.full((200, 200, 3), (0, 255, 0), np.uint8))
+    scenes = [render_scene(np.random.default_rng(s), SMALL, people=0, backgrounds=tmp_path) for s in range(6)]
+    assert any(s.image[..., 1].mean() > 2 * s.image[..., 0].mean() for s in scenes)
+
+
+def test_film_keeps_identities_and_moves() -> None:
+    frames = list(render_film(1, 3, SMALL, fps=5, n_people=3))
+    again = list(render_film(1, 3, SMALL, fps=5, n_people=3))
+    assert all((a.image == b.image).all() for a, b in zip(frames, again, strict=True))
+    assert all(set(f.track_ids.tolist()) <= {1, 2, 3} for f in frames)
+    common = set(frames[0].track_ids.tolist()) & set(frames[2].track_ids.tolist())
+    assert common
+    for track in common:
+        first, last = (f.boxes_xyxy[f.track_ids == track][0] for f in (frames[0], frames[2]))
+        assert (first != last).any()
+
+
+def test_written_film_has_sound_and_truth(tmp_path: Path) -> None:
+    import av
+
+    film, truth = tmp_path / "film.mp4", tmp_path / "truth.npz"
+    write_rendered_film(film, truth=truth, n_frames=4, size_hw=SMALL, fps=5, n_people=2)
+    with av.open(str(film)) as container:
+        assert len(container.streams.audio) == 1
+        assert sum(1 for _ in container.decode(video=0)) == 4
+    with np.load(truth) as arrays:
+        assert arrays["tracks"].shape == (4, *SMALL)
+        for row in arrays["boxes"]:
+            frame, track, left, top = (int(v) for v in row[:4])
+            assert (arrays["tracks"][frame, top:, left:] == track).any()
+
+
+def test_cutouts(tmp_path: Path) -> None:
+    write_cutouts(tmp_path, count=2, height=40, processes=1)
+    (path,) = tmp_path.iterdir()
+    with np.load(path) as arrays:
+        assert arrays["sizes"].shape == (2, 2) and (arrays["sizes"][:, 0] == 40).all()
+        assert len(arrays["alpha"]) == arrays["sizes"].prod(1).sum() == len(arrays["vertex"])
+        assert (arrays["vertex"][arrays["alpha"] == 0] == NO_VERTEX).all()
