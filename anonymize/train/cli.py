@@ -7,7 +7,10 @@ from typing import Annotated
 
 import typer
 
+from anonymize.train.generator_cli import generator
+
 app = typer.Typer(help="Train the embedded weights (extra `train`).", no_args_is_help=True)
+app.command()(generator)
 
 Folder = Annotated[Path, typer.Argument(exists=True, file_okay=False)]
 

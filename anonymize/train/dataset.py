@@ -104,24 +104,32 @@ class SurfaceTable:
         name: Of the surface.
         embedding: [L, D] float32, unit vectors, of the landmarks.
         mirrored: [L] int64, landmark on the other side of the body.
-        parts: [L] int64, body part 1 to 24.
         vertices: [L] int64, the landmarks' vertices.
+        vertex_parts: [V] int64, body part 1 to 24 of each vertex.
+        vertex_mirror: [V] int64, vertex on the other side of the body.
     """
 
     name: str
     embedding: FloatArray
     mirrored: np.ndarray
-    parts: np.ndarray
     vertices: np.ndarray
+    vertex_parts: np.ndarray
+    vertex_mirror: np.ndarray
 
     @classmethod
     def of(cls, embedding: torch.Tensor, surface: BodySurface) -> SurfaceTable:
         """From a detector's `vertex_embedding` [L, D]."""
         unit = F.normalize(embedding.detach().float(), dim=1).cpu().numpy()
-        return cls(surface.name, unit, surface.mirrored_landmarks, surface.landmark_parts, surface.landmarks)
+        return cls(surface.name, unit, surface.mirrored_landmarks, surface.landmarks, surface.parts, surface.mirror)
 
     def save(self, path: Path) -> None:
         np.savez(path, allow_pickle=False, **asdict(self))
+
+    @property
+    def parts(self) -> np.ndarray:
+        """[L] int64, body part of each landmark."""
+        parts: np.ndarray = self.vertex_parts[self.vertices]
+        return parts
 
     @classmethod
     def load(cls, path: Path) -> SurfaceTable:
@@ -132,7 +140,8 @@ class SurfaceTable:
         """
         try:
             with np.load(path) as arrays:
-                values = {name: arrays[name] for name in ("embedding", "mirrored", "parts", "vertices")}
+                names = ("embedding", "mirrored", "vertices", "vertex_parts", "vertex_mirror")
+                values = {name: arrays[name] for name in names}
                 return cls(str(arrays["name"]), **values)
         except (OSError, ValueError, KeyError) as error:
             raise OptionError(f"{path.parent} holds no dataset of people: {error}") from error

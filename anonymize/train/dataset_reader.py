@@ -163,10 +163,7 @@ def flip(crop: PersonCrop, table: SurfaceTable) -> PersonCrop:
     """The person in a mirror: what was their left arm is a right arm, in vertices and in the embedding too."""
     vertices = crop.vertices[:, ::-1].copy()
     body = vertices != NO_VERTEX
-    landmark_of = np.zeros(NO_VERTEX + 1, np.int64)
-    landmark_of[table.vertices] = np.arange(len(table.vertices))
-    known = np.isin(vertices, table.vertices) & body
-    vertices[known] = table.vertices[table.mirrored[landmark_of[vertices[known]]]]
+    vertices[body] = table.vertex_mirror[vertices[body]]
     planes = crop.embedding[:, :, ::-1].astype(np.float32)
     return replace(
         crop,
@@ -204,11 +201,12 @@ def grow_mask(rng: Generator, crop: PersonCrop, table: SurfaceTable) -> BoolArra
         across, down = (int(v) for v in 2 * rng.integers(1, 8, 2) + 1)
         kind = cv2.MORPH_ELLIPSE if rng.random() < 0.7 else cv2.MORPH_RECT
         mask = cv2.dilate(mask, cv2.getStructuringElement(kind, (across, down))).astype(np.uint8)
-    part_of = np.zeros(NO_VERTEX + 1, np.int64)
-    part_of[table.vertices] = table.parts
-    parts = part_of[crop.vertices]
+    body = crop.vertices != NO_VERTEX
+    parts = np.where(body, table.vertex_parts[np.where(body, crop.vertices, 0)], 0)
+    rows = np.flatnonzero(crop.person.any(1))
+    tallest_head = len(rows) / 5
     if rng.random() < 0.3:
-        _hair(rng, mask, np.isin(parts, HEAD_PARTS))
+        _hair(rng, mask, np.isin(parts, HEAD_PARTS), tallest_head)
     if rng.random() < 0.3:
         _skirt(rng, mask, np.isin(parts, LEG_PARTS))
     for _ in range(int(rng.integers(0, 3))):
@@ -223,12 +221,12 @@ def _extent(where: BoolArray) -> tuple[int, int, int, int] | None:
     return None if not rows.size else (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
 
 
-def _hair(rng: Generator, mask: np.ndarray, head: BoolArray) -> None:
+def _hair(rng: Generator, mask: np.ndarray, head: BoolArray, tallest: float) -> None:
     """An ellipse round the head that may reach down to the hips."""
     box = _extent(head)
     if box is not None:
         left, top, right, bottom = box
-        size = max(right - left, bottom - top)
+        size = min(tallest, max(right - left, bottom - top))  # a misjudged surface has heads of any size
         wide, tall = size * rng.uniform(0.6, 1.1), size * rng.uniform(0.6, 2.0)
         center = (round((left + right) / 2), round(top - 0.2 * size + tall))
         cv2.ellipse(mask, center, (max(1, round(wide)), max(1, round(tall))), 0, 0, 360, 1, cv2.FILLED)

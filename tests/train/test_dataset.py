@@ -180,8 +180,10 @@ def test_a_mirror_swaps_left_and_right() -> None:
     body = once.body
     parts = SURFACE.parts[once.vertices[body].astype(int)]
     original = SURFACE.parts[crop.vertices[:, ::-1][body].astype(int)]
-    sided = original == 11  # left hand
-    assert (parts[sided] == 12).mean() > 0.9 if sided.any() else True
+    sided = np.isin(original, (3, 4, 7, 8, 11, 15, 16, 19, 20, 23))  # the left arm and leg
+    assert sided.any()
+    right = np.isin(parts, (5, 6, 9, 10, 12, 17, 18, 21, 22, 24))
+    assert right[sided].mean() > 0.95
     mirrored = table().embedding[table().mirrored].T[:, None] * 4
     made = mirror_embedding((table().embedding.T * 4)[:, None], table())
     angle = (mirrored * made).sum(0) / 16

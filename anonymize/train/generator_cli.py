@@ -1,0 +1,58 @@
+"""`anonymize train generator`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def generator(
+    data: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Dataset of `anonymize dataset`.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the checkpoint, log and previews.")],
+    steps: Annotated[int, typer.Option(min=1, help="Length of the schedule.")] = 100_000,
+    batch_size: Annotated[int, typer.Option(min=1)] = 32,
+    learning_rate: Annotated[float, typer.Option(min=0)] = 1e-3,
+    baseline: Annotated[bool, typer.Option("--baseline", help="StyleGAN baseline (thesis 4.4).")] = False,
+    factor: Annotated[float, typer.Option(min=0.01, help="On all channels; 2 is the thesis' larger model.")] = 1.0,
+    co_modulation: Annotated[bool, typer.Option(help="Thesis 4.9.")] = True,
+    improved_conditioning: Annotated[bool, typer.Option(help="Thesis 4.10.")] = True,
+    judge_pose: Annotated[bool, typer.Option(help="Tell the discriminator the embedding.")] = True,
+    more_resolutions: Annotated[bool, typer.Option(help="Feature matching on the finer maps (thesis 5.3.4).")] = True,
+    feature_matching: Annotated[float, typer.Option(min=0, help="Weight of feature matching.")] = 5.0,
+    kl: Annotated[float, typer.Option(min=0, help="Weight of the divergence of z.")] = 0.01,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that read pictures.")] = 2,
+    minutes: Annotated[float | None, typer.Option(help="Stop after so many minutes, with a checkpoint.")] = None,
+    seed: int = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+) -> None:
+    """Train the generator from scratch; goes on with the checkpoint in OUTPUT if there is one."""
+    import dataclasses
+
+    from anonymize.device import resolve_device
+    from anonymize.generate.network import GeneratorConfig
+    from anonymize.generate.network import baseline as baseline_config
+    from anonymize.train.dataset_reader import People
+    from anonymize.train.generator import GeneratorOptions, GeneratorTraining
+
+    people = People(data)
+    config = baseline_config() if baseline else GeneratorConfig(judge_pose=judge_pose)
+    if not baseline:
+        config = dataclasses.replace(config, co_modulation=co_modulation, improved_conditioning=improved_conditioning)
+    config = dataclasses.replace(
+        config, factor=factor, embedding=people.table.embedding.shape[1], surface=people.table.name
+    )
+    coarse = (0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0)
+    options = GeneratorOptions(
+        steps=steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        feature_weights=GeneratorOptions.feature_weights if more_resolutions else coarse,
+        feature_matching=feature_matching,
+        kl=kl,
+        workers=workers,
+        minutes=minutes,
+        seed=seed,
+    )
+    GeneratorTraining(output, options, config, resolve_device(device)).run(people)
