@@ -136,8 +136,8 @@ def sample_surface(
 
 def normalise(embedding: Tensor) -> Tensor:
     """Embeddings [N, D, h, w] to a mean square of 1 over D: only their direction has a meaning."""
-    scaled: Tensor = F.normalize(embedding, dim=1) * embedding.shape[1] ** 0.5
-    return scaled
+    square = (embedding * embedding).mean(1, keepdim=True)  # several times faster than F.normalize
+    return embedding * torch.rsqrt(square + 1e-12)
 
 
 def build_condition(crops: list[Crop], embeddings: Tensor, bodies: Tensor) -> Tensor:
