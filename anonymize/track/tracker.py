@@ -87,4 +87,5 @@ def box_iou(a: FloatArray, b: FloatArray) -> FloatArray:
     common = np.clip(high - low, 0, None).prod(axis=2)
     areas = [(boxes[:, 2:] - boxes[:, :2]).prod(axis=1) for boxes in (a, b)]
     total = areas[0][:, None] + areas[1][None] - common
-    return (common / np.maximum(total, 1e-9)).astype(np.float32)
+    iou: FloatArray = (common / np.maximum(total, 1e-9)).astype(np.float32)
+    return iou

@@ -134,13 +134,13 @@ def _rounded(left: int, top: int, right: int, bottom: int, radius: int) -> np.nd
     """Outline [N, 2] int32 of a rectangle with round corners."""
     quarter = np.linspace(0, np.pi / 2, 7)
     corners = (
-        (right - radius, bottom - radius, 0),
-        (left + radius, bottom - radius, 1),
-        (left + radius, top + radius, 2),
+        (right - radius, bottom - radius),
+        (left + radius, bottom - radius),
+        (left + radius, top + radius),
+        (right - radius, top + radius),
     )
-    corners += ((right - radius, top + radius, 3),)
     arcs = [
         np.stack([x + radius * np.cos(quarter + k * np.pi / 2), y + radius * np.sin(quarter + k * np.pi / 2)], axis=1)
-        for x, y, k in corners
+        for k, (x, y) in enumerate(corners)
     ]
     return np.concatenate(arcs).astype(np.int32)
