@@ -52,7 +52,6 @@ def rasterize(
     *,
     picture_of_face: Tensor | None = None,
     pictures: int = 1,
-    cull: bool = False,
     near: float = 0.05,
 ) -> Fragments:
     """Find which face is in front at each pixel.
@@ -63,7 +62,6 @@ def rasterize(
         size_hw: Height and width of every picture.
         picture_of_face: [F] int64, which of several pictures a face belongs to; all to the first by default.
         pictures: How many pictures; pixel indices run on from one to the next.
-        cull: Drop faces that turn their back (corners clockwise on the screen are in front).
         near: Faces with a corner nearer than this are dropped.
 
     Returns:
@@ -79,7 +77,7 @@ def rasterize(
     high = torch.floor(corners[:, :, :2].amax(1) - 0.5)
     high = torch.minimum(high, torch.tensor([width - 1, height - 1], device=device, dtype=high.dtype))
     drawn = (low <= high).all(1) & (corners[:, :, 2].amin(1) > near)
-    drawn &= (area > 1e-9) if cull else (area.abs() > 1e-9)
+    drawn &= area.abs() > 1e-9
     kept = drawn.nonzero()[:, 0]
     low, high, area = low[kept].long(), high[kept].long(), area[kept]
     spans = high - low + 1  # [K, 2]
@@ -105,10 +103,12 @@ def rasterize(
         row = torch.div(local, span, rounding_mode="floor")
         px, py = low[owner, 0] + local - row * span, low[owner, 1] + row
         fx, fy = px.float() + 0.5, py.float() + 0.5
-        weight = ex[owner] * fx[:, None] + ey[owner] * fy[:, None] + e0[owner]  # [M, 3]
-        inside = (weight >= 0).all(1).nonzero()[:, 0]
-        owner, weight = owner[inside], weight[inside]
-        depth = 1.0 / (weight * inverse_depth[owner]).sum(1)
+        edges = [ex[:, i][owner] * fx + ey[:, i][owner] * fy + e0[:, i][owner] for i in range(3)]  # [M] each
+        inside = ((edges[0] >= 0) & (edges[1] >= 0) & (edges[2] >= 0)).nonzero()[:, 0]
+        owner = owner[inside]
+        depth = 1.0 / sum(
+            (edges[i][inside] * inverse_depth[:, i][owner] for i in range(3)), torch.zeros_like(fx[inside])
+        )
         # the bits of a positive float sort as an integer does
         key = (depth.clamp(min=1e-6).view(torch.int32).long() << 32) | kept[owner]
         where = base[owner] + py[inside] * width + px[inside]
