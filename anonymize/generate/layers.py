@@ -101,7 +101,8 @@ class ModulatedConvolution(Scaled):
     def __init__(
         self, inputs: int, outputs: int, latent: int, kernel: int = 3, *, demodulate: bool = True, noise: bool = True
     ) -> None:
-        super().__init__((outputs, inputs, kernel, kernel), 1.0)
+        # Without the normalisation the colours of all levels add up: small, or the first pictures are out of range.
+        super().__init__((outputs, inputs, kernel, kernel), 1.0 if demodulate else 0.25)
         self.style = Linear(latent, inputs, bias=1.0)
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.strength = nn.Parameter(torch.zeros(())) if noise else None

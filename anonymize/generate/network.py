@@ -51,7 +51,7 @@ class GeneratorConfig:
     """
 
     size_hw: tuple[int, int] = (288, 160)
-    channels: tuple[int, ...] = (32, 64, 128, 256, 320, 320)
+    channels: tuple[int, ...] = (32, 64, 96, 192, 320, 320)
     judge_channels: tuple[int, ...] = (32, 64, 128, 256, 384, 512)
     factor: float = 1.0
     latent: int = 512
