@@ -1,0 +1,151 @@
+"""Pictures in, `Detections` out: Mask R-CNN and DensePose CSE of the zoo, their masks matched (thesis 4.3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from anonymize.detect.matching import dilate, match_by_iou, paste, union
+from anonymize.detect.zoo.checkpoint import read_model
+from anonymize.detect.zoo.heads import SURFACE
+from anonymize.detect.zoo.network import Predictions, ZooNetwork, build_network
+from anonymize.detect.zoo.preprocess import MAX_SIDE, MIN_SIDE, resized_hw, to_input
+from anonymize.errors import WeightsError
+from anonymize.types import Detections, FloatArray, RegionMask, UInt8Array
+
+DEFAULT_SCORE = 0.5
+PERSON = 0
+SIZE = 112
+
+
+class ZooDetector:
+    """Finds people with a Mask R-CNN and, if given, their surface with a CSE.
+
+    Args:
+        masks: A network that predicts masks.
+        surface: A network that predicts surface embeddings; without one nobody has CSE.
+        device: Where to compute.
+        score: People with a lower score are left out, in [0, 1].
+        shorter, longer: Sides that pictures are resized to, see `resized_hw`.
+
+    Raises:
+        WeightsError: The networks are of the wrong kinds.
+    """
+
+    def __init__(
+        self,
+        masks: ZooNetwork,
+        surface: ZooNetwork | None = None,
+        *,
+        device: torch.device | str = "cpu",
+        score: float = DEFAULT_SCORE,
+        shorter: int = MIN_SIDE,
+        longer: int = MAX_SIDE,
+    ) -> None:
+        if masks.config.surface or (surface is not None and not surface.config.surface):
+            raise WeightsError("the zoo's detector needs a Mask R-CNN first and a CSE second")
+        self.device = torch.device(device)
+        self.masks, self.surface = self._ready(masks, score), None if surface is None else self._ready(surface, score)
+        self.shorter, self.longer = shorter, longer
+
+    def _ready(self, network: ZooNetwork, score: float) -> ZooNetwork:
+        network.score = score
+        return network.fold().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+    @torch.inference_mode()
+    def detect(self, images: Sequence[UInt8Array]) -> list[Detections]:
+        """See `Detector.detect`. Pictures of one size go through the networks as one batch."""
+        results: dict[int, Detections] = {}
+        by_size: dict[tuple[int, int], list[int]] = {}
+        for index, image in enumerate(images):
+            by_size.setdefault((image.shape[0], image.shape[1]), []).append(index)
+        for size, indices in by_size.items():
+            resized = resized_hw(size, self.shorter, self.longer)
+            inputs = [to_input(images[i], resized).to(self.device) for i in indices]
+            found = self.masks(inputs)
+            bodies = [None] * len(inputs) if self.surface is None else self.surface(inputs)
+            for index, people, body in zip(indices, found, bodies, strict=True):
+                results[index] = assemble(size, resized, people, body)
+        return [results[i] for i in range(len(images))]
+
+
+def boxes_in(size_hw: tuple[int, int], resized: tuple[int, int], boxes: Tensor) -> FloatArray:
+    """Boxes [N, 4] of the resized picture in pixels of a picture of `size_hw`."""
+    scale = boxes.new_tensor([size_hw[1] / resized[1], size_hw[0] / resized[0]]).repeat(2)
+    return (boxes * scale).cpu().numpy().astype(np.float32)
+
+
+def assemble(
+    size_hw: tuple[int, int], resized: tuple[int, int], people: Predictions, bodies: Predictions | None
+) -> Detections:
+    """One frame's predictions to people: the masks of both networks matched, merged, dilated.
+
+    Args:
+        size_hw: Size of the frame.
+        resized: Size of the networks' input.
+        people: Of the Mask R-CNN.
+        bodies: Of the CSE; whom only it found is a person too.
+    """
+    chosen = (people.classes == PERSON).nonzero()[:, 0]
+    boxes, scores = boxes_in(size_hw, resized, people.boxes[chosen]), people.scores[chosen].cpu().numpy()
+    assert people.masks is not None
+    values = people.masks[chosen].cpu().numpy()
+    regions = [paste(mask, box, size_hw) for mask, box in zip(values, boxes, strict=True)]
+    if bodies is None:
+        rows = [i for i, region in enumerate(regions) if region.area]
+        masks = tuple(dilate(regions[i], size_hw) for i in rows)
+        return Detections(size_hw, boxes[rows], scores[rows], masks, np.zeros(len(rows), np.bool_), surface=SURFACE)
+    assert bodies.segmentations is not None and bodies.embeddings is not None
+    body_boxes, body_scores = boxes_in(size_hw, resized, bodies.boxes), bodies.scores.cpu().numpy()
+    probabilities = bodies.segmentations.softmax(1)[:, 1]
+    body_regions = [paste(p, b, size_hw) for p, b in zip(probabilities.cpu().numpy(), body_boxes, strict=True)]
+    partner = dict(match_by_iou(regions, body_regions))
+    # [box, score, mask, row of the CSE or -1]; embeddings are over the CSE's own box, so that box goes with them
+    found: list[tuple[FloatArray, float, RegionMask, int]] = []
+    for i, region in enumerate(regions):
+        if i in partner:
+            j = partner[i]
+            found.append((body_boxes[j], float(scores[i]), union(region, body_regions[j]), j))
+        elif region.area:
+            found.append((boxes[i], float(scores[i]), region, -1))
+    lone = set(range(len(body_regions))) - set(partner.values())
+    found += [(body_boxes[j], float(body_scores[j]), body_regions[j], j) for j in sorted(lone) if body_regions[j].area]
+    if not found:
+        return Detections.empty(size_hw, SURFACE)
+    source = torch.tensor([j for *_, j in found], device=probabilities.device)
+    known = (source >= 0).float()
+    # no box was found at all: rows of zeros of the right shape
+    pick = source.clamp(min=0)
+    if len(bodies):
+        embeddings = bodies.embeddings[pick] * known[:, None, None, None]
+        segmentations = probabilities[pick] * known[:, None, None]
+    else:
+        embeddings = bodies.embeddings.new_zeros((len(found), *bodies.embeddings.shape[1:]))
+        segmentations = probabilities.new_zeros((len(found), SIZE, SIZE))
+    return Detections(
+        size_hw=size_hw,
+        boxes_xyxy=np.stack([box for box, *_ in found]).astype(np.float32),
+        scores=np.array([score for _, score, _, _ in found], np.float32),
+        masks=tuple(dilate(mask, size_hw) for _, _, mask, _ in found),
+        has_cse=np.array([j >= 0 for *_, j in found]),
+        embeddings=embeddings,
+        segmentations=segmentations,
+        surface=SURFACE,
+    )
+
+
+def build_zoo_detector(
+    masks: Path, surface: Path | None = None, *, score: float | None = None, device: torch.device | str = "cpu"
+) -> ZooDetector:
+    """A detector from checkpoints of Detectron2's and DensePose's model zoos.
+
+    Raises:
+        WeightsError: A file cannot be read or is of another model.
+    """
+    networks = [None if path is None else build_network(read_model(path), path) for path in (masks, surface)]
+    assert networks[0] is not None
+    return ZooDetector(networks[0], networks[1], device=device, score=DEFAULT_SCORE if score is None else score)
