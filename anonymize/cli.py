@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 SUBCOMMANDS = {
     "train": ("anonymize.train.cli", "Train the embedded weights (extra `train`)."),
+    "dataset": ("anonymize.train.dataset_cli", "Make the generator's dataset (extra `train`)."),
     "evaluate": ("anonymize.evaluate.cli", "Measure weights and results (extra `eval`)."),
 }
 """Name of each sub-command: the module whose `app` it is, and a line of help. Loaded when it is called."""

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "anonymize"
-STAGES = ["media", "detect", "track", "compose"]
+STAGES = ["media", "detect", "track", "generate", "compose"]
 ORCHESTRATORS = ["pipeline", "cli"]
 BESIDE_THE_PIPELINE = ["synthesis", "train", "evaluate"]
 
