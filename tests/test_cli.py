@@ -311,7 +311,8 @@ class TestBadInput:
 
 
 PROGRAM = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job inherits it as ignored
 import numpy as np
 from anonymize import cli, pipeline
 from anonymize.types import Detections
