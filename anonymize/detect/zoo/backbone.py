@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -25,7 +27,7 @@ class NormedConv(nn.Conv2d):
     @torch.no_grad()
     def fold(self) -> None:
         """Weights that include the normalization; it becomes the identity."""
-        norm = self.norm
+        norm: Any = self.norm
         if isinstance(norm, nn.Identity):
             return
         scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
@@ -56,8 +58,7 @@ class ResNet(nn.Module):
 
     def __init__(self, depth: int, *, groups: int = 1, width: int = 64, stride_first: bool = True) -> None:
         super().__init__()
-        self.stem = nn.Module()
-        self.stem.conv1 = NormedConv(3, 64, 7, stride=2)
+        self.stem = nn.ModuleDict({"conv1": NormedConv(3, 64, 7, stride=2)})
         inputs, outputs = 64, 256
         for level, blocks in zip(LEVELS, DEPTHS[depth], strict=True):
             stage = []
@@ -71,7 +72,7 @@ class ResNet(nn.Module):
             width, outputs = 2 * width, 2 * outputs
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        x = F.max_pool2d(F.relu_(self.stem.conv1(x)), 3, 2, 1)
+        x = F.max_pool2d(F.relu_(self.stem["conv1"](x)), 3, 2, 1)
         maps = []
         for level in LEVELS:
             x = getattr(self, f"res{level}")(x)

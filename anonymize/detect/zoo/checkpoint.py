@@ -23,9 +23,9 @@ def _encode(text: str, encoding: str) -> bytes:
 
 
 def _allowed() -> dict[tuple[str, str], Callable[..., Any]]:
-    reconstruct = np.zeros(0).__reduce__()[0]
-    scalar = np.float32(0).__reduce__()[0]
-    frombuffer = np.zeros(0).__reduce_ex__(5)[0]
+    reconstruct: Any = np.zeros(0).__reduce__()[0]
+    scalar: Any = np.float32(0).__reduce__()[0]
+    frombuffer: Any = np.zeros(0).__reduce_ex__(5)[0]
     table: dict[tuple[str, str], Callable[..., Any]] = {
         ("collections", "OrderedDict"): OrderedDict,
         ("_codecs", "encode"): _encode,

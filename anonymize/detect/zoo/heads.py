@@ -101,7 +101,7 @@ def pool(maps: Sequence[Tensor], boxes: Sequence[Tensor], size: int, *, sampling
     flat = torch.cat(list(boxes))
     regions = torch.cat([index, flat], 1)
     if len(maps) == 1:
-        return roi_align(maps[0], regions.to(maps[0].dtype), size, 1 / STRIDES[0], sampling, aligned)
+        return roi_align(maps[0], regions.to(maps[0].dtype), size, 1 / STRIDES[0], sampling, aligned)  # type: ignore[no-any-return]
     side = ((flat[:, 2] - flat[:, 0]) * (flat[:, 3] - flat[:, 1])).sqrt()
     level = (4 + torch.log2(side / 224 + 1e-8)).floor().clamp(LEVELS[0], LEVELS[-1]).long() - LEVELS[0]
     result = maps[0].new_zeros((len(flat), maps[0].shape[1], size, size))
@@ -113,6 +113,8 @@ def pool(maps: Sequence[Tensor], boxes: Sequence[Tensor], size: int, *, sampling
 
 
 class BoxHead(nn.Module):
+    """Two layers on a region, [N, 1024]."""
+
     def __init__(self) -> None:
         super().__init__()
         self.fc1 = nn.Linear(CHANNELS * 7 * 7, 1024)
@@ -123,6 +125,8 @@ class BoxHead(nn.Module):
 
 
 class BoxPredictor(nn.Module):
+    """Probabilities [N, classes + 1], the last for background, and offsets [N, 4 classes]."""
+
     def __init__(self, classes: int) -> None:
         super().__init__()
         self.cls_score = nn.Linear(1024, classes + 1)
@@ -167,7 +171,7 @@ class Decoder(nn.Module):
         self.predictor = nn.Conv2d(CHANNELS, CHANNELS, 1)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        total: Tensor = self.p2(maps[0])
+        total: Tensor = self.get_submodule("p2")(maps[0])
         for level, x in zip(LEVELS[1:], maps[1:], strict=True):
             total = total + getattr(self, f"p{level}")(x)
         return self.predictor(total)  # type: ignore[no-any-return]
@@ -188,7 +192,7 @@ class _GroupNormedConv(nn.Conv2d):
         self.norm = nn.GroupNorm(32, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(super().forward(x))
+        return self.norm(super().forward(x))  # type: ignore[no-any-return]
 
 
 class _Context(nn.Sequential):
@@ -199,7 +203,7 @@ class _Context(nn.Sequential):
         super().__init__(nn.AdaptiveAvgPool2d(1), convolution, nn.GroupNorm(32, CHANNELS), nn.ReLU())
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x).expand(-1, -1, *x.shape[2:])  # type: ignore[no-any-return]
+        return super().forward(x).expand(-1, -1, *x.shape[2:])  # type: ignore[no-any-return, no-untyped-call]
 
 
 class Aspp(nn.Module):
@@ -249,8 +253,8 @@ class SurfacePredictor(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         embedding, segmentation = self.embed_lowres(x).float(), self.coarse_segm_lowres(x).float()
-        double = {"scale_factor": 2.0, "mode": "bilinear", "align_corners": False}
-        return F.interpolate(embedding, **double), F.interpolate(segmentation, **double)
+        double = _double()
+        return double(embedding), double(segmentation)
 
 
 class Embedder(nn.Module):
@@ -265,4 +269,4 @@ class Embedder(nn.Module):
     def forward(self) -> Tensor:
         """[27554, 16] of length 1."""
         product = self.features @ self.embeddings
-        return product / product.norm(dim=1, keepdim=True).clamp(min=1e-6)
+        return product / product.norm(dim=1, keepdim=True).clamp(min=1e-6)  # type: ignore[no-any-return]

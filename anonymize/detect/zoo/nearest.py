@@ -23,7 +23,7 @@ def nearest_vertices(embeddings: Tensor, vertices: Tensor) -> Tensor:
     """
     weights = torch.cat([vertices, -0.5 * vertices.square().sum(1, keepdim=True)], 1).T.contiguous()  # [D + 1, V]
     ones = embeddings.new_ones((len(embeddings), 1))
-    chunks = torch.cat([embeddings, ones], 1).split(CHUNK)
+    chunks = torch.cat([embeddings, ones], 1).split(CHUNK)  # type: ignore[no-untyped-call]
     if not len(embeddings):
         return torch.zeros(0, dtype=torch.int64, device=embeddings.device)
     return torch.cat([(chunk @ weights).argmax(1) for chunk in chunks])

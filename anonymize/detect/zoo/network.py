@@ -170,7 +170,7 @@ class ZooNetwork(nn.Module):
         boxes = [box for box, _, _ in found]
         parts = self._surface(maps[:4], boxes) if self.config.surface else self._masks(maps[:4], found)
         counts = [len(box) for box in boxes]
-        split = {name: value.split(counts) for name, value in parts.items()}
+        split = {name: torch.split(value, counts) for name, value in parts.items()}
         return [
             Predictions(*picture, **{name: values[i] for name, values in split.items()})
             for i, picture in enumerate(found)
@@ -189,7 +189,7 @@ class ZooNetwork(nn.Module):
         decoded = decode(torch.cat(list(proposals)), deltas, BOX_WEIGHTS)  # [R, classes, 4]
         counts = [len(p) for p in proposals]
         found = []
-        for score, box, size in zip(scores.split(counts), decoded.split(counts), sizes, strict=True):
+        for score, box, size in zip(torch.split(scores, counts), torch.split(decoded, counts), sizes, strict=True):
             rows, classes = (score[:, :-1] > self.score).nonzero(as_tuple=True)
             picked, sure = clip_boxes_to_image(box[rows, classes], size), score[rows, classes]
             keep = batched_nms(picked, sure, classes, BOX_NMS)[: self.detections]

@@ -79,6 +79,19 @@ def boxes_in(size_hw: tuple[int, int], resized: tuple[int, int], boxes: Tensor) 
     return (boxes * scale).cpu().numpy().astype(np.float32)
 
 
+def paste_fading(values: FloatArray, box_xyxy: FloatArray, size_hw: tuple[int, int]) -> RegionMask:
+    """`paste` with zeros round the head's output, as Detectron2 has it.
+
+    Args:
+        values: [S, S] float32 in [0, 1] over the box.
+        box_xyxy: [4] float32.
+        size_hw: Size of the frame.
+    """
+    cell = (box_xyxy[2:] - box_xyxy[:2]) / np.array(values.shape[::-1], np.float32)
+    wider = np.concatenate([box_xyxy[:2] - cell, box_xyxy[2:] + cell]).astype(np.float32)
+    return paste(np.pad(values, 1), wider, size_hw)
+
+
 def assemble(
     size_hw: tuple[int, int], resized: tuple[int, int], people: Predictions, bodies: Predictions | None
 ) -> Detections:
@@ -94,7 +107,7 @@ def assemble(
     boxes, scores = boxes_in(size_hw, resized, people.boxes[chosen]), people.scores[chosen].cpu().numpy()
     assert people.masks is not None
     values = people.masks[chosen].cpu().numpy()
-    regions = [paste(mask, box, size_hw) for mask, box in zip(values, boxes, strict=True)]
+    regions = [paste_fading(mask, box, size_hw) for mask, box in zip(values, boxes, strict=True)]
     if bodies is None:
         rows = [i for i, region in enumerate(regions) if region.area]
         masks = tuple(dilate(regions[i], size_hw) for i in rows)
@@ -102,7 +115,7 @@ def assemble(
     assert bodies.segmentations is not None and bodies.embeddings is not None
     body_boxes, body_scores = boxes_in(size_hw, resized, bodies.boxes), bodies.scores.cpu().numpy()
     probabilities = bodies.segmentations.softmax(1)[:, 1]
-    body_regions = [paste(p, b, size_hw) for p, b in zip(probabilities.cpu().numpy(), body_boxes, strict=True)]
+    body_regions = [paste_fading(p, b, size_hw) for p, b in zip(probabilities.cpu().numpy(), body_boxes, strict=True)]
     partner = dict(match_by_iou(regions, body_regions))
     # [box, score, mask, row of the CSE or -1]; embeddings are over the CSE's own box, so that box goes with them
     found: list[tuple[FloatArray, float, RegionMask, int]] = []

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from anonymize.detect.matching import paste
 from anonymize.detect.zoo.nearest import nearest_vertices
 from anonymize.detect.zoo.network import build_network
-from anonymize.detect.zoo.predictor import ZooDetector, boxes_in
+from anonymize.detect.zoo.predictor import ZooDetector, boxes_in, paste_fading
 from anonymize.detect.zoo.preprocess import resized_hw, to_input
 from anonymize.errors import WeightsError
 
@@ -44,7 +43,7 @@ def test_the_reference_is_met(name: str, reference: Any) -> None:
     if people.masks is not None:
         expected = np.unpackbits(truth["masks_packed"], axis=-1)[..., : size[1]].astype(bool)
         for row, mask in zip(order, expected, strict=True):
-            mine = paste(people.masks[row].numpy(), boxes[row], size).to_full(size)
+            mine = paste_fading(people.masks[row].numpy(), boxes[row], size).to_full(size)
             assert (mine & mask).sum() > 0.99 * (mine | mask).sum()
     else:
         assert people.embeddings is not None and people.segmentations is not None
