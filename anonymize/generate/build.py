@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
-from anonymize.errors import WeightsError
+from anonymize.errors import OptionError, WeightsError
+from anonymize.generate.base import DEFAULT_TRUNCATION, TrackGenerator
 from anonymize.generate.network import GeneratorConfig, GeneratorNetwork
-from anonymize.generate.predictor import DEFAULT_TRUNCATION, EmbeddedGenerator
+from anonymize.generate.predictor import EmbeddedGenerator
+from anonymize.generate.zoo.predictor import ZooGenerator
+from anonymize.generate.zoo.reader import load_generator
 from anonymize.resources import weights_path
 
 FORMAT = "anonymize-generator-1"
+CHECKPOINT = ".ckpt"
 
 
 def save_weights(path: Path, network: GeneratorNetwork, notes: dict[str, str]) -> None:
@@ -52,21 +58,59 @@ def load_network(path: Path) -> GeneratorNetwork:
 def build_generator(
     weights: str | Path = "embedded",
     *,
+    path: Path | None = None,
     seed: int = 0,
     truncation: float = DEFAULT_TRUNCATION,
+    identities: Sequence[Tensor] = (),
+    to_vertices: Callable[[Tensor], Tensor] | None = None,
     device: torch.device | str = "cpu",
-) -> EmbeddedGenerator:
+) -> TrackGenerator:
     """A generator ready for use.
 
     Args:
-        weights: "embedded", or the path of a file written by `anonymize train generator`.
+        weights: "embedded"; "zoo"; or the path of a file: `.ckpt` for a checkpoint of DeepPrivacy2, else one written by
+            `anonymize train generator`.
+        path: Where the zoo's checkpoint lies; for "zoo" only.
         seed: Of the people's looks.
         truncation: t in [0, 1]: 1 for the most diverse people, 0 for one look.
+        identities: z [latent] each, which the tracks take in turn instead of drawing theirs.
+        to_vertices: For the zoo's generators, see `ZooGenerator`.
         device: Where to compute.
 
     Raises:
         WeightsError: The weights cannot be read.
-        OptionError: The truncation is out of range.
+        OptionError: The truncation is out of range, or the path of the zoo's checkpoint is missing.
     """
-    path = weights_path("generator-embedded.safetensors") if weights == "embedded" else Path(weights)
-    return EmbeddedGenerator(load_network(path), seed=seed, truncation=truncation, device=device)
+    if weights == "zoo" and path is None:
+        raise OptionError("the zoo's generator needs the path of its checkpoint")
+    file = path if weights == "zoo" and path is not None else Path(weights)
+    if weights == "zoo" or file.suffix == CHECKPOINT:
+        return ZooGenerator(
+            load_generator(file),
+            seed=seed,
+            truncation=truncation,
+            identities=identities,
+            to_vertices=to_vertices,
+            device=device,
+        )
+    file = weights_path("generator-embedded.safetensors") if weights == "embedded" else file
+    return EmbeddedGenerator(load_network(file), seed=seed, truncation=truncation, identities=identities, device=device)
+
+
+def check_pairing(detector_surface: str | None, generator_surface: str | None) -> None:
+    """Refuse a generator that would misread the detector's surface; call it before any frame is read.
+
+    Args:
+        detector_surface: Name of the body surface that the detector predicts; None if it predicts none.
+        generator_surface: Name of the one that the generator was trained for; None if it needs none.
+
+    Raises:
+        OptionError: They do not go together.
+    """
+    if generator_surface is None or generator_surface == detector_surface:
+        return
+    found = "no body surface" if detector_surface is None else f"the body surface {detector_surface!r}"
+    raise OptionError(
+        f"the detector predicts {found} but the generator was trained for {generator_surface!r}; "
+        "take the detector and the generator from the same weights: both embedded, or both of the zoo"
+    )
