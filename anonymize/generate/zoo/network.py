@@ -70,14 +70,15 @@ class ZooGeneratorConfig:
             WeightsError: It is none that is known.
         """
         first, mapping = parameters.get("from_rgb.weight"), parameters.get("style_net.fc0.weight")
-        levels = sum(f"encoder.{i}.conv0.weight" in parameters for i in range(16))
-        if first is None or mapping is None or first.ndim != 4 or mapping.ndim != 2 or levels < 2:
+        widths: list[int] = []
+        while (weight := parameters.get(f"encoder.{len(widths)}.conv0.weight")) is not None and weight.ndim == 4:
+            widths.append(weight.shape[1])
+        if first is None or mapping is None or first.ndim != 4 or mapping.ndim != 2 or len(widths) < 2:
             raise WeightsError("the checkpoint is no generator of the kind StyleGAN U-Net")
         inputs = first.shape[1]
         if inputs != 4 and inputs < 6:
             raise WeightsError(f"the checkpoint's generator has {inputs} input channels; known are 4 and 21")
-        widths = [parameters[f"encoder.{i}.conv0.weight"].shape[1:2] for i in range(levels)]
-        return cls(tuple(n for shape in widths for n in shape), max(0, inputs - 5), mapping.shape[1])
+        return cls(tuple(widths), max(0, inputs - 5), mapping.shape[1])
 
 
 class Convolution(Scaled):

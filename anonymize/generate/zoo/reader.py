@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from anonymize.parameters import load_strictly
 
 STATES = ("EMA_generator", "running_average_generator")
 """Keys that the generator's parameters lie under, the first that is there counts."""
+HARMLESS: list[Any] = [(OrderedDict, "easydict.EasyDict")]
+"""Files that training wrote keep its counters in an `EasyDict`, which is read as a plain container."""
 CENTERS = "w_centers"
 INNER_CENTERS = f"style_net.{CENTERS}"
 
@@ -37,7 +40,8 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], Tensor | None]:
         WeightsError: See `load_generator`.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(HARMLESS):
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise WeightsError(f"{path} is refused: it is damaged or unsafe to read") from error
     except OSError as error:

@@ -1,4 +1,6 @@
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -29,6 +31,18 @@ def test_the_parameters_are_found(tmp_path: Path, state: Any, key: str) -> None:
 
 def test_the_average_that_is_meant_comes_first(tmp_path: Path, state: Any) -> None:
     file = checkpoint(tmp_path / "x.ckpt", state, running_average_generator={"other": torch.zeros(1)})
+    load_generator(file)
+
+
+def test_counters_of_the_training_are_no_obstacle(tmp_path: Path, state: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are an `easydict.EasyDict`: a dict that keeps its items as attributes too."""
+    module = ModuleType("easydict")
+    module.EasyDict = type("EasyDict", (dict,), {"__module__": "easydict"})  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "easydict", module)
+    counters = module.EasyDict(next_log_step=0, total_time=1.5)
+    counters.total_time = 1.5
+    file = checkpoint(tmp_path / "x.ckpt", state, train_state=counters)
+    monkeypatch.undo()
     load_generator(file)
 
 
