@@ -16,12 +16,12 @@ from pathlib import Path
 
 from anonymize.compose import Composer, CoverComposer, CoverMode, OverlayComposer
 from anonymize.detect.build import build_detector
-from anonymize.detect.predictor import Detector
+from anonymize.detect.predictor import DEFAULT_SCORE, Detector
 from anonymize.device import DeviceName, resolve_device
 from anonymize.errors import AnonymizeError
 from anonymize.media import FilmWriter, open_film, read_image, write_image
 from anonymize.prefetch import Prefetch
-from anonymize.track import IoUTracker, Tracker
+from anonymize.track import PeopleTracker, Tracker
 from anonymize.types import Detections, Frame, Tracks
 
 BATCH = 4
@@ -125,7 +125,7 @@ def anonymize_video(
         Prefetch() as prefetch,
     ):
         detector = detector or build_detector(score=score, device=resolve_device(device))
-        tracker = tracker or IoUTracker()
+        tracker = tracker or PeopleTracker(sure=DEFAULT_SCORE if score is None else score)
         frames = prefetch(tally.incoming(film), FRAMES_AHEAD, "read")
         tracked = prefetch(tracker.track(detect(frames, detector)), FRAMES_AHEAD, "detect and track")
         composed = prefetch(compose(tracked, composers), FRAMES_AHEAD, "compose")
@@ -162,7 +162,7 @@ def anonymize_image(
     composers = _composers(composer or CoverComposer(mode, color=color), overlay)
     picture = read_image(source)
     detector = detector or build_detector(score=score, device=resolve_device(device))
-    tracker = tracker or IoUTracker()
+    tracker = tracker or PeopleTracker(sure=DEFAULT_SCORE if score is None else score)
     [(frame, tracks)] = compose(tracker.track(detect([picture], detector)), composers)
     notes = write_image(output, frame, keep_metadata=keep_metadata, overwrite=overwrite)
     tally = _Tally()

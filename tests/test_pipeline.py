@@ -45,9 +45,9 @@ class TestFilm:
     def test_everybody_found_is_covered_in_every_frame(
         self, film: Path, tmp_path: Path, walking_detector: Callable[..., Any]
     ) -> None:
-        detector = walking_detector(nobody_from=20)
+        detector, tracker = walking_detector(nobody_from=20), pipeline.PeopleTracker(lookahead_seconds=0)
         out = tmp_path / "out.mp4"
-        summary = anonymize_video(film, out, mode="solid", color="ff00ff", detector=detector)
+        summary = anonymize_video(film, out, mode="solid", color="ff00ff", detector=detector, tracker=tracker)
         frames = read(out)
         assert len(frames) == 30
         for number, image in enumerate(frames):
@@ -203,7 +203,7 @@ class TestErrors:
             anonymize_video(film, tmp_path / "out.mp4", detector=walking_detector())
 
     def test_in_tracking(self, film: Path, tmp_path: Path, walking_detector: Any) -> None:
-        class Breaking(pipeline.IoUTracker):
+        class Breaking(pipeline.PeopleTracker):
             def track(self, frames: Iterable[tuple[Frame, Detections]]) -> Iterator[tuple[Frame, Tracks]]:
                 for number, item in enumerate(super().track(frames)):
                     if number == 9:
@@ -214,7 +214,7 @@ class TestErrors:
             anonymize_video(film, tmp_path / "out.mp4", detector=walking_detector(), tracker=Breaking())
 
     def test_a_lost_frame_is_no_success(self, film: Path, tmp_path: Path, walking_detector: Any) -> None:
-        class Losing(pipeline.IoUTracker):
+        class Losing(pipeline.PeopleTracker):
             def track(self, frames: Iterable[tuple[Frame, Detections]]) -> Iterator[tuple[Frame, Tracks]]:
                 for number, item in enumerate(super().track(frames)):
                     if number != 9:

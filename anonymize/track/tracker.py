@@ -1,18 +1,25 @@
-"""The tracker: each detection gets the ID of the person it most overlaps with in the frames before."""
+"""The tracker: people are followed through the frames, and frames wait until it is known who is in them."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-from scipy.optimize import linear_sum_assignment
+from anonymize.errors import OptionError
+from anonymize.track.appearance import PartTable
+from anonymize.track.following import Following
+from anonymize.track.lookahead import complete
+from anonymize.track.moments import Moment, rebase
+from anonymize.types import Detections, Frame, Tracks
 
-from anonymize.types import Detections, FloatArray, Frame, IntArray, Tracks
-
-MIN_IOU = 0.2
-MEMORY_SECONDS = 1.0
+SURE_SCORE = 0.6
+LOOKAHEAD_SECONDS = 1.0
+MEMORY_SECONDS = 20.0
+SOON = 1e-6
+"""Time stamps are compared with this tolerance, in seconds."""
+MAX_WAITING = 64
+"""Frames that wait at most, whatever their time stamps say: bounds the memory."""
 
 
 class Tracker(Protocol):
@@ -30,62 +37,62 @@ class Tracker(Protocol):
         ...
 
 
-@dataclass
-class _Person:
-    number: int
-    box_xyxy: FloatArray
-    seen_seconds: float
+class PeopleTracker:
+    """Two-step association with motion, looks and look-ahead.
 
-
-class IoUTracker:
-    """Frame to frame assignment of largest total box IoU (Bewley et al. 2016, without motion).
+    Every sure detection is somebody's and stays covered. Detections of a low score count only where they continue a
+    person who is surely there, before or after; the others are false alarms. Gaps of a track are filled where the
+    person was found both at most the look-ahead before and after.
 
     Args:
-        min_iou: Boxes that overlap less are different people.
+        sure: Detections of this score and above are sure, in [0, 1]; the detector should hand on lower ones as well.
+        lookahead_seconds: How long frames wait. 0 fills no gaps.
         memory_seconds: Somebody not seen for longer gets a new ID.
+        parts: Tells body parts by their surface embedding; None compares looks by a grid over the mask.
+
+    Raises:
+        OptionError: A time is negative.
     """
 
-    def __init__(self, *, min_iou: float = MIN_IOU, memory_seconds: float = MEMORY_SECONDS) -> None:
-        self._min_iou, self._memory_seconds = min_iou, memory_seconds
+    def __init__(
+        self,
+        *,
+        sure: float = SURE_SCORE,
+        lookahead_seconds: float = LOOKAHEAD_SECONDS,
+        memory_seconds: float = MEMORY_SECONDS,
+        parts: PartTable | None = None,
+    ) -> None:
+        if lookahead_seconds < 0 or memory_seconds < 0:
+            raise OptionError("look-ahead and memory must not be negative")
+        self._sure, self._lookahead, self._memory, self._parts = sure, lookahead_seconds, memory_seconds, parts
 
     def track(self, frames: Iterable[tuple[Frame, Detections]]) -> Iterator[tuple[Frame, Tracks]]:
-        """See `Tracker.track`; holds no frame back."""
-        people: list[_Person] = []
-        count = 0
+        """See `Tracker.track`; holds back as many frames as the look-ahead is long."""
+        following = Following(self._sure, self._lookahead, self._memory, self._parts)
+        waiting: deque[Moment] = deque()
+        past: deque[Moment] = deque()
         for frame, found in frames:
-            now = frame.pts_seconds
-            people = [p for p in people if now - p.seen_seconds <= self._memory_seconds]
-            ids = self._assign(people, found.boxes_xyxy)
-            by_number = {p.number: p for p in people}
-            for i in range(len(found)):
-                if ids[i] == 0:
-                    count += 1
-                    ids[i] = count
-                    people.append(_Person(count, found.boxes_xyxy[i], now))
-                else:
-                    person = by_number[int(ids[i])]
-                    person.box_xyxy, person.seen_seconds = found.boxes_xyxy[i], now
-            yield frame, Tracks(found, ids, np.zeros(len(found), np.bool_))
+            moment = following.step(frame, found, waiting)
+            waiting.append(moment)
+            while len(waiting) > MAX_WAITING or moment.seconds - waiting[0].seconds > self._lookahead - SOON:
+                yield self._leave(following, waiting, past)
+                if not waiting:
+                    break
+            if abs(moment.place[:, :2]).max() > 100 or abs(moment.place[:, :2]).max() < 0.01:
+                rebase([*past, *waiting], moment)
+        while waiting:
+            yield self._leave(following, waiting, past)
 
-    def _assign(self, people: list[_Person], boxes: FloatArray) -> IntArray:
-        """ID of each box [N], 0 for somebody new."""
-        ids = np.zeros(len(boxes), np.int64)
-        if not people or not len(boxes):
-            return ids
-        iou = box_iou(np.stack([p.box_xyxy for p in people]), boxes)
-        iou[iou < self._min_iou] = 0
-        for i, j in zip(*linear_sum_assignment(iou, maximize=True), strict=True):
-            if iou[i, j] > 0:
-                ids[j] = people[i].number
-        return ids
-
-
-def box_iou(a: FloatArray, b: FloatArray) -> FloatArray:
-    """Intersection over union of every pair of boxes xyxy, [N, 4] and [M, 4] to [N, M]."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    common = np.clip(high - low, 0, None).prod(axis=2)
-    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(axis=1) for boxes in (a, b)]
-    total = areas[0][:, None] + areas[1][None] - common
-    iou: FloatArray = (common / np.maximum(total, 1e-9)).astype(np.float32)
-    return iou
+    def _leave(self, following: Following, waiting: deque[Moment], past: deque[Moment]) -> tuple[Frame, Tracks]:
+        """Let the oldest frame go."""
+        moment = waiting[0]
+        frame = moment.frame
+        assert frame is not None  # only frames that have left have none
+        tracks = complete(moment, following.people, self._lookahead)
+        waiting.popleft()
+        past.append(moment)
+        moment.frame = None
+        while past and moment.seconds - past[0].seconds > self._lookahead:
+            past.popleft()
+        following.forget(moment.seconds - self._lookahead)
+        return frame, tracks

@@ -22,7 +22,7 @@ from anonymize.errors import OptionError
 from anonymize.generate.crops import Crop, crop_box, cut, normalise, sample_surface, snap
 from anonymize.media import is_film, is_image, open_film, read_image
 from anonymize.synthesis import BodySurface
-from anonymize.track import IoUTracker
+from anonymize.track import PeopleTracker
 from anonymize.train.bank import held_out
 from anonymize.types import BoolArray, Detections, FloatArray, Frame, RegionMask, Tracks, UInt8Array
 
@@ -317,7 +317,7 @@ def build_dataset(
         for path in tqdm(files, desc="dataset", unit="file", disable=None):
             film = is_film(path)
             frames = read_film(path, every) if film else [read_image(path)]
-            for frame, tracks in IoUTracker().track(_detect(frames, detector)):
+            for frame, tracks in PeopleTracker(lookahead_seconds=0).track(_detect(frames, detector)):
                 for crop in crops_of(frame, tracks, table, path.stem, film=film):
                     if crop.note.vertices_per_part >= min_vertices_per_part:
                         writer.write(crop)

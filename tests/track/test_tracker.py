@@ -1,11 +1,11 @@
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 import numpy as np
 import pytest
 
-from anonymize.track import IoUTracker
-from anonymize.track.tracker import box_iou
+from anonymize.errors import OptionError
+from anonymize.track import PeopleTracker
 from anonymize.types import Detections, Frame, RegionMask
 
 SIZE = (40, 200)
@@ -15,46 +15,112 @@ def frame(index: int) -> Frame:
     return Frame(np.zeros((*SIZE, 3), np.uint8), index=index, pts=index, time_base=Fraction(1, 10))
 
 
-def people(*lefts: float) -> Detections:
+def people(*lefts: float, score: float = 1.0) -> Detections:
     boxes = np.array([[x, 5, x + 20, 35] for x in lefts], np.float32).reshape(-1, 4)
     masks = tuple(RegionMask(int(x), 5, np.ones((30, 20), np.bool_)) for x in lefts)
-    return Detections(SIZE, boxes, np.ones(len(lefts), np.float32), masks, np.zeros(len(lefts), np.bool_))
+    return Detections(SIZE, boxes, np.full(len(lefts), score, np.float32), masks, np.zeros(len(lefts), np.bool_))
 
 
-def ids(*frames: Detections) -> list[list[int]]:
-    tracked = IoUTracker().track((frame(i), found) for i, found in enumerate(frames))
-    return [tracks.ids.tolist() for _, tracks in tracked]
+def lefts(frames: Sequence[Detections], tracker: PeopleTracker | None = None) -> list[dict[int, int]]:
+    """Left edge of everybody's mask by ID, a frame each."""
+    tracked = (tracker or PeopleTracker()).track((frame(i), found) for i, found in enumerate(frames))
+    return [
+        {int(k): mask.x for k, mask in zip(tracks.ids, tracks.detections.masks, strict=True)} for _, tracks in tracked
+    ]
 
 
 def test_nobody() -> None:
-    assert ids() == []
-    assert ids(people(), people()) == [[], []]
+    assert lefts([]) == []
+    assert lefts([people(), people()]) == [{}, {}]
 
 
 def test_people_keep_their_ids_whatever_their_order() -> None:
-    assert ids(people(10, 100), people(95, 14), people(18)) == [[1, 2], [2, 1], [1]]
-
-
-def test_a_short_gap_keeps_the_id_and_a_long_one_does_not() -> None:
-    assert ids(people(10), *[people()] * 5, people(10))[-1] == [1]
-    assert ids(people(10), *[people()] * 15, people(10))[-1] == [2]
+    found = [people(10, 100), people(96, 14), people(18, 92), people(22)]
+    assert [sorted(shown) for shown in lefts(found)] == [[1, 2], [1, 2], [1, 2], [1]]
+    assert [shown[1] for shown in lefts(found)] == [10, 14, 18, 22]
 
 
 def test_the_best_total_wins_over_the_best_pair() -> None:
     # the box at 12 overlaps both, most with the first; the one at 2 overlaps only the first
-    assert ids(people(10, 18), people(12, 2))[-1] == [2, 1]
+    assert lefts([people(10, 18), people(12, 2)])[-1] == {1: 2, 2: 12}
+
+
+def test_a_gap_is_filled_from_both_sides() -> None:
+    found = [people(10 + 4 * i) if i not in (4, 5, 6) else people() for i in range(12)]
+    assert [shown[1] for shown in lefts(found)] == pytest.approx([10 + 4 * i for i in range(12)], abs=1)
+
+
+def test_a_gap_longer_than_the_look_ahead_is_not_filled() -> None:
+    found = [people(10), *[people()] * 5, people(10)]
+    shown = lefts(found, PeopleTracker(lookahead_seconds=0.2))
+    assert shown == [{1: 10}, *[{}] * 5, {1: 10}]
+
+
+def test_without_look_ahead_no_frame_waits() -> None:
+    def source() -> Iterator[tuple[Frame, Detections]]:
+        for i in range(4):
+            yield frame(i), people(10)
+            gone.append(i)
+
+    gone: list[int] = []
+    for n, _ in enumerate(PeopleTracker(lookahead_seconds=0).track(source())):
+        assert len(gone) == n
+
+
+def test_frames_wait_no_longer_than_the_look_ahead() -> None:
+    taken = 0
+
+    def source() -> Iterator[tuple[Frame, Detections]]:
+        nonlocal taken
+        for i in range(60):
+            taken += 1
+            yield frame(i), people(10)
+
+    for n, _ in enumerate(PeopleTracker(lookahead_seconds=0.5).track(source())):
+        assert taken <= n + 6
+
+
+def test_frames_without_time_stamps_do_not_pile_up() -> None:
+    taken = 0
+
+    def source() -> Iterator[tuple[Frame, Detections]]:
+        nonlocal taken
+        for _ in range(200):
+            taken += 1
+            yield Frame(np.zeros((*SIZE, 3), np.uint8)), people(10)
+
+    for n, _ in enumerate(PeopleTracker().track(source())):
+        assert taken <= n + 70
+
+
+def test_a_weak_detection_alone_is_a_false_alarm() -> None:
+    assert lefts([people(10), people(10), people(10)], None)[1] == {1: 10}
+    assert lefts([people(), people(10, score=0.4), people()]) == [{}, {}, {}]
+
+
+def test_a_sure_detection_alone_stays_covered() -> None:
+    assert lefts([people(), people(10, score=0.61), people()]) == [{}, {1: 10}, {}]
+
+
+def test_weak_detections_continue_a_person_both_ways() -> None:
+    weak = people(10, score=0.3)
+    assert lefts([people(), weak, weak, people(10), weak, people()]) == [{}, *[{1: 10}] * 4, {}]
+
+
+def test_a_stranger_elsewhere_gets_an_id_of_their_own() -> None:
+    assert lefts([people(10), people(10), people(150), people(150)])[-1] == {2: 150}
 
 
 def test_frames_come_out_as_they_came_in() -> None:
-    frames = [(frame(i), people(10)) for i in range(5)]
-
-    def source() -> Iterator[tuple[Frame, Detections]]:
-        yield from frames
-
-    assert [f for f, _ in IoUTracker().track(source())] == [f for f, _ in frames]
+    frames = [(frame(i), people(10)) for i in range(30)]
+    assert [f for f, _ in PeopleTracker().track(iter(frames))] == [f for f, _ in frames]
 
 
-def test_box_iou() -> None:
-    a = np.array([[0, 0, 2, 2], [0, 0, 0, 0]], np.float32)
-    b = np.array([[1, 0, 3, 2], [5, 5, 6, 6]], np.float32)
-    assert box_iou(a, b) == pytest.approx(np.array([[1 / 3, 0], [0, 0]]))
+def test_each_film_begins_anew() -> None:
+    tracker = PeopleTracker()
+    assert lefts([people(10)] * 3, tracker) == lefts([people(10)] * 3, tracker)
+
+
+def test_a_negative_look_ahead_is_refused() -> None:
+    with pytest.raises(OptionError):
+        PeopleTracker(lookahead_seconds=-1)

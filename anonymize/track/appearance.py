@@ -1,0 +1,186 @@
+"""What people look like: colour and texture of their body parts.
+
+A part is found through the surface prediction (CSE), so that the same sleeve is compared with the same sleeve whatever
+the pose and the view. Where there is no surface, a grid over the mask stands in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from anonymize.types import Detections, FloatArray, IntArray, UInt8Array
+
+ROWS, COLUMNS = 32, 16  # points that are looked at, over a person's box
+LANDMARKS = 128  # enough to tell the parts apart; they are spread evenly over the body
+FEATURES = 5  # three of colour, two of texture
+GRID = 3
+GRID_WEIGHT = 0.25  # of the grid, where two people can be compared by their parts as well
+BODY_THRESHOLD = 0.5
+
+# head, upper arms, lower arms, hands, torso, thighs, calves, feet; left and right, front and back are one, or a person
+# who turns round would be another one. Index: body part after BodyPix, 0 none.
+GROUPS = np.array([-1, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 4, 4, 5, 5, 5, 5, 6, 6, 6, 6, 7, 7])
+PARTS = int(GROUPS.max()) + 1
+SLOTS = PARTS + GRID * GRID
+
+_GRID_CELL = (np.arange(ROWS)[:, None] * GRID // ROWS) * GRID + np.arange(COLUMNS)[None] * GRID // COLUMNS + PARTS
+
+
+@dataclass(frozen=True, eq=False)
+class PartTable:
+    """The body part that an embedding belongs to.
+
+    Attributes:
+        embedding: [L, D] float32, of landmarks of the body surface, evenly spread in this order (farthest first).
+        parts: [L] int64, body part 1 to 24 of each, after BodyPix.
+        surface: Name of the surface, as in `Detections.surface`.
+    """
+
+    embedding: FloatArray
+    parts: IntArray
+    surface: str = "anny"
+
+    def __post_init__(self) -> None:
+        if self.embedding.ndim != 2 or self.parts.shape != self.embedding.shape[:1]:
+            raise ValueError(
+                f"embedding and parts must be [L, D] and [L], got {self.embedding.shape}, {self.parts.shape}"
+            )
+
+    def look_up(self, values: torch.Tensor) -> IntArray:
+        """Group of parts 0 to 7 of each embedding [K, D]."""
+        table = torch.from_numpy(self.embedding[:LANDMARKS]).to(values)
+        nearest = (values @ torch.nn.functional.normalize(table, dim=1).T).argmax(dim=1).cpu().numpy()
+        groups: IntArray = GROUPS[self.parts[:LANDMARKS]][nearest]
+        return groups
+
+
+@dataclass(frozen=True, eq=False)
+class Looks:
+    """Appearance of N people.
+
+    Attributes:
+        values: [N, 17, 5] float32: 8 groups of parts and 9 cells of the grid; lightness, red-green, yellow-blue,
+            deviation of the lightness, mean difference of neighbours. About 0 to 1.
+        weights: [N, 17] float32, share of the person's points in each; 0 where it is not seen.
+    """
+
+    values: FloatArray
+    weights: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, rows: IntArray | npt.NDArray[np.bool_] | slice) -> Looks:
+        return Looks(self.values[rows], self.weights[rows])
+
+    @classmethod
+    def empty(cls) -> Looks:
+        """Nobody."""
+        return cls(np.zeros((0, SLOTS, FEATURES), np.float32), np.zeros((0, SLOTS), np.float32))
+
+    def and_also(self, other: Looks) -> Looks:
+        """These people and those."""
+        return Looks(np.concatenate([self.values, other.values]), np.concatenate([self.weights, other.weights]))
+
+    def distance(self, other: Looks) -> FloatArray:
+        """How different two lots of people look, [N, M] float32 from 0, over the parts seen of both; NaN if none is."""
+        shared = np.minimum(self.weights[:, None], other.weights[None])  # [N, M, 17]
+        by_part = (shared[..., :PARTS].sum(2) > 0.2)[..., None]
+        shared[..., PARTS:] *= np.where(by_part, GRID_WEIGHT, 1)
+        shared = np.sqrt(shared)  # small parts count for more than their size
+        difference = np.linalg.norm(self.values[:, None] - other.values[None], axis=3)
+        total = shared.sum(2)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            distance: FloatArray = np.where(total > 0, (shared * difference).sum(2) / total, np.nan).astype(np.float32)
+        return distance
+
+    def blend(self, rows: IntArray, new: Looks, rate: float) -> None:
+        """Move the looks of people `rows` [K] towards what is seen of them now, in place."""
+        old, weight = self.weights[rows], new.weights
+        share = np.where(old > 0, rate * np.sqrt(weight), weight > 0)[..., None]
+        self.values[rows] += share * (new.values - self.values[rows])
+        self.weights[rows] = np.where(old > 0, old + rate * (weight - old) * (weight > 0), weight)
+
+
+def describe(image: UInt8Array, found: Detections, table: PartTable | None) -> Looks:
+    """The looks of people in a frame.
+
+    Args:
+        image: [H, W, 3] uint8 RGB.
+        found: The people.
+        table: Body parts of embeddings; None if unknown.
+    """
+    if not len(found):
+        return Looks.empty()
+    height, width = found.size_hw
+    boxes = found.boxes_xyxy
+    step = (boxes[:, 2:] - boxes[:, :2]) / (COLUMNS, ROWS)
+    x = boxes[:, :1] + step[:, :1] * (np.arange(COLUMNS) + 0.5)  # [N, 16]
+    y = boxes[:, 1:2] + step[:, 1:] * (np.arange(ROWS) + 0.5)  # [N, 32]
+    columns, rows = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)
+    inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None]
+    colours = image[rows.clip(0, height - 1)[:, :, None], columns.clip(0, width - 1)[:, None]].astype(np.float32) / 255
+    for k, mask in enumerate(found.masks):
+        h, w = mask.mask.shape
+        r, c = rows[k] - mask.y, columns[k] - mask.x
+        if h and w:
+            inside[k] &= ((r >= 0) & (r < h))[:, None] & ((c >= 0) & (c < w))
+            inside[k] &= mask.mask[r.clip(0, h - 1)[:, None], c.clip(0, w - 1)]
+    inside = _shrink(inside)
+    light = colours.mean(3)
+    rough = np.zeros_like(light)
+    rough[:, 1:] = np.abs(np.diff(light, axis=1))
+    opponent = [light, colours[..., 0] - colours[..., 1], colours[..., :2].mean(3) - colours[..., 2]]
+    features = np.stack([*opponent, light**2, rough, np.ones_like(light)], 3).reshape(len(found), -1, 6)
+    slots = np.broadcast_to(_GRID_CELL, inside.shape)
+    sums = _sum_by_slot(slots, inside, features)
+    parts = _parts(found, inside, table)
+    if parts is not None:
+        sums += _sum_by_slot(parts, inside & (parts >= 0), features)
+    count = sums[..., 5:]
+    means = sums[..., :5] / np.maximum(count, 1)
+    deviation = np.sqrt(np.maximum(means[..., 3] - means[..., 0] ** 2, 0))
+    # texture differs less between people than colour and more between views
+    values = np.stack([means[..., 0], means[..., 1], means[..., 2], deviation, means[..., 4]], 2)
+    total = np.maximum(inside.reshape(len(found), -1).sum(1), 1)
+    return Looks(values.astype(np.float32), (count[..., 0] / total[:, None]).astype(np.float32))
+
+
+def _shrink(inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """[N, 32, 16] masks without their rim, where a dilated mask shows background; whole where nothing would stay."""
+    kernel = np.ones((3, 3), np.uint8)
+    small = np.stack([cv2.erode(one.astype(np.uint8), kernel) for one in inside]).astype(np.bool_)
+    kept: npt.NDArray[np.bool_] = np.where(np.asarray(small.any((1, 2)))[:, None, None], small, inside)
+    return kept
+
+
+def _sum_by_slot(slots: npt.NDArray[np.int64], inside: npt.NDArray[np.bool_], features: FloatArray) -> FloatArray:
+    """Sums [N, 17, F] of the features [N, P, F] of the points inside, by slot [N, rows, columns]."""
+    n, _, f = features.shape
+    chosen = inside.reshape(n, -1)
+    key = (np.arange(n)[:, None] * SLOTS + slots.reshape(n, -1))[chosen]
+    values = features[chosen]
+    sums = [np.bincount(key, values[:, i], minlength=n * SLOTS) for i in range(f)]
+    return np.stack(sums, 1).reshape(n, SLOTS, f).astype(np.float32)
+
+
+def _parts(found: Detections, inside: npt.NDArray[np.bool_], table: PartTable | None) -> npt.NDArray[np.int64] | None:
+    """Group of parts at each point [N, 32, 16], -1 where there is none."""
+    if table is None or found.embeddings is None or found.segmentations is None or found.surface != table.surface:
+        return None
+    if not found.has_cse.any() or found.embeddings.shape[1] != table.embedding.shape[1]:
+        return None
+    size = found.embeddings.shape[-1]
+    v = torch.from_numpy(((np.arange(ROWS) + 0.5) * size / ROWS).astype(np.int64)).to(found.embeddings.device)
+    u = torch.from_numpy(((np.arange(COLUMNS) + 0.5) * size / COLUMNS).astype(np.int64)).to(v.device)
+    body = (found.segmentations[:, v[:, None], u] > BODY_THRESHOLD).cpu().numpy()
+    chosen = inside & body & found.has_cse[:, None, None]
+    values = found.embeddings[:, :, v[:, None], u].permute(0, 2, 3, 1)[torch.from_numpy(chosen).to(v.device)]
+    parts = np.full(inside.shape, -1, np.int64)
+    parts[chosen] = table.look_up(values.float())
+    return parts

@@ -1,0 +1,100 @@
+"""How the camera moves: sparse optical flow of the background between two frames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from anonymize.types import RegionMask, UInt8Array
+
+Transform = npt.NDArray[np.float64]
+
+WIDTH = 320
+FEATURES = 150
+MIN_FEATURES = 12
+MIN_INLIERS = 0.5  # share of the features that must agree, or the motion is not believed
+STILL_PX = 0.08  # in the small picture: less is noise
+
+
+def identity() -> Transform:
+    """The transform of a camera that rests, [2, 3]."""
+    return np.eye(2, 3)
+
+
+def then(first: Transform, second: Transform) -> Transform:
+    """One transform [2, 3] after the other."""
+    linear = second[:, :2] @ first[:, :2]
+    return np.column_stack([linear, second[:, :2] @ first[:, 2] + second[:, 2]])
+
+
+def inverse(transform: Transform) -> Transform:
+    """The way back of a transform [2, 3]."""
+    linear = np.linalg.inv(transform[:, :2])
+    return np.column_stack([linear, -linear @ transform[:, 2]])
+
+
+def apply_to_boxes(transform: Transform, boxes_xyxy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Boxes [N, 4] moved and scaled; they stay upright."""
+    scale = np.sqrt(abs(np.linalg.det(transform[:, :2])))
+    centre = (boxes_xyxy[:, :2] + boxes_xyxy[:, 2:]) / 2 @ transform[:, :2].T + transform[:, 2]
+    half = (boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]) / 2 * scale
+    return np.concatenate([centre - half, centre + half], axis=1)
+
+
+class CameraMotion:
+    """Global motion as a similarity transform by pyramidal Lucas-Kanade flow (Bouguet 2001) and RANSAC.
+
+    People move by themselves, so features are taken outside of them.
+    """
+
+    def __init__(self) -> None:
+        self._before: UInt8Array | None = None
+        self._points: npt.NDArray[np.float32] | None = None
+
+    def update(self, image: UInt8Array, people: Sequence[RegionMask]) -> Transform:
+        """Motion from the frame before to this one.
+
+        Args:
+            image: [H, W, 3] uint8 RGB.
+            people: Masks of this frame's people.
+
+        Returns:
+            [2, 3] float64, takes pixels of the frame before to pixels of this one; the identity for the first frame,
+            after a cut, and where too little of the background can be followed.
+        """
+        factor = min(1.0, WIDTH / image.shape[1])
+        size = (max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor)))
+        # decimating by whole steps first keeps the cost of large pictures down
+        step = max(1, int(1 / factor / 2))
+        small = cv2.resize(np.ascontiguousarray(image[::step, ::step, 1]), size, interpolation=cv2.INTER_AREA)
+        motion = self._motion(small, factor)
+        background = np.full(small.shape, 255, np.uint8)
+        for person in people:
+            x1, y1, x2, y2 = person.box_xyxy
+            background[int(y1 * factor) : int(y2 * factor) + 2, int(x1 * factor) : int(x2 * factor) + 2] = 0
+        self._before = small
+        self._points = cv2.goodFeaturesToTrack(small, FEATURES, 0.02, 7, mask=background)
+        return motion
+
+    def _motion(self, small: UInt8Array, factor: float) -> Transform:
+        if self._before is None or self._before.shape != small.shape:
+            return identity()
+        if self._points is None or len(self._points) < MIN_FEATURES:
+            return identity()
+        moved, found, _ = cv2.calcOpticalFlowPyrLK(self._before, small, self._points, None, winSize=(15, 15))
+        kept = found[:, 0] == 1
+        before, after = self._points[kept, 0], moved[kept, 0]
+        if len(before) < MIN_FEATURES:
+            return identity()
+        if np.median(np.abs(after - before)) < STILL_PX:
+            return identity()
+        matrix, inliers = cv2.estimateAffinePartial2D(before, after, ransacReprojThreshold=1.5, maxIters=200)
+        if matrix is None or inliers.mean() < MIN_INLIERS:
+            return identity()
+        # the middle of a pixel is at .5 in frames, at .0 in OpenCV
+        matrix[:, 2] += 0.5 - matrix[:, :2] @ np.array([0.5, 0.5])
+        matrix[:, 2] /= factor
+        return np.asarray(matrix, np.float64)

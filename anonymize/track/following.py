@@ -1,0 +1,296 @@
+"""People who are followed, from frame to frame."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from anonymize.track.appearance import Looks, PartTable, describe
+from anonymize.track.association import Group, Pairs, overlap, pair_returned, pair_sure, pair_unsure
+from anonymize.track.camera_motion import CameraMotion, identity, inverse, then
+from anonymize.track.geometry import GRID_HW, mask_grid, mask_in, move_mask, rows_of, union
+from anonymize.track.kalman import Motion
+from anonymize.track.moments import Box, Moment, Sighting
+from anonymize.track.picture import find
+from anonymize.types import BoolArray, Detections, FloatArray, Frame, IntArray
+
+LATELY_SECONDS = 1.0  # who was seen within it is looked for where they should be
+LOOKS_RATE = 0.15
+CLEAR = 0.2  # looks are learnt from people whose box nobody else covers more than this
+UNSURE_NOISE = 2.0
+PICTURE_NOISE = 3.0
+PICTURE_AGREES = 0.75
+BACK_OVERLAP = 0.3
+PART_OF = 0.8  # somebody new, this much of whom is pixels of somebody known, is a part of that person
+
+
+@dataclass(eq=False)
+class Person:
+    """Somebody who is followed.
+
+    Attributes:
+        number: The ID, from 1.
+        found_seconds: When a detector last found them.
+        sightings: Where they were seen, in order of time, as far back as the look-ahead reaches.
+    """
+
+    number: int
+    found_seconds: float
+    sightings: deque[Sighting] = field(default_factory=deque)
+
+
+class Following:
+    """All people of a film as they are known so far.
+
+    Args:
+        sure: Lowest score of a sure detection.
+        lookahead_seconds: How long somebody is followed by their picture alone.
+        memory_seconds: How long somebody out of sight is remembered.
+        parts: Body parts of surface embeddings.
+    """
+
+    def __init__(self, sure: float, lookahead_seconds: float, memory_seconds: float, parts: PartTable | None) -> None:
+        self.people: list[Person] = []
+        self._sure, self._lookahead, self._memory, self._parts = sure, lookahead_seconds, memory_seconds, parts
+        # row i of these is the i-th of the people
+        self._motion, self._looks = Motion(), Looks.empty()
+        self._grids: BoolArray = np.zeros((0, *GRID_HW), np.bool_)
+        self._camera = CameraMotion()
+        self._before: Moment | None = None
+        self._count = 0
+
+    def step(self, frame: Frame, found: Detections, waiting: deque[Moment]) -> Moment:
+        """Take in the next frame.
+
+        Args:
+            frame: The frame.
+            found: Detections of high and low score.
+            waiting: The frames before it that have not left yet; new people are followed back into them.
+        """
+        moment = self._enter(frame, found)
+        boxes = found.boxes_xyxy.astype(np.float64)
+        grids = np.stack([mask_grid(m, b) for m, b in zip(found.masks, boxes, strict=True)] or [self._grids[:0]])
+        seen = Group(boxes, grids.reshape(-1, *GRID_HW))
+        looks = describe(frame.image, found, self._parts)
+        distance = self._looks.distance(looks)
+        pairs = self._pair(moment, seen, distance)
+        self._update(moment, seen, looks, pairs)
+        met = {j for _, j in pairs}
+        strangers = [j for j in rows_of(found.scores >= self._sure).tolist() if j not in met]
+        strangers = [j for j in strangers if not self._is_part(moment, j)]
+        missing = [i for i in range(len(self.people)) if not self._is_here(i, moment)]
+        self._add(moment, seen, looks, np.array(strangers, np.int64))
+        for i in missing:
+            self._follow_picture(i, moment)
+        for i in range(len(self.people)):
+            self._look_back(self.people[i], moment, waiting)
+        return moment
+
+    def forget(self, seconds: float) -> None:
+        """Drop sightings before a time, and people whom nobody has seen for long."""
+        for person in self.people:
+            while person.sightings and person.sightings[0].moment.seconds < seconds:
+                person.sightings.popleft()
+
+    def _enter(self, frame: Frame, found: Detections) -> Moment:
+        """Move everybody to where they should be now."""
+        before, now = self._before, frame.pts_seconds
+        transform = self._camera.update(frame.image, found.masks)
+        if before is None:
+            place = identity()
+        elif np.array_equal(transform, identity()):
+            place = before.place
+        else:
+            place = then(inverse(transform), before.place)
+        moment = Moment(frame, found, now, place, np.ones(len(found), np.bool_))
+        if before is not None:
+            if place is not before.place:
+                self._motion.warp(transform)
+            self._motion.predict(max(0.0, now - before.seconds))
+        known = np.array([now - p.found_seconds <= self._memory or bool(p.sightings) for p in self.people], np.bool_)
+        if not known.all():
+            self.people = [p for p, k in zip(self.people, known, strict=True) if k]
+            self._motion.keep(known)
+            self._looks, self._grids = self._looks[known], self._grids[known]
+        absent = self._absent(now)
+        self._motion.damp(absent > 0.2, 0.8)
+        self._before = moment
+        return moment
+
+    def _absent(self, now: float) -> np.ndarray:
+        return np.array([now - p.found_seconds for p in self.people], np.float64)
+
+    def _pair(self, moment: Moment, seen: Group, distance: FloatArray) -> Pairs:
+        """Who is who: pairs of a person's row and a detection's row."""
+        assert moment.found is not None
+        sure = rows_of(moment.found.scores >= self._sure)
+        unsure = rows_of(moment.found.scores < self._sure)
+        absent = self._absent(moment.seconds)
+        known = Group(self._motion.boxes_xyxy, self._grids)
+        pairs: Pairs = []
+
+        def left(rows: IntArray, side: int) -> IntArray:
+            gone = {pair[side] for pair in pairs}
+            return np.array([r for r in rows.tolist() if r not in gone], np.int64)
+
+        lately = rows_of(absent <= LATELY_SECONDS)
+        first = pair_sure(known[lately], seen[sure], distance[np.ix_(lately, sure)])
+        pairs += [(int(lately[i]), int(sure[j])) for i, j in first]
+        rest = left(lately, 0)
+        second = pair_unsure(known[rest], seen[unsure])
+        pairs += [(int(rest[i]), int(unsure[j])) for i, j in second]
+        missing, strangers = left(np.arange(len(self.people)), 0), left(sure, 1)
+        if len(missing) and len(strangers):
+            third = pair_returned(
+                known.boxes[missing],
+                seen.boxes[strangers],
+                distance[np.ix_(missing, strangers)],
+                _most_alike_other(distance)[np.ix_(missing, strangers)],
+                absent[missing],
+            )
+            pairs += [(int(missing[i]), int(strangers[j])) for i, j in third]
+        return pairs
+
+    def _update(self, moment: Moment, seen: Group, looks: Looks, pairs: Pairs) -> None:
+        """Let people be where they are found."""
+        assert moment.found is not None
+        if not pairs:
+            return
+        rows, columns = (np.array(side, np.int64) for side in zip(*pairs, strict=True))
+        scores = moment.found.scores[columns]
+        sure = scores >= self._sure
+        back = self._absent(moment.seconds)[rows] > LATELY_SECONDS
+        self._motion.update(rows, seen.boxes[columns], np.where(sure, 1.0, UNSURE_NOISE))
+        self._motion.restart(rows[back], seen.boxes[columns[back]])
+        self._grids[rows] = seen.grids[columns]
+        clear = sure & (_covered(seen.boxes)[columns] < CLEAR)
+        self._looks.blend(rows[clear], looks[columns[clear]], LOOKS_RATE)
+        for i, j in pairs:
+            person = self.people[i]
+            person.sightings.append(self._sighting(moment, j))
+            person.found_seconds = moment.seconds
+            moment.free[j] = False
+
+    def _add(self, moment: Moment, seen: Group, looks: Looks, strangers: IntArray) -> None:
+        """Begin to follow new people."""
+        if not len(strangers):
+            return
+        self._motion.add(seen.boxes[strangers])
+        self._grids = np.concatenate([self._grids, seen.grids[strangers]])
+        self._looks = self._looks.and_also(looks[strangers])
+        for j in strangers.tolist():
+            self._count += 1
+            self.people.append(Person(self._count, moment.seconds, deque([self._sighting(moment, j)])))
+            moment.free[j] = False
+
+    def _sighting(self, moment: Moment, row: int) -> Sighting:
+        assert moment.found is not None
+        box = moment.found.boxes_xyxy[row].astype(np.float64)
+        return Sighting(moment, box, moment.found.masks[row], float(moment.found.scores[row]), row)
+
+    def _is_here(self, row: int, moment: Moment) -> bool:
+        sightings = self.people[row].sightings
+        return bool(sightings) and sightings[-1].moment is moment
+
+    def _is_part(self, moment: Moment, row: int) -> bool:
+        """Give the pixels of a second detection of a person to that person."""
+        assert moment.found is not None
+        mask = moment.found.masks[row]
+        for i in range(len(self.people)):
+            if self._is_here(i, moment):
+                whole = self.people[i].sightings[-1]
+                if mask_in(mask, whole.mask) > PART_OF:
+                    whole.mask = union([whole.mask, mask])
+                    moment.free[row] = False
+                    return True
+        return False
+
+    def _follow_picture(self, row: int, moment: Moment) -> None:
+        """Somebody whom the detector misses may still be seen to be there."""
+        person = self.people[row]
+        known = next((s for s in reversed(person.sightings) if s.row >= 0), None)
+        if known is None or moment.seconds - known.moment.seconds > self._lookahead:
+            return
+        sighting = _seen_by_picture(known, moment, self._motion.boxes_xyxy[row])
+        if sighting is not None:
+            person.sightings.append(sighting)
+            self._motion.update(np.array([row]), sighting.box[None], np.array([PICTURE_NOISE]))
+
+    def _look_back(self, person: Person, moment: Moment, waiting: deque[Moment]) -> None:
+        """Follow somebody who has just been found back into the frames before."""
+        if not person.sightings or person.sightings[-1].moment is not moment or person.sightings[-1].row < 0:
+            return
+        earlier = person.sightings[-2].moment.seconds if len(person.sightings) > 1 else -np.inf
+        found: list[Sighting] = []
+        now = known = person.sightings[-1]
+        for before in reversed(waiting):
+            if before.seconds <= earlier:
+                break
+            expected = now.box_at(before)
+            sighting = self._unsure_before(expected, now, before)
+            if sighting is not None:
+                known = sighting
+            else:
+                sighting = _seen_by_picture(known, before, expected)
+            if sighting is None:
+                break
+            found.append(sighting)
+            now = sighting
+        if not found:
+            return
+        last = person.sightings.pop()
+        person.sightings.extend(reversed(found))
+        person.sightings.append(last)
+
+    def _unsure_before(self, expected: Box, now: Sighting, before: Moment) -> Sighting | None:
+        """The free detection of an earlier moment that continues a person to there."""
+        if before.found is None:
+            return None
+        free = rows_of(before.free)
+        if not len(free):
+            return None
+        boxes = before.found.boxes_xyxy[free].astype(np.float64)
+        grids = np.stack([mask_grid(before.found.masks[j], b) for j, b in zip(free, boxes, strict=True)])
+        common = overlap(Group(expected[None], mask_grid(now.mask, now.box)[None]), Group(boxes, grids))[0]
+        best = int(common.argmax())
+        if common[best] < BACK_OVERLAP:
+            return None
+        before.free[free[best]] = False
+        return self._sighting(before, int(free[best]))
+
+
+def _seen_by_picture(known: Sighting, moment: Moment, expected: Box) -> Sighting | None:
+    """Somebody known from one moment, as they are found by their picture in another one."""
+    if known.moment.frame is None or moment.frame is None:
+        return None
+    centre, half = (expected[:2] + expected[2:]) / 2, (known.box[2:] - known.box[:2]) / 2
+    expected = np.concatenate([centre - half, centre + half])
+    box, agreement = find(known.moment.frame.image, known.box, moment.frame.image, expected)
+    if agreement < PICTURE_AGREES:
+        return None
+    mask = move_mask(known.mask, known.box, box, moment.frame.size_hw)
+    return Sighting(moment, box, mask, known.score) if mask.area else None
+
+
+def _covered(boxes: Box) -> FloatArray:
+    """Largest share [N] of each box that another box covers."""
+    if len(boxes) < 2:
+        return np.zeros(len(boxes), np.float32)
+    low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
+    share = np.clip(high - low, 0, None).prod(2) / np.maximum((boxes[:, 2:] - boxes[:, :2]).prod(1), 1)[:, None]
+    np.fill_diagonal(share, 0)
+    covered: FloatArray = share.max(1).astype(np.float32)
+    return covered
+
+
+def _most_alike_other(distance: FloatArray) -> FloatArray:
+    """For each person and detection [N, M], the smallest distance of the detection to any other person."""
+    if len(distance) < 2:
+        return np.full_like(distance, np.nan)
+    known = np.where(np.isnan(distance), np.inf, distance)
+    first, second = np.partition(known, 1, axis=0)[:2]
+    other: FloatArray = np.where(known == first, second, first)
+    return other

@@ -1,0 +1,140 @@
+"""Boxes and masks: overlap, moving one to where another one is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from anonymize.types import BoolArray, FloatArray, IntArray, RegionMask
+
+Boxes = npt.NDArray[np.floating]
+
+GRID_HW = (28, 14)
+"""Resolution at which masks are compared, over their boxes."""
+
+
+def box_iou(a: Boxes, b: Boxes) -> FloatArray:
+    """Intersection over union of every pair of boxes xyxy, [N, 4] and [M, 4] to [N, M]."""
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    common = np.clip(high - low, 0, None).prod(axis=2)
+    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(axis=1) for boxes in (a, b)]
+    total = areas[0][:, None] + areas[1][None] - common
+    iou: FloatArray = (common / np.maximum(total, 1e-9)).astype(np.float32)
+    return iou
+
+
+def mask_grid(mask: RegionMask, box_xyxy: Boxes) -> BoolArray:
+    """A mask seen through its box at [28, 14] points."""
+    x = box_xyxy[0] + (np.arange(GRID_HW[1]) + 0.5) / GRID_HW[1] * (box_xyxy[2] - box_xyxy[0])
+    y = box_xyxy[1] + (np.arange(GRID_HW[0]) + 0.5) / GRID_HW[0] * (box_xyxy[3] - box_xyxy[1])
+    columns, rows = np.floor(x).astype(np.int64) - mask.x, np.floor(y).astype(np.int64) - mask.y
+    height, width = mask.mask.shape
+    if not height or not width:
+        return np.zeros(GRID_HW, np.bool_)
+    inside = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))
+    seen: BoolArray = mask.mask[rows.clip(0, height - 1)[:, None], columns.clip(0, width - 1)] & inside
+    return seen
+
+
+def pair_mask_iou(boxes_a: Boxes, grids_a: BoolArray, boxes_b: Boxes, grids_b: BoolArray) -> FloatArray:
+    """Mask IoU [P] of P pairs, from boxes [P, 4] and what is seen through them [P, 28, 14]."""
+    low, high = np.maximum(boxes_a[:, :2], boxes_b[:, :2]), np.minimum(boxes_a[:, 2:], boxes_b[:, 2:])
+    size = np.maximum(high - low, 0)
+    inside = []
+    rows, columns = GRID_HW
+    for boxes, grids in ((boxes_a, grids_a), (boxes_b, grids_b)):
+        extent = np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-6)
+        start, step = (low - boxes[:, :2]) / extent, size / extent
+        u = (start[:, :1] + step[:, :1] * (np.arange(columns) + 0.5) / columns) * columns
+        v = (start[:, 1:] + step[:, 1:] * (np.arange(rows) + 0.5) / rows) * rows
+        u, v = u.astype(np.int64).clip(0, columns - 1), v.astype(np.int64).clip(0, rows - 1)
+        inside.append(grids[np.arange(len(grids))[:, None, None], v[:, :, None], u[:, None]])
+    common = (inside[0] & inside[1]).mean((1, 2)) * size.prod(1)
+    areas = [
+        grids.mean((1, 2)) * (boxes[:, 2:] - boxes[:, :2]).prod(1)
+        for boxes, grids in ((boxes_a, grids_a), (boxes_b, grids_b))
+    ]
+    iou: FloatArray = (common / np.maximum(areas[0] + areas[1] - common, 1e-9)).astype(np.float32)
+    return iou
+
+
+def empty_mask() -> RegionMask:
+    """Nobody's pixels."""
+    return RegionMask(0, 0, np.zeros((0, 0), np.bool_))
+
+
+def move_mask(mask: RegionMask, from_box: Boxes, to_box: Boxes, size_hw: tuple[int, int]) -> RegionMask:
+    """A mask carried along when its box [4] becomes another one [4], cut at the frame of `size_hw`."""
+    if not mask.mask.size:
+        return mask
+    scale = (to_box[2:] - to_box[:2]) / np.maximum(from_box[2:] - from_box[:2], 1e-6)
+    corner = (np.array([mask.x, mask.y]) - from_box[:2]) * scale + to_box[:2]
+    size = np.array(mask.mask.shape[::-1]) * scale
+    end = np.rint(corner + size).astype(np.int64)
+    left, top = np.rint(corner).astype(np.int64).tolist()
+    width, height = max(1, int(end[0]) - left), max(1, int(end[1]) - top)
+    moved = mask.mask
+    if (height, width) != moved.shape:
+        if abs(height - moved.shape[0]) <= 1 and abs(width - moved.shape[1]) <= 1:
+            height, width = moved.shape  # a pixel more or less is not worth the cost
+        elif height > 2 * size_hw[0] or width > 2 * size_hw[1]:
+            return empty_mask()
+        else:
+            moved = cv2.resize(moved.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST).astype(
+                np.bool_
+            )
+    x1, y1, x2, y2 = max(0, left), max(0, top), min(size_hw[1], left + width), min(size_hw[0], top + height)
+    if x2 <= x1 or y2 <= y1:
+        return empty_mask()
+    return RegionMask(x1, y1, moved[y1 - top : y2 - top, x1 - left : x2 - left])
+
+
+def count_masks(masks: Sequence[RegionMask]) -> tuple[int, int, npt.NDArray[np.uint8]]:
+    """In how many masks each pixel lies: column and row of the first pixel, counts [h, w]."""
+    left, top = min(m.x for m in masks), min(m.y for m in masks)
+    right, bottom = max(m.box_xyxy[2] for m in masks), max(m.box_xyxy[3] for m in masks)
+    counts = np.zeros((bottom - top, right - left), np.uint8)
+    for m in masks:
+        counts[m.y - top : m.y - top + m.mask.shape[0], m.x - left : m.x - left + m.mask.shape[1]] += m.mask
+    return left, top, counts
+
+
+def union(masks: Sequence[RegionMask]) -> RegionMask:
+    """The pixels of any of some masks."""
+    filled = [m for m in masks if m.mask.size]
+    if len(filled) < 2:
+        return filled[0] if filled else empty_mask()
+    left, top, counts = count_masks(filled)
+    return RegionMask(left, top, counts > 0)
+
+
+def mask_in(mask: RegionMask, others: RegionMask) -> float:
+    """Share of a mask's pixels that lie in another one."""
+    left, top = max(mask.x, others.x), max(mask.y, others.y)
+    right = min(mask.box_xyxy[2], others.box_xyxy[2])
+    bottom = min(mask.box_xyxy[3], others.box_xyxy[3])
+    if right <= left or bottom <= top:
+        return 0.0
+    common = (
+        mask.mask[top - mask.y : bottom - mask.y, left - mask.x : right - mask.x]
+        & others.mask[top - others.y : bottom - others.y, left - others.x : right - others.x]
+    )
+    return int(np.count_nonzero(common)) / max(1, mask.area)
+
+
+def centre_distance(a: Boxes, b: Boxes) -> FloatArray:
+    """Distance of the centres of every pair of boxes [N, 4] and [M, 4] in mean heights, [N, M]."""
+    centres = [(boxes[:, :2] + boxes[:, 2:]) / 2 for boxes in (a, b)]
+    heights = [boxes[:, 3] - boxes[:, 1] for boxes in (a, b)]
+    apart = np.linalg.norm(centres[0][:, None] - centres[1][None], axis=2)
+    distance: FloatArray = (apart / np.maximum((heights[0][:, None] + heights[1][None]) / 2, 1)).astype(np.float32)
+    return distance
+
+
+def rows_of(chosen: BoolArray) -> IntArray:
+    """Indices of the True."""
+    return np.flatnonzero(chosen).astype(np.int64)

@@ -1,0 +1,97 @@
+"""Frames that leave the look-ahead: gaps filled from both sides, boxes and masks steadied."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from anonymize.track.following import Person
+from anonymize.track.geometry import move_mask, union
+from anonymize.track.moments import Box, Moment, Sighting
+from anonymize.track.smoothing import steady_box, steady_mask
+from anonymize.track.surface import gather
+from anonymize.types import Detections, RegionMask, Tracks
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """Somebody as they are handed on.
+
+    Attributes:
+        number: The ID.
+        box: [4] float64 xyxy, steadied.
+        mask: Pixels to cover.
+        source: The sighting, or the nearest one in time.
+        filled: Whether the detector missed them.
+    """
+
+    number: int
+    box: Box
+    mask: RegionMask
+    source: Sighting
+    filled: bool
+
+
+def complete(moment: Moment, people: Sequence[Person], reach_seconds: float) -> Tracks:
+    """Everybody who is in a frame, by ID.
+
+    Args:
+        moment: The frame that leaves.
+        people: With what was seen of them before and after.
+        reach_seconds: Somebody missing is filled in if seen at most so long before and so long after.
+    """
+    assert moment.found is not None
+    shown = [s for person in people if (s := show(person, moment, reach_seconds)) is not None]
+    shown.sort(key=lambda s: s.number)
+    size_hw = moment.found.size_hw
+    if not shown:
+        return Tracks(moment.found[[]], np.zeros(0, np.int64), np.zeros(0, np.bool_))
+    height, width = size_hw
+    boxes = np.stack([s.box for s in shown]).clip(0, (width, height, width, height)).astype(np.float32)
+    plain = Detections(
+        size_hw=size_hw,
+        boxes_xyxy=boxes,
+        scores=np.array([s.source.score for s in shown], np.float32),
+        masks=tuple(s.mask for s in shown),
+        has_cse=np.zeros(len(shown), np.bool_),
+        surface=moment.found.surface,
+    )
+    has_cse, embeddings, segmentations = gather(moment, [s.source for s in shown])
+    found = replace(plain, has_cse=has_cse, embeddings=embeddings, segmentations=segmentations)
+    return Tracks(found, np.array([s.number for s in shown], np.int64), np.array([s.filled for s in shown], np.bool_))
+
+
+def show(person: Person, moment: Moment, reach_seconds: float) -> Shown | None:
+    """Where somebody is in a frame; None if they are not in it."""
+    if not person.sightings:
+        return None
+    sightings = list(person.sightings)
+    at = bisect_left(sightings, moment.seconds, key=lambda s: s.moment.seconds)
+    here = next((k for k in range(at, len(sightings)) if sightings[k].moment is moment), None)
+    if here is not None:
+        own = sightings[here]
+        return Shown(
+            person.number,
+            steady_box(sightings, here),
+            steady_mask(sightings, here),
+            own,
+            filled=own.row < 0,
+        )
+    if at == 0 or at == len(sightings):
+        return None
+    before, after = sightings[at - 1], sightings[at]
+    gone, ahead = moment.seconds - before.moment.seconds, after.moment.seconds - moment.seconds
+    if max(gone, ahead) > reach_seconds + 1e-6:
+        return None
+    share = gone / max(gone + ahead, 1e-9)
+    boxes = [s.box_at(moment) for s in (before, after)]
+    box = boxes[0] + (boxes[1] - boxes[0]) * share
+    assert moment.found is not None
+    size_hw = moment.found.size_hw
+    mask = union([move_mask(s.mask, b, box, size_hw) for s, b in zip((before, after), boxes, strict=True)])
+    if not mask.area:
+        return None
+    return Shown(person.number, box, mask, before if gone <= ahead else after, filled=True)

@@ -1,0 +1,70 @@
+"""Frames that wait in the look-ahead, and what was seen of whom in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from anonymize.track.camera_motion import Transform, apply_to_boxes, inverse, then
+from anonymize.types import BoolArray, Detections, Frame, RegionMask
+
+Box = npt.NDArray[np.float64]
+
+
+@dataclass(eq=False)
+class Moment:
+    """A frame with what the detector found.
+
+    Attributes:
+        frame: None once the frame has left the look-ahead.
+        found: All detections, also those of a low score.
+        seconds: Presentation time.
+        place: [2, 3] float64, takes pixels of this frame to a common ground that does not move with the camera.
+        free: [N] bool, detections that are nobody's so far.
+    """
+
+    frame: Frame | None
+    found: Detections | None
+    seconds: float
+    place: Transform
+    free: BoolArray
+
+    def here(self, other: Moment, boxes: Box) -> Box:
+        """Boxes [N, 4] of another moment's frame in pixels of this one."""
+        if other.place is self.place:
+            return boxes
+        return apply_to_boxes(then(other.place, inverse(self.place)), boxes)
+
+
+@dataclass(eq=False)
+class Sighting:
+    """Somebody at a moment.
+
+    Attributes:
+        moment: When.
+        box: [4] float64 xyxy.
+        mask: Their pixels.
+        score: Score of the detection, or of the last one.
+        row: Which detection of the moment; -1 where the person was followed by their picture only.
+    """
+
+    moment: Moment
+    box: Box
+    mask: RegionMask = field(repr=False)
+    score: float
+    row: int = -1
+
+    def box_at(self, moment: Moment) -> Box:
+        """[4] float64, the box in pixels of another moment's frame."""
+        box: Box = moment.here(self.moment, self.box[None])[0]
+        return box
+
+
+def rebase(moments: Iterable[Moment], newest: Moment) -> None:
+    """Make the newest frame the common ground, so that numbers stay small on an endless drive."""
+    back, shared = inverse(newest.place), dict[int, Transform]()
+    for moment in moments:
+        moment.place = shared.setdefault(id(moment.place), then(moment.place, back))
