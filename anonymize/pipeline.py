@@ -16,12 +16,13 @@ from pathlib import Path
 
 from anonymize.compose import Composer, CoverComposer, CoverMode, OverlayComposer
 from anonymize.detect.build import build_detector
-from anonymize.detect.predictor import DEFAULT_SCORE, Detector
+from anonymize.detect.predictor import DEFAULT_SCORE, Detector, EmbeddedDetector
 from anonymize.device import DeviceName, resolve_device
 from anonymize.errors import AnonymizeError
 from anonymize.media import FilmWriter, open_film, read_image, write_image
 from anonymize.prefetch import Prefetch
-from anonymize.track import PeopleTracker, Tracker
+from anonymize.synthesis.surface import load_surface
+from anonymize.track import UNSURE_SCORE, PartTable, PeopleTracker, Tracker
 from anonymize.types import Detections, Frame, Tracks
 
 BATCH = 4
@@ -124,8 +125,8 @@ def anonymize_video(
         ) as writer,
         Prefetch() as prefetch,
     ):
-        detector = detector or build_detector(score=score, device=resolve_device(device))
-        tracker = tracker or PeopleTracker(sure=DEFAULT_SCORE if score is None else score)
+        detector = detector or build_detector(score=score, unsure=UNSURE_SCORE, device=resolve_device(device))
+        tracker = tracker or build_tracker(detector, score=score)
         frames = prefetch(tally.incoming(film), FRAMES_AHEAD, "read")
         tracked = prefetch(tracker.track(detect(frames, detector)), FRAMES_AHEAD, "detect and track")
         composed = prefetch(compose(tracked, composers), FRAMES_AHEAD, "compose")
@@ -162,12 +163,27 @@ def anonymize_image(
     composers = _composers(composer or CoverComposer(mode, color=color), overlay)
     picture = read_image(source)
     detector = detector or build_detector(score=score, device=resolve_device(device))
-    tracker = tracker or PeopleTracker(sure=DEFAULT_SCORE if score is None else score)
+    tracker = tracker or build_tracker(detector, score=score)
     [(frame, tracks)] = compose(tracker.track(detect([picture], detector)), composers)
     notes = write_image(output, frame, keep_metadata=keep_metadata, overwrite=overwrite)
     tally = _Tally()
     tally.outgoing(tracks)
     return tally.summary(output, began, warnings=notes)
+
+
+def build_tracker(detector: Detector, *, score: float | None = None) -> PeopleTracker:
+    """The tracker that goes with a detector: it knows the detector's body surface.
+
+    Args:
+        detector: Finds the people.
+        score: Lowest score of a sure detection, in [0, 1]; None for the default of the weights.
+    """
+    parts = None
+    if isinstance(detector, EmbeddedDetector):
+        surface, embedding = load_surface(), detector.network.vertex_embedding.detach().float().cpu().numpy()
+        if len(embedding) == len(surface.landmarks) and detector.network.config.surface == surface.name:
+            parts = PartTable(embedding, surface.landmark_parts, surface.name)
+    return PeopleTracker(sure=DEFAULT_SCORE if score is None else score, parts=parts)
 
 
 def detect(frames: Iterable[Frame], detector: Detector) -> Iterator[tuple[Frame, Detections]]:

@@ -53,17 +53,23 @@ def load_network(path: Path) -> DetectorNetwork:
 
 
 def build_detector(
-    weights: str | Path = "embedded", *, score: float | None = None, device: torch.device | str = "cpu"
+    weights: str | Path = "embedded",
+    *,
+    score: float | None = None,
+    unsure: float | None = None,
+    device: torch.device | str = "cpu",
 ) -> Detector:
     """A detector ready for use.
 
     Args:
         weights: "embedded", or the path of a file written by `anonymize train detector`.
         score: People with a lower score are left out, in [0, 1]; None for the measured default.
+        unsure: People with a score from this to `score` are handed on as well, for a tracker to judge; None for none.
         device: Where to compute.
 
     Raises:
         WeightsError: The weights cannot be read.
     """
     path = weights_path("detector-embedded.safetensors") if weights == "embedded" else Path(weights)
-    return EmbeddedDetector(load_network(path), device=device, score=DEFAULT_SCORE if score is None else score)
+    sure = DEFAULT_SCORE if score is None else score
+    return EmbeddedDetector(load_network(path), device=device, score=sure, unsure=unsure)

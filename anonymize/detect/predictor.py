@@ -56,6 +56,7 @@ class EmbeddedDetector:
         network: The network with its weights.
         device: Where to compute.
         score: People with a lower score are left out, in [0, 1].
+        unsure: ... unless it is at least this. They change nothing about the others.
     """
 
     def __init__(
@@ -64,11 +65,15 @@ class EmbeddedDetector:
         *,
         device: torch.device | str = "cpu",
         score: float = DEFAULT_SCORE,
+        unsure: float | None = None,
     ) -> None:
         self.device = torch.device(device)
         self.network = network.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self.score = score
-        self.network.roi_heads.score_thresh = score**2  # the other factor of a score is at most 1, see `assemble`
+        self.lowest_score = score if unsure is None else min(score, unsure)
+        self.network.roi_heads.score_thresh = (
+            self.lowest_score**2
+        )  # the other factor of a score is at most 1, see `assemble`
         self._precision = low_precision(self.device)
 
     @torch.inference_mode()
@@ -104,6 +109,7 @@ class EmbeddedDetector:
                 bodies[starts[i] : starts[i + 1]],
                 PersonMap(person_maps[i], (scale_xy / MAP_STRIDE).astype(np.float32), size_hw),
                 self.network.config.surface,
+                self.lowest_score,
                 self.score,
             )
             for i in range(len(images))
@@ -211,6 +217,7 @@ def assemble(
     person_map: PersonMap,
     surface: str,
     lowest_score: float = 0.0,
+    sure_score: float = 0.0,
 ) -> Detections:
     """One frame's network outputs to people: masks of both heads matched, merged, completed by the map, dilated.
 
@@ -225,6 +232,7 @@ def assemble(
         surface: Name of the surface.
         lowest_score: People below are left out. A person's score is the geometric mean of the box head's score and of
             the map's probability over the mask: both have to agree on somebody.
+        sure_score: People below take no pixels from those above, nor from those whom only the map shows.
     """
     scores = np.sqrt(scores * np.array([person_map.support(m, b) for m, b in zip(masks, boxes, strict=True)]))
     sure = scores >= lowest_score
@@ -245,9 +253,14 @@ def assemble(
     matched = set(partner.values())
     people += [(j, j, m) for j, m in enumerate(body_masks) if j not in matched and m.area]
     people = [person for person in people if person[2].area]
-    merged = [mask for *_, mask in people]
-    whole = [person_map.near(mask, merged[:k] + merged[k + 1 :]) for k, mask in enumerate(merged)]
-    lone = person_map.lone(whole)
+    surely = scores >= sure_score
+    # [row of boxes, mask]
+    merged = [(i, mask) for i, _, mask in people]
+    whole = [
+        person_map.near(mask, [other for j, other in merged[:k] + merged[k + 1 :] if surely[j] or not surely[i]])
+        for k, (i, mask) in enumerate(merged)
+    ]
+    lone = person_map.lone([mask for (i, _), mask in zip(merged, whole, strict=True) if surely[i]])
     if not people and not lone:
         return Detections.empty(size_hw, surface)
     rows = np.array([i for i, *_ in people], np.int64)

@@ -14,6 +14,8 @@ from anonymize.track.moments import Moment, rebase
 from anonymize.types import Detections, Frame, Tracks
 
 SURE_SCORE = 0.6
+UNSURE_SCORE = 0.25
+"""The lowest score of use here; below, chance finds too much that continues a track."""
 LOOKAHEAD_SECONDS = 1.0
 MEMORY_SECONDS = 20.0
 SOON = 1e-6
