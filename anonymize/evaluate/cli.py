@@ -32,3 +32,15 @@ def detector(
     figures = measure(weights, data, empty_film)
     write_manifest(figures, json.loads(training.read_text()), output)
     typer.echo(markdown(figures))
+
+
+@app.command()
+def tracking(
+    truth: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The true tracks, MOTChallenge text.")],
+    result: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The tracks to measure, the same.")],
+    min_iou: Annotated[float, typer.Option(min=0, max=1, help="Boxes that overlap less are different people.")] = 0.5,
+) -> None:
+    """Measure tracks: MOTA, IDF1, switches of identity, fragmentations."""
+    from anonymize.evaluate.tracking import evaluate
+
+    typer.echo(evaluate(truth, result, min_iou=min_iou).table())
