@@ -29,6 +29,7 @@ SUBCOMMANDS = {
     "train": ("anonymize.train.cli", "Train the embedded weights (extra `train`)."),
     "dataset": ("anonymize.train.dataset_cli", "Make the generator's dataset (extra `train`)."),
     "evaluate": ("anonymize.evaluate.cli", "Measure weights and results (extra `eval`)."),
+    "verify": ("anonymize.verify.cli", "Look for people who are still visible in an anonymized film."),
 }
 """Name of each sub-command: the module whose `app` it is, and a line of help. Loaded when it is called."""
 
@@ -63,7 +64,7 @@ class Program(TyperGroup):
         except ImportError as error:
             raise BackendError(f"`anonymize {cmd_name}` needs a package that is not installed: {error}") from error
         module.app.rich_markup_mode = None  # Plain text throughout.
-        return typer.main.get_group(module.app)
+        return typer.main.get_command(module.app)  # A group, or a lone command.
 
     def invoke(self, ctx: Any) -> Any:
         with _errors_as_one_line():

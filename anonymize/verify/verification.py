@@ -1,0 +1,83 @@
+"""Whether an anonymized film still shows somebody as they are in the original."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from anonymize.detect.predictor import Detector
+from anonymize.prefetch import Prefetch
+from anonymize.types import Frame
+from anonymize.verify.body import BodyParts
+from anonymize.verify.pairs import pair_frames
+from anonymize.verify.person import PersonCheck, check_person
+from anonymize.verify.similarity import fit_colours
+
+BATCH = 4
+"""Frames that the detector sees at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class FrameCheck:
+    """The people of one frame of the original, looked up in the output.
+
+    Attributes:
+        index: Number of the frame, from 0.
+        seconds: Time since the output's first frame.
+        people: Everybody whom the detector found in the original.
+    """
+
+    index: int
+    seconds: float
+    people: tuple[PersonCheck, ...]
+
+    @property
+    def visible(self) -> bool:
+        """Whether anybody can be seen."""
+        return any(person.visible for person in self.people)
+
+
+def verify(
+    original: Path | str,
+    output: Path | str,
+    detector: Detector,
+    *,
+    start: float | None = None,
+    end: float | None = None,
+) -> Iterator[FrameCheck]:
+    """Look up everybody whom a detector finds in a film or picture in its anonymized copy, frame by frame.
+
+    Works on the output of any anonymizer that keeps size and times of the frames. Memory does not grow with the film.
+
+    Args:
+        original: The film or picture before.
+        output: The same afterwards.
+        detector: Finds the people of the original. A low score finds more of those whom the anonymizer overlooked.
+        start: Where the output begins in the original, in seconds.
+        end: Where it ends there.
+
+    Yields:
+        One value a frame, in order.
+
+    Raises:
+        MismatchError: The files cannot be the original and its copy.
+        MediaError: One of them cannot be read.
+    """
+    parts = BodyParts.of(detector)
+    with Prefetch() as prefetch:
+        pairs = prefetch(pair_frames(Path(original), Path(output), start=start, end=end), BATCH, "read")
+        while batch := list(islice(pairs, BATCH)):
+            yield from _check_batch(batch, detector, parts)
+
+
+def _check_batch(batch: list[tuple[float, Frame, Frame]], detector: Detector, parts: BodyParts) -> Iterator[FrameCheck]:
+    found = detector.detect([before.image for _, before, _ in batch])
+    for (seconds, before, after), people in zip(batch, found, strict=True):
+        rows = [row for row, mask in enumerate(people.masks) if mask.area]
+        checks = []
+        if rows:
+            fit = fit_colours(before.image, after.image)
+            checks = [check_person(before.image, after.image, fit, people, row, parts) for row in rows]
+        yield FrameCheck(before.index, seconds, tuple(checks))
