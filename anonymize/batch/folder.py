@@ -1,0 +1,270 @@
+"""A folder of films and pictures, done so that it can be ended and begun again at any moment."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from anonymize import __version__
+from anonymize.batch.engines import Engine, Plan, Processes, in_this_process
+from anonymize.batch.job import BuildParts, Job, Outcome, build_parts, remove_partials, stamp
+from anonymize.batch.lock import FolderLock
+from anonymize.batch.manifest import Done, Manifest
+from anonymize.batch.report import BatchProgress, BatchReport
+from anonymize.batch.walk import STATE_FOLDER, Entry, walk
+from anonymize.errors import AnonymizeError, MediaError, OptionError
+from anonymize.resources import weights_path
+
+EngineName = Literal["local", "ray"]
+
+NOT_OF_THE_RESULT = frozenset({"overwrite", "device"})
+"""Settings that leave a finished result as good as it is."""
+PER_FILE = frozenset({"source", "output", "detector", "tracker", "composer", "progress"})
+"""Arguments of `anonymize_video` that a folder has no use for."""
+
+
+def anonymize_folder(
+    source: Path | str,
+    output: Path | str,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    workers: int = 1,
+    engine: EngineName = "local",
+    ray_address: str | None = None,
+    gpus_per_worker: float = 0,
+    copy_others: bool = False,
+    weights: Iterable[Path] | None = None,
+    build_parts: BuildParts = build_parts,
+    progress: Callable[[BatchProgress], None] | None = None,
+) -> BatchReport:
+    """Cover every person in all films and pictures of a folder and the folders in it.
+
+    The output folder mirrors the input folder. What an earlier run has finished is left as it is, unless input,
+    settings or weights have changed. The run may be killed at any moment: started again, it loses the files at hand at
+    most, and there is never a file under a result's name that is not complete.
+
+    A folder `.anonymize` in the output keeps what is done; files that are named there are replaced when need be, others
+    only with the setting "overwrite". With more than one worker the calling script needs the guard
+    `if __name__ == "__main__"`.
+
+    Args:
+        source: The folder.
+        output: Where the results go; made if missing. It may lie inside `source`.
+        settings: Arguments of `anonymize_video`; pictures take those that they know.
+        workers: Processes at once; for Ray, files at once at most, where 1 means as many as the cluster has room for.
+        engine: "local" or "ray".
+        ray_address: Of a running cluster; None starts one on this machine.
+        gpus_per_worker: GPUs that Ray keeps for each file.
+        copy_others: Copy files that are neither film nor picture.
+        weights: Files whose change makes results out of date; None for the embedded weights.
+        build_parts: Builds what all files share; for tests and own detectors. With workers it must be importable.
+        progress: Called now and then.
+
+    Raises:
+        OptionError: The folders contradict each other, or an option has a value that is not supported.
+        MediaError: The input cannot be read or the output not written.
+        AnonymizeError: Another run writes to the output, or no file can be done (weights, device, Ray).
+    """
+    began = time.monotonic()
+    source, output = Path(source), Path(output)
+    settings = _checked_settings(settings or {})
+    if engine not in get_args(EngineName):
+        raise OptionError(f"engine {engine!r} is not one of {', '.join(get_args(EngineName))}")
+    if workers < 1:
+        raise OptionError(f"there must be at least one worker, not {workers}")
+    _check_folders(source, output)
+    state = output / STATE_FOLDER
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MediaError(f"cannot make the folder {state}: {error.strerror}") from error
+    if weights is None:
+        weights = [weights_path("detector-embedded.safetensors")]
+    fingerprint = _fingerprint(settings, weights)
+    with FolderLock(state / "lock") as lock, Manifest(state / "manifest.jsonl") as manifest:
+        for name in manifest.begun:
+            remove_partials(output / name)
+        entries = walk(source, output, ignores_case=(output / STATE_FOLDER.upper()).exists())
+        others = sum(entry.kind == "other" for entry in entries)
+        if not copy_others:
+            entries = [entry for entry in entries if entry.kind != "other"]
+        run = _Run(source, output, manifest, fingerprint, bool(settings.get("overwrite")), progress, len(entries))
+        plan = Plan({name: value for name, value in settings.items() if name != "overwrite"}, build_parts)
+        run.all(entries, _engine(engine, workers, ray_address, gpus_per_worker, lock.descriptor), plan)
+        outcomes = tuple(sorted(run.outcomes, key=lambda outcome: outcome.name))
+    return BatchReport(outcomes, 0 if copy_others else others, time.monotonic() - began)
+
+
+class _Run:
+    """One run: decides what is to be done, and notes what was."""
+
+    def __init__(
+        self,
+        source: Path,
+        output: Path,
+        manifest: Manifest,
+        fingerprint: str,
+        overwrite: bool,
+        progress: Callable[[BatchProgress], None] | None,
+        files: int,
+    ) -> None:
+        self.outcomes: list[Outcome] = []
+        self._source, self._output = source.absolute(), output.absolute()
+        self._manifest, self._fingerprint, self._overwrite = manifest, fingerprint, overwrite
+        self._progress, self._files = progress, files
+        self._frames: dict[str, int] = {}
+        self._at_hand: set[str] = set()
+
+    def all(self, entries: Iterable[Entry], engine: Engine, plan: Plan) -> None:
+        """Do all there is to do."""
+        try:
+            with closing(engine(self._jobs(entries), plan, self._advance)) as outcomes:
+                for outcome in outcomes:
+                    self._note(outcome)
+        finally:
+            for output in self._at_hand:
+                remove_partials(self._output / output)
+
+    def _jobs(self, entries: Iterable[Entry]) -> Iterator[Job]:
+        """What is to be done; each is noted as begun when it is taken."""
+        for entry in entries:
+            try:
+                job = self._job(entry)
+            except AnonymizeError as error:
+                self._tell(Outcome(entry.name, entry.output, "failed", note=str(error)))
+                continue
+            if job is not None:
+                self._at_hand.add(job.output)
+                yield job
+
+    def _job(self, entry: Entry) -> Job | None:
+        """What is to be done for an entry; None where there is nothing."""
+        if entry.kind in {"skipped", "failed"}:
+            self._tell(Outcome(entry.name, "", "skipped" if entry.kind == "skipped" else "failed", note=entry.note))
+            return None
+        job = Job(entry.name, entry.kind, self._source / entry.name, self._output, entry.output)
+        done = self._manifest.done(entry.output)
+        if done is not None and self._still_holds(done, job):
+            self._tell(Outcome(entry.name, entry.output, "unchanged", done.frames, done.people))
+            return None
+        owned = self._overwrite or self._manifest.owns(entry.output)
+        if not owned and os.path.lexists(self._output / entry.output):
+            raise MediaError(f"{self._output / entry.output} exists; --overwrite replaces it")
+        self._manifest.begin(entry.output)
+        return replace(job, overwrite=owned)
+
+    def _still_holds(self, done: Done, job: Job) -> bool:
+        """Whether input, settings and result are those of an earlier run."""
+        fingerprint = "" if job.kind == "other" else self._fingerprint
+        if (done.source, done.settings) != (job.name, fingerprint):
+            return False
+        try:
+            if not done.result.same_time((self._output / done.output).stat()):
+                return False
+            stat = job.source.stat()
+            if done.input.same_time(stat):
+                return True
+            return stat.st_size == done.input.size and stamp(job.source).sha256 == done.input.sha256
+        except OSError:
+            return False
+
+    def _note(self, outcome: Outcome) -> None:
+        """Write down what became of a job."""
+        self._at_hand.discard(outcome.output)
+        try:
+            if outcome.input is not None and outcome.result is not None:
+                self._manifest.finish(
+                    Done(
+                        outcome.name,
+                        outcome.output,
+                        outcome.input,
+                        outcome.result,
+                        "" if outcome.state == "copied" else self._fingerprint,
+                        outcome.frames,
+                        outcome.people,
+                        outcome.seconds or 0.0,
+                    )
+                )
+            elif not (self._output / outcome.output).exists():
+                self._manifest.give_up(outcome.output)
+        except MediaError as error:
+            outcome = Outcome(outcome.name, outcome.output, "failed", note=outcome.note or str(error))
+        self._tell(outcome)
+
+    def _tell(self, outcome: Outcome) -> None:
+        self.outcomes.append(outcome)
+        self._frames[outcome.name] = (outcome.frames or 0) if outcome.state == "done" else 0
+        self._show()
+
+    def _advance(self, name: str, done: int, total: int | None) -> None:
+        self._frames[name] = done
+        self._show()
+
+    def _show(self) -> None:
+        if self._progress:
+            self._progress(BatchProgress(len(self.outcomes), self._files, sum(self._frames.values())))
+
+
+def _engine(name: EngineName, workers: int, ray_address: str | None, gpus_per_worker: float, lock: int) -> Engine:
+    if name == "local":
+        if ray_address is not None or gpus_per_worker:
+            raise OptionError("an address or GPUs per worker need the engine ray")
+        return in_this_process if workers == 1 else Processes(workers, lock)
+    from anonymize.batch.cluster import RayEngine
+
+    return RayEngine(ray_address, workers=None if workers == 1 else workers, gpus_per_worker=gpus_per_worker)
+
+
+def _checked_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """All settings, those that were not given at their defaults."""
+    from anonymize.pipeline import anonymize_video
+
+    parameters = inspect.signature(anonymize_video).parameters
+    known = {name: parameter.default for name, parameter in parameters.items() if name not in PER_FILE}
+    unknown = settings.keys() - known.keys()
+    if unknown:
+        raise OptionError(f"a folder has no setting {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}")
+    return known | dict(settings)
+
+
+def _check_folders(source: Path, output: Path) -> None:
+    if not source.is_dir():
+        raise MediaError(f"cannot read {source}: there is no such folder")
+    if output.exists() and not output.is_dir():
+        raise MediaError(f"cannot write {output}: it is not a folder")
+    if source.resolve().is_relative_to(output.resolve()):
+        raise OptionError("the output folder is the input folder or around it; results could replace the originals")
+
+
+def _fingerprint(settings: Mapping[str, Any], weights: Iterable[Path]) -> str:
+    """Hash of all that the results depend on beside their inputs. Files count by their content."""
+
+    def told(value: object) -> Any:
+        if isinstance(value, Path):
+            return _sha256(value)
+        if isinstance(value, list | tuple):
+            return [told(each) for each in value]
+        return value if isinstance(value, str | int | float | bool | None) else repr(value)
+
+    facts = {
+        "version": __version__,
+        "settings": {name: told(value) for name, value in settings.items() if name not in NOT_OF_THE_RESULT},
+        "weights": sorted(_sha256(path) for path in weights),
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise MediaError(f"cannot read {path}: {error.strerror}") from error

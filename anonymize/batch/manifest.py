@@ -1,0 +1,204 @@
+"""What a folder's earlier runs have done, kept in the output folder.
+
+A text file of JSON lines, one for each step, of which the last one about an output holds:
+
+    {"format": "anonymize-manifest", "version": 1}
+    {"output": "a/b.mp4", "state": "begun"}
+    {"output": "a/b.mp4", "state": "done", "source": "a/b.mp4", ...}
+
+A line is on the disk before the step after it begins, so that a run that is killed leaves at worst files that are
+known as begun. Names are written with JSON's escapes; bytes that are no UTF-8 come back as they were.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from anonymize.errors import AnonymizeError, MediaError
+
+HEADER = {"format": "anonymize-manifest", "version": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """Tells whether a file has changed.
+
+    Attributes:
+        size: Bytes.
+        mtime_ns: Time of the last change, nanoseconds of the epoch.
+        sha256: Of the content, hexadecimal; empty where size and time are enough.
+    """
+
+    size: int
+    mtime_ns: int
+    sha256: str = ""
+
+    def same_time(self, stat: os.stat_result) -> bool:
+        """Whether size and time are those of a file, so that its content need not be read."""
+        return (self.size, self.mtime_ns) == (stat.st_size, stat.st_mtime_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A finished file.
+
+    Attributes:
+        source: Name of the input in its folder.
+        output: Name of the result in the output folder.
+        input: The input as it was read.
+        result: The result as it was written.
+        settings: Fingerprint of the settings and weights.
+        frames: Frames written; None for files that were copied.
+        people: People in them.
+        seconds: Time that it took.
+    """
+
+    source: str
+    output: str
+    input: Stamp
+    result: Stamp
+    settings: str
+    frames: int | None
+    people: int | None
+    seconds: float
+
+
+class Manifest:
+    """The steps of the earlier runs, and those of this one as they are made. Use it in a `with`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._done: dict[str, Done] = {}
+        self._begun: set[str] = set()
+
+    def __enter__(self) -> Manifest:
+        """Read what there is, and write it anew without what no longer holds.
+
+        Raises:
+            AnonymizeError: It is of another version.
+            MediaError: It cannot be read or written.
+        """
+        temporary = self._path.with_suffix(".tmp")
+        try:
+            for step in self._read():
+                self._take(step)
+            lines = [HEADER, *map(_done_step, self._done.values()), *map(_begun_step, sorted(self._begun))]
+            with temporary.open("wb") as file:
+                file.write(b"".join(map(_line, lines)))
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self._path)
+            self._file = self._path.open("ab", buffering=0)
+        except OSError as error:
+            if isinstance(error, MediaError):
+                raise
+            raise MediaError(f"cannot write {self._path}: {error.strerror}") from error
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    @property
+    def begun(self) -> list[str]:
+        """Outputs that were begun but not finished; they may have left partial files."""
+        return sorted(self._begun)
+
+    def done(self, output: str) -> Done | None:
+        """What is known about a finished output."""
+        return self._done.get(output)
+
+    def owns(self, output: str) -> bool:
+        """Whether a file of this name comes from a run, so that it may be replaced."""
+        return output in self._done or output in self._begun
+
+    def begin(self, output: str) -> None:
+        """Note that an output is about to be written.
+
+        Raises:
+            MediaError: The disk is full.
+        """
+        self._append(_begun_step(output))
+
+    def finish(self, done: Done) -> None:
+        """Note that an output is complete.
+
+        Raises:
+            MediaError: The disk is full.
+        """
+        self._append(_done_step(done))
+
+    def give_up(self, output: str) -> None:
+        """Note that there is no such output after all; a file that appears there later is somebody else's.
+
+        Raises:
+            MediaError: The disk is full.
+        """
+        self._append({"output": output, "state": "none"})
+
+    def _append(self, step: dict[str, Any]) -> None:
+        before = self._file.seek(0, os.SEEK_END)
+        try:
+            line = _line(step)
+            if self._file.write(line) != len(line):
+                raise OSError(28, "No space left on device")
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            self._file.truncate(before)  # Half a line would spoil the next one.
+            raise MediaError(f"cannot write {self._path}: {error.strerror}") from error
+        self._take(step)
+
+    def _take(self, step: Mapping[str, Any]) -> None:
+        output = str(step["output"])
+        if step["state"] == "done":
+            self._done[output] = Done(
+                source=str(step["source"]),
+                output=output,
+                input=Stamp(**step["input"]),
+                result=Stamp(**step["result"]),
+                settings=str(step["settings"]),
+                frames=step["frames"],
+                people=step["people"],
+                seconds=float(step["seconds"]),
+            )
+            self._begun.discard(output)
+            return
+        self._done.pop(output, None)
+        self._begun.discard(output)
+        if step["state"] == "begun":
+            self._begun.add(output)
+
+    def _read(self) -> Iterator[Mapping[str, Any]]:
+        """The steps; a line that was cut short by a kill is not one."""
+        if not self._path.exists():
+            return
+        lines = self._path.read_bytes().splitlines()
+        for number, line in enumerate(lines):
+            try:
+                step = json.loads(line)
+            except ValueError:
+                step = None
+            if number == 0:
+                if step != HEADER:
+                    raise AnonymizeError(f"{self._path} is not a manifest that this version can read")
+            elif isinstance(step, dict) and {"output", "state"} <= step.keys():
+                yield step
+
+
+def _done_step(done: Done) -> dict[str, Any]:
+    return {"state": "done", **asdict(done)}
+
+
+def _begun_step(output: str) -> dict[str, Any]:
+    return {"output": output, "state": "begun"}
+
+
+def _line(step: Mapping[str, Any]) -> bytes:
+    return json.dumps(step).encode() + b"\n"

@@ -1,0 +1,46 @@
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import cv2
+import numpy as np
+import pytest
+
+HERE = str(Path(__file__).parent)
+
+
+@pytest.fixture
+def doubles(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """The doubles as a module that other processes can import as well."""
+    monkeypatch.syspath_prepend(HERE)
+    monkeypatch.setenv("PYTHONPATH", HERE)
+    import doubles
+
+    yield doubles
+    sys.modules.pop("doubles")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, make_film: Callable[..., Path]) -> Path:
+    """Two films and a picture in nested folders, and a file that is neither."""
+    root = tmp_path / "in"
+    (root / "a" / "b").mkdir(parents=True)
+    make_film(root / "one.mp4", frames=6, size_hw=(48, 64), sound=False)
+    shutil.copy(root / "one.mp4", root / "a" / "b" / "two.mkv")
+    picture = np.linspace(0, 255, 48 * 64 * 3).reshape(48, 64, 3).astype(np.uint8)
+    cv2.imwrite(str(root / "a" / "three.png"), picture)
+    (root / "a" / "notes.txt").write_text("neither")
+    return root
+
+
+def tree(root: Path) -> dict[str, bytes]:
+    """All files of a folder but those that keep its state, by name."""
+    files = (path for path in root.rglob("*") if path.is_file() and ".anonymize" not in path.parts)
+    return {str(path.relative_to(root)): path.read_bytes() for path in files}
+
+
+@pytest.fixture(name="tree")
+def _tree() -> Callable[[Path], dict[str, bytes]]:
+    return tree

@@ -1,0 +1,64 @@
+"""Detectors for tests that run in other processes too, so they lie in a module of their own."""
+
+import os
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from anonymize.errors import WeightsError
+from anonymize.types import Detections, RegionMask, UInt8Array
+
+
+class BandDetector:
+    """Finds one person whose place depends on the picture only, so that each run has the same result."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self._seconds = seconds
+
+    def detect(self, images: Sequence[UInt8Array]) -> list[Detections]:
+        time.sleep(self._seconds * len(images))
+        return [self._detect(image) for image in images]
+
+    def _detect(self, image: UInt8Array) -> Detections:
+        size_hw = (image.shape[0], image.shape[1])
+        height, width = size_hw[0] // 2, size_hw[1] // 4
+        x = int(image[0, :, 0].astype(int).sum()) % (size_hw[1] - width)
+        mask = RegionMask(x, height // 2, np.ones((height, width), np.bool_))
+        boxes = np.array([mask.box_xyxy], np.float32)
+        return Detections(size_hw, boxes, np.array([0.9], np.float32), (mask,), np.zeros(1, np.bool_))
+
+
+def build_band(settings: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    return {"detector": BandDetector()}
+
+
+def build_slow(settings: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    return {"detector": BandDetector(0.02)}
+
+
+def build_nothing(settings: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    raise WeightsError("the weights are damaged")
+
+
+class FragileDetector(BandDetector):
+    """Kills its process when it sees a film's first picture, as long as there are files to count on.
+
+    The folder in `ANONYMIZE_TEST_DEATHS` holds one file for each death that is still to come.
+    """
+
+    def detect(self, images: Sequence[UInt8Array]) -> list[Detections]:
+        for death in Path(os.environ["ANONYMIZE_TEST_DEATHS"]).iterdir():
+            try:
+                death.unlink()
+            except FileNotFoundError:  # Another process was faster.
+                continue
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().detect(images)
+
+
+def build_fragile(settings: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    return {"detector": FragileDetector()}
