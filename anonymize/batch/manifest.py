@@ -111,6 +111,11 @@ class Manifest:
         """Outputs that were begun but not finished; they may have left partial files."""
         return sorted(self._begun)
 
+    @property
+    def all_done(self) -> list[Done]:
+        """All finished outputs."""
+        return list(self._done.values())
+
     def done(self, output: str) -> Done | None:
         """What is known about a finished output."""
         return self._done.get(output)
