@@ -10,7 +10,7 @@ import os
 import secrets
 from collections import deque
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any
 
@@ -59,8 +59,9 @@ class RayEngine:
                     if not running:
                         return
                     finished, _ = ray.wait(list(running), timeout=POLL_SECONDS)
-                    for name, done, total in ray.get(board.take.remote()):
-                        advance(name, done, total)
+                    with suppress(ray.exceptions.RayError):  # Without news the work goes on.
+                        for name, done, total in ray.get(board.take.remote()):
+                            advance(name, done, total)
                     for reference in finished:
                         outcome = self._outcome(reference, running.pop(reference), again)
                         if outcome is not None:

@@ -233,7 +233,7 @@ def _has_pictures(path: Path) -> bool:
 def _told(error: Exception) -> str:
     """An error as one line."""
     text = " ".join(str(error).split())
-    return text if isinstance(error, AnonymizeError) else f"internal error: {type(error).__name__}: {text}"
+    return text if isinstance(error, AnonymizeError | OSError) else f"internal error: {type(error).__name__}: {text}"
 
 
 def _seldom(advance: Advance) -> Advance:

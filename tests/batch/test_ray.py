@@ -1,0 +1,64 @@
+"""The engine ray on clusters of this machine."""
+
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from anonymize.batch import BatchProgress, anonymize_folder
+from anonymize.batch import cluster as engine
+from anonymize.batch.job import Job
+from anonymize.errors import WeightsError
+
+ray = pytest.importorskip("ray", reason="Ray is not installed")
+
+pytestmark = [
+    pytest.mark.ray,
+    # Ray leaves sockets and files to the garbage collector.
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+Tree = Callable[[Path], dict[str, bytes]]
+
+
+@pytest.fixture
+def cluster() -> Iterator[Any]:
+    """Two nodes; the caller is connected to the first, on which no file can be done."""
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    cluster.add_node(num_cpus=2)
+    cluster.add_node(num_cpus=2)
+    yield cluster
+    ray.shutdown()
+    cluster.shutdown()
+
+
+def test_two_nodes_and_one_of_them_lost(
+    folder: Path, tmp_path: Path, doubles: ModuleType, tree: Tree, cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again: list[Job] = []
+    retry = engine.retry
+    monkeypatch.setattr(engine, "retry", lambda job: again.append(job) or retry(job))
+    for number in range(8):
+        shutil.copy(folder / "one.mp4", folder / f"{number}.mp4")
+    anonymize_folder(folder, tmp_path / "local", build_parts=doubles.build_band, weights=[])
+    lost = threading.Event()
+
+    def lose(progress: BatchProgress) -> None:
+        if not lost.is_set() and progress.files >= 2:
+            lost.set()
+            cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
+
+    options = {"engine": "ray", "ray_address": cluster.address, "weights": [], "build_parts": doubles.build_slow}
+    report = anonymize_folder(folder, tmp_path / "ray", progress=lose, **options)
+    assert 1 <= len(again) <= 2, "the lost node had two files at hand at most"
+    assert [outcome.note for outcome in report.outcomes if outcome.state != "done"] == []
+    assert tree(tmp_path / "ray") == tree(tmp_path / "local")
+    with pytest.raises(WeightsError, match="damaged"):
+        anonymize_folder(folder, tmp_path / "none", **options | {"build_parts": doubles.build_nothing})
