@@ -1,0 +1,172 @@
+"""Watches a film on its way to the file and writes the page about it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from anonymize.errors import MediaError, WeightsError
+from anonymize.media.files import PartialFile
+from anonymize.report.history import TrackHistory
+from anonymize.report.spans import Spans
+from anonymize.types import Frame, Tracks
+
+if TYPE_CHECKING:
+    from anonymize.pipeline import Summary
+
+LOW_SCORE = 0.7
+MOST_TRACKS = 300
+"""Tracks with a row of their own; in a longer film the shortest of those that have ended are told together."""
+USUAL_FRAME_SECONDS = 0.04
+
+
+@dataclass(slots=True)
+class Weights:
+    """A file of weights that was used.
+
+    Attributes:
+        name: The file's name.
+        sha256: Hexadecimal.
+        size: Bytes.
+    """
+
+    name: str
+    sha256: str
+    size: int
+
+    @classmethod
+    def of(cls, path: Path) -> Weights:
+        """Read a file of weights.
+
+        Raises:
+            WeightsError: It cannot be read.
+        """
+        try:
+            with path.open("rb") as file:
+                return cls(path.name, hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size)
+        except OSError as error:
+            raise WeightsError(f"cannot read the weights {path}: {error.strerror}") from error
+
+
+@dataclass(slots=True)
+class Others:
+    """Tracks that have no row of their own.
+
+    Attributes:
+        tracks: How many.
+        seen: When any of them is there.
+        doubtful: When any of them is unsure or filled.
+    """
+
+    tracks: int = 0
+    seen: Spans = field(default_factory=Spans)
+    doubtful: Spans = field(default_factory=Spans)
+
+    def take(self, track: TrackHistory) -> None:
+        """Count one more in."""
+        self.tracks += 1
+        self.seen.merge(track.seen)
+        for spans in (track.unsure, track.filled):
+            self.doubtful.merge(spans)
+
+
+class FilmReport:
+    """Gathers what the page tells. Memory is bounded, whatever the length of the film.
+
+    Args:
+        low_score: People with a lower score are listed for review, in [0, 1].
+        most_tracks: Tracks with a row of their own.
+    """
+
+    def __init__(self, *, low_score: float = LOW_SCORE, most_tracks: int = MOST_TRACKS) -> None:
+        self.low_score = low_score
+        self.tracks: dict[int, TrackHistory] = {}
+        self.others = Others()
+        self.end = 0.0
+        self._most_tracks = most_tracks
+        self._started: float | None = None
+        self._waiting: tuple[float, Tracks] | None = None
+        self._usual = USUAL_FRAME_SECONDS
+
+    def add(self, frame: Frame, tracks: Tracks) -> None:
+        """Look at a frame and its people.
+
+        Args:
+            frame: The frame as it is written; the thumbnails are cut from it.
+            tracks: The people in it.
+        """
+        if self._started is None:
+            self._started = frame.pts_seconds
+        now = frame.pts_seconds - self._started
+        if self._waiting is not None:  # A frame is shown until the next one comes.
+            self._usual = max(0.0, now - self._waiting[0]) or self._usual
+            self._count(*self._waiting, until=now)
+        self._waiting = now, tracks
+        found = tracks.detections
+        for row, number in enumerate(tracks.ids.tolist()):
+            history = self.tracks.setdefault(number, TrackHistory(number))
+            history.look(frame, found.boxes_xyxy[row], float(found.scores[row]))
+
+    def write(
+        self,
+        path: Path | str,
+        summary: Summary,
+        settings: Mapping[str, object],
+        weights: Sequence[Path] = (),
+        *,
+        overwrite: bool = False,
+    ) -> None:
+        """Write the page: one file that needs no other and no network.
+
+        Args:
+            path: The page.
+            summary: What the pipeline says of its work.
+            settings: Name and value of each setting, in the order in which they are shown.
+            weights: Files of the weights that were used.
+            overwrite: Replace an existing file.
+
+        Raises:
+            MediaError: The page cannot be written.
+            WeightsError: Weights cannot be read.
+        """
+        from anonymize.report.page import render
+
+        if self._waiting is not None:
+            self._count(*self._waiting, until=self._waiting[0] + self._usual)
+            self._waiting = None
+        page = render(self, summary, settings, [Weights.of(file) for file in weights])
+        file = PartialFile(path, overwrite=overwrite)
+        try:
+            file.partial.write_text(page, encoding="utf-8", newline="\n")
+            file.commit()
+        except OSError as error:
+            if isinstance(error, MediaError):
+                raise
+            raise MediaError(f"cannot write {path}: {error.strerror}") from error
+        finally:
+            file.discard()
+
+    def _count(self, start: float, tracks: Tracks, until: float) -> None:
+        self.end = max(self.end, until)
+        for row, number in enumerate(tracks.ids.tolist()):
+            score, filled = float(tracks.detections.scores[row]), bool(tracks.filled[row])
+            self.tracks.setdefault(number, TrackHistory(number)).add(start, until, score, filled, self.low_score)
+        while len(self.tracks) > self._most_tracks:
+            here = set(tracks.ids.tolist())
+            ended = [track for number, track in self.tracks.items() if number not in here and track.seen.frames]
+            if not ended:
+                break
+            shortest = min(ended, key=lambda track: track.seen.frames)
+            self.others.take(self.tracks.pop(shortest.number))
+
+
+def check_report_path(path: Path | str, *, source: Path | None = None, overwrite: bool = False) -> None:
+    """Find out before the work whether the page can be written after it.
+
+    Raises:
+        MediaError: The folder is missing or not writable, the page is the input, or it exists.
+    """
+    PartialFile(path, source=source, overwrite=overwrite).discard()
