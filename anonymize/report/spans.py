@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 MOST_SPANS = 64
 GAP_SECONDS = 0.5
@@ -11,8 +12,8 @@ GAP_SECONDS = 0.5
 class Spans:
     """Times at which something holds, as spans from the first frame's beginning to the last frame's end.
 
-    Frames less than a gap apart share a span. When there are too many spans, the gap doubles until half of them are
-    left, so that a film of any length needs the same memory and the page stays readable.
+    Frames less than a gap apart share a span. When there are too many spans, the closest ones are joined until half of
+    them are left, so that a film of any length needs the same memory and the page stays readable.
 
     Attributes:
         frames: Number of frames added.
@@ -43,11 +44,7 @@ class Spans:
         self.frames += 1
         self._append(start, end)
         if len(self._spans) > self._limit:
-            while len(self._spans) > self._limit // 2:
-                self._gap *= 2
-                spans, self._spans = self._spans, []
-                for span in spans:
-                    self._append(*span)
+            self._join_closest(self._limit // 2)
 
     def merge(self, other: Spans) -> None:
         """Add all spans of another one, at any time."""
@@ -63,3 +60,9 @@ class Spans:
             self._spans[-1] = (first, max(last, end))
         else:
             self._spans.append((start, end))
+
+    def _join_closest(self, left: int) -> None:
+        gaps = [after[0] - before[1] for before, after in pairwise(self._spans)]
+        kept = sorted(sorted(range(len(gaps)), key=gaps.__getitem__)[len(gaps) - left + 1 :])  # The widest gaps.
+        starts, ends = [0, *(k + 1 for k in kept)], [*kept, len(gaps)]
+        self._spans = [(self._spans[i][0], self._spans[j][1]) for i, j in zip(starts, ends, strict=True)]
