@@ -39,6 +39,7 @@ EXIT_FAILED, EXIT_WRONG_USE, EXIT_INTERRUPTED, EXIT_TERMINATED = 1, 2, 130, 143
 Mode = Literal["blur", "pixelate", "solid"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Audio = Literal["copy", "drop"]
+Engine = Literal["local", "ray"]
 
 
 class Program(TyperGroup):
@@ -105,7 +106,7 @@ def _print_version(wanted: bool) -> None:
 
 @app.command(_PLAIN, cls=PlainCommand, no_args_is_help=True)
 def plain(
-    source: Annotated[Path, typer.Argument(metavar="INPUT", help="A film or a picture.", show_default=False)],
+    source: Annotated[Path, typer.Argument(metavar="INPUT", help="A film, a picture or a folder.", show_default=False)],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="OUTPUT", help="The result.", show_default=False)],
     mode: Annotated[Mode, typer.Option(help="How people are covered; none can be undone.")] = "blur",
     color: Annotated[str, typer.Option(metavar="RRGGBB", help="Colour of --mode solid.")] = "000000",
@@ -132,18 +133,64 @@ def plain(
     tolerate_corrupt: Annotated[
         bool, typer.Option("--tolerate-corrupt", help="Drop frames that cannot be decoded instead of failing.")
     ] = False,
+    workers: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Of a folder: files at once, each in a process of its own.")
+    ] = 1,
+    engine: Annotated[Engine, typer.Option(help="Of a folder: who works, this machine or a Ray cluster.")] = "local",
+    ray_address: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Of a running Ray cluster; one is started without it.")
+    ] = None,
+    gpus_per_worker: Annotated[
+        float, typer.Option(min=0, metavar="GPUS", help="GPUs, or a part of one, that Ray keeps for each file.")
+    ] = 0,
+    copy_others: Annotated[
+        bool, typer.Option("--copy-others", help="Of a folder: copy what is neither film nor picture.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Print details, and tracebacks of errors.")] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Cover every person in a film or a picture.
+    """Cover every person in a film or a picture, or in all those of a folder.
 
-    On success one line on stdout tells what was done; notes and progress go to stderr. Exit codes: 0 done, 1 failed,
-    2 wrong use, 130 interrupted. A run that fails leaves no output.
+    On success one line on stdout tells what was done, or a table of a folder's files; notes and progress go to stderr.
+    Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted. A file that fails leaves no output.
     """
     _set_up_logging(quiet, verbose)
+    if source.is_dir():
+        from anonymize.batch.console import run_folder
+
+        settings = {
+            "mode": mode,
+            "color": color,
+            "overlay": overlay,
+            "score": score,
+            "device": device,
+            "codec": codec,
+            "crf": crf,
+            "preset": preset,
+            "audio": audio,
+            "keep_metadata": keep_metadata,
+            "start": start,
+            "end": end,
+            "overwrite": overwrite,
+            "tolerate_corrupt": tolerate_corrupt,
+        }
+        report = run_folder(
+            source,
+            output,
+            settings=settings,
+            workers=workers,
+            engine=engine,
+            ray_address=ray_address,
+            gpus_per_worker=gpus_per_worker,
+            copy_others=copy_others,
+            quiet=quiet,
+        )
+        raise typer.Exit(EXIT_FAILED if report.failed else 0)
+    if (workers, engine, ray_address, gpus_per_worker, copy_others) != (1, "local", None, 0, False):
+        raise OptionError(f"workers, engines and copies are for folders; {source} is none")
     from anonymize.media import is_image
     from anonymize.pipeline import anonymize_image, anonymize_video
 

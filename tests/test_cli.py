@@ -222,11 +222,6 @@ def missing(folder: Path, film: Path) -> Path:
     return folder / "missing.mp4"
 
 
-def a_folder(folder: Path, film: Path) -> Path:
-    (folder / "bad.mp4").mkdir()
-    return folder / "bad.mp4"
-
-
 def empty_picture(folder: Path, film: Path) -> Path:
     (folder / "bad.png").write_bytes(b"")
     return folder / "bad.png"
@@ -235,7 +230,7 @@ def empty_picture(folder: Path, film: Path) -> Path:
 class TestBadInput:
     @pytest.mark.parametrize(
         "spoil",
-        [empty, truncated, text, scrambled, audio_only, missing, a_folder, empty_picture],
+        [empty, truncated, text, scrambled, audio_only, missing, empty_picture],
         ids=lambda f: f.__name__,
     )
     def test_one_line_exit_1_no_file(self, spoil: Callable[[Path, Path], Path], film: Path, tmp_path: Path) -> None:

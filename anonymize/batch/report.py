@@ -50,6 +50,10 @@ class BatchReport:
         """Frames written in this run."""
         return sum(outcome.frames or 0 for outcome in self.outcomes if outcome.state == "done")
 
+    def failures(self) -> list[str]:
+        """One line for each file that failed."""
+        return [f"{shown(each.name)}: {shown(each.note)}" for each in self.outcomes if each.state == "failed"]
+
     def table(self) -> str:
         """One line for each file, and one for all of them."""
         rows = [_row(outcome) for outcome in self.outcomes]
