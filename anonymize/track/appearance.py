@@ -19,7 +19,9 @@ ROWS, COLUMNS = 32, 16  # points that are looked at, over a person's box
 LANDMARKS = 128  # enough to tell the parts apart; they are spread evenly over the body
 FEATURES = 5  # three of colour, two of texture
 GRID = 3
-GRID_WEIGHT = 0.25  # of the grid, where two people can be compared by their parts as well
+MIN_SHARED = 0.2  # share of their points that two people must show of the same parts, or nothing can be said
+COLOUR_SCALE = (0.35, 0.7, 0.7, 0.25, 0.25)  # light and shade change the lightness of a person, hardly the tint
+DARK = 0.4  # added to the lightness that tints are divided by: dark colours have little tint
 BODY_THRESHOLD = 0.5
 
 # head, upper arms, lower arms, hands, torso, thighs, calves, feet; left and right, front and back are one, or a person
@@ -65,7 +67,7 @@ class Looks:
 
     Attributes:
         values: [N, 17, 5] float32: 8 groups of parts and 9 cells of the grid; lightness, red-green, yellow-blue,
-            deviation of the lightness, mean difference of neighbours. About 0 to 1.
+            deviation of the lightness, mean difference of neighbours; each scaled by how much it tells.
         weights: [N, 17] float32, share of the person's points in each; 0 where it is not seen.
     """
 
@@ -90,8 +92,10 @@ class Looks:
     def distance(self, other: Looks) -> FloatArray:
         """How different two lots of people look, [N, M] float32 from 0, over the parts seen of both; NaN if none is."""
         shared = np.minimum(self.weights[:, None], other.weights[None])  # [N, M, 17]
-        by_part = (shared[..., :PARTS].sum(2) > 0.2)[..., None]
-        shared[..., PARTS:] *= np.where(by_part, GRID_WEIGHT, 1)
+        have = [(looks.weights[:, :PARTS] > 0).any(1) for looks in (self, other)]
+        by_part = np.logical_and.outer(have[0], have[1])
+        shared[by_part, PARTS:] = 0
+        shared[shared.sum(2) < MIN_SHARED] = 0
         shared = np.sqrt(shared)  # small parts count for more than their size
         difference = np.linalg.norm(self.values[:, None] - other.values[None], axis=3)
         total = shared.sum(2)
@@ -99,12 +103,13 @@ class Looks:
             distance: FloatArray = np.where(total > 0, (shared * difference).sum(2) / total, np.nan).astype(np.float32)
         return distance
 
-    def blend(self, rows: IntArray, new: Looks, rate: float) -> None:
-        """Move the looks of people `rows` [K] towards what is seen of them now, in place."""
+    def blend(self, rows: IntArray, new: Looks, rate: FloatArray) -> None:
+        """Move the looks of people `rows` [K] towards what is seen of them now, by a share `rate` [K], in place."""
         old, weight = self.weights[rows], new.weights
-        share = np.where(old > 0, rate * np.sqrt(weight), weight > 0)[..., None]
+        pace = rate[:, None] * np.minimum(1, weight / np.maximum(old, 1e-6))
+        share = np.where(old > 0, pace, weight > 0)[..., None]
         self.values[rows] += share * (new.values - self.values[rows])
-        self.weights[rows] = np.where(old > 0, old + rate * (weight - old) * (weight > 0), weight)
+        self.weights[rows] = np.where(old > 0, old + rate[:, None] * (weight - old) * (weight > 0), weight)
 
 
 def describe(image: UInt8Array, found: Detections, table: PartTable | None) -> Looks:
@@ -145,8 +150,8 @@ def describe(image: UInt8Array, found: Detections, table: PartTable | None) -> L
     count = sums[..., 5:]
     means = sums[..., :5] / np.maximum(count, 1)
     deviation = np.sqrt(np.maximum(means[..., 3] - means[..., 0] ** 2, 0))
-    # texture differs less between people than colour and more between views
-    values = np.stack([means[..., 0], means[..., 1], means[..., 2], deviation, means[..., 4]], 2)
+    tints = means[..., 1:3] / (means[..., :1] + DARK)
+    values = np.concatenate([means[..., :1], tints, deviation[..., None], means[..., 4:5]], 2) * COLOUR_SCALE
     total = np.maximum(inside.reshape(len(found), -1).sum(1), 1)
     return Looks(values.astype(np.float32), (count[..., 0] / total[:, None]).astype(np.float32))
 

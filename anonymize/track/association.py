@@ -1,7 +1,8 @@
 """Who is who: people known from before are assigned to what is found in a frame.
 
 The two steps of ByteTrack (Zhang et al. 2022): first the sure detections, then, for those who are left, the unsure
-ones. After them somebody who was out of sight comes back to a sure detection that moves or looks the same.
+ones. After them somebody who was out of sight for a moment comes back near to where they should be. Who was out of
+sight for longer is known again by looks, once the newcomer has been seen for as long as the look-ahead allows.
 """
 
 from __future__ import annotations
@@ -16,18 +17,23 @@ from anonymize.track.geometry import box_iou, centre_distance, pair_mask_iou
 from anonymize.types import BoolArray, FloatArray, IntArray
 
 Boxes = npt.NDArray[np.float64]
+Seconds = npt.NDArray[np.float64]
 Pairs = list[tuple[int, int]]
 
 MIN_OVERLAP = 0.15
 MIN_OVERLAP_UNSURE = 0.35
 LOOKS_WEIGHT = 0.35  # against overlap
-SAME_LOOKS = 0.1  # distance of looks at which two are as likely one person as two
-OTHER_LOOKS = 0.3  # nobody changes that much from frame to frame
-BACK_LOOKS = 0.09  # ... and to be known again after an absence it takes this
+SAME_LOOKS = 0.06  # distance of looks at which two are as likely one person as two
+CHANGED_LOOKS = 0.15  # nobody changes that much from frame to frame
+OTHER_LOOKS = 0.08  # ... nor that much if seen for a while
+BACK_LOOKS = 0.05  # ... and to be known again after an absence it takes this
 BACK_RATIO = 0.75  # everybody else must look this much less alike
 BACK_REACH = (1.0, 2.5)  # how far somebody can have gone, in heights: at once and a second
-MOTION_REACH = (0.35, 0.5)  # ... if only the motion tells that it is them
+MOTION_REACH = (0.35, 0.4)  # ... if only the motion tells that it is them
 MOTION_SECONDS = 1.5
+MIN_INSIDE = 0.6
+INSIDE_SECONDS = 1.0
+AT_ONCE_SECONDS = 0.35  # who was missing for longer than this is looked at for a while first
 SIZE_RATIO = 1.6
 
 
@@ -75,7 +81,7 @@ def pair_sure(known: Group, found: Group, looks: FloatArray) -> Pairs:
     """First step: people seen lately and sure detections; `looks` is the distance of their looks [N, M]."""
     common = overlap(known, found)
     allowed = common > MIN_OVERLAP
-    allowed &= ~((looks > OTHER_LOOKS) & (common < 0.5))
+    allowed &= ~((looks > CHANGED_LOOKS) & (common < 0.5))
     return assign(common + LOOKS_WEIGHT * likeness(looks), allowed)
 
 
@@ -85,24 +91,89 @@ def pair_unsure(known: Group, found: Group) -> Pairs:
     return assign(common, common > MIN_OVERLAP_UNSURE)
 
 
-def pair_returned(
-    known: Boxes, found: Boxes, looks: FloatArray, others: FloatArray, absent_seconds: npt.NDArray[np.float64]
-) -> Pairs:
-    """Third step: people who are missing, and sure detections of nobody yet.
+@dataclass(frozen=True, eq=False)
+class Absence:
+    """How people were missing when others appeared, [N, M] float32 each.
+
+    Attributes:
+        apart: From where the one was expected to the other, in heights; infinite where the one was not missing.
+        inside: Share of the other's box that lies where the one should have come to: whoever comes out from behind
+            something shows little of themselves at first.
+        alike_sized: Whether the two have about the same height.
+        seconds: For how long the one had been missing.
+    """
+
+    apart: FloatArray
+    inside: FloatArray
+    alike_sized: BoolArray
+    seconds: FloatArray
+
+    @classmethod
+    def of(cls, known: Boxes, extents: Boxes, found: Boxes, seconds: Seconds) -> Absence:
+        """Compare boxes.
+
+        Args:
+            known: [N, 4] where the missing are expected.
+            extents: [N, 4] all that they took up lately, moved to there.
+            found: [M, 4].
+            seconds: [N] how long they are missing.
+        """
+        heights = [boxes[:, 3] - boxes[:, 1] for boxes in (known, found)]
+        ratio = np.maximum(heights[0][:, None], 1) / np.maximum(heights[1][None], 1)
+        low = np.maximum(extents[:, None, :2], found[None, :, :2])
+        high = np.minimum(extents[:, None, 2:], found[None, :, 2:])
+        area = np.maximum((found[:, 2:] - found[:, :2]).prod(1), 1)
+        return cls(
+            centre_distance(known, found),
+            (np.clip(high - low, 0, None).prod(2) / area).astype(np.float32),
+            (ratio < SIZE_RATIO) & (ratio > 1 / SIZE_RATIO),
+            np.broadcast_to(seconds[:, None], ratio.shape).astype(np.float32),
+        )
+
+    @classmethod
+    def none(cls, people: int, newcomers: int) -> Absence:
+        """Nobody was missing."""
+        shape = people, newcomers
+        far, nothing = np.full(shape, np.inf, np.float32), np.zeros(shape, np.float32)
+        return cls(far, nothing, np.zeros(shape, np.bool_), nothing.copy())
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[float, float, bool, float]:
+        return float(self.apart[key]), float(self.inside[key]), bool(self.alike_sized[key]), float(self.seconds[key])
+
+    def __setitem__(self, key: tuple[int, int], value: tuple[float, float, bool, float]) -> None:
+        self.apart[key], self.inside[key], self.alike_sized[key], self.seconds[key] = value
+
+    def near(self, looks: FloatArray, most: float) -> BoolArray:
+        """Who may be one by their motion, unless their looks [N, M] are further apart than `most`."""
+        close = (self.apart < MOTION_REACH[0] + MOTION_REACH[1] * self.seconds) & self.alike_sized
+        close &= self.seconds < MOTION_SECONDS
+        close |= (self.inside > MIN_INSIDE) & (self.seconds < INSIDE_SECONDS)
+        return close & ~(looks > most)
+
+    def fit(self, looks: FloatArray) -> FloatArray:
+        """How well two fit that may be one, by looks and motion, [N, M] in [0, 2]."""
+        apart = np.where(self.inside > MIN_INSIDE, np.minimum(self.apart, MOTION_REACH[0]), self.apart)
+        return (likeness(looks) + 1 / (1 + apart)).astype(np.float32)
+
+
+def pair_returned(absence: Absence, looks: FloatArray) -> Pairs:
+    """Third step: people who have been missing for a moment, and sure detections near where they should be."""
+    return assign(absence.fit(looks), absence.near(looks, CHANGED_LOOKS) & (absence.seconds < AT_ONCE_SECONDS))
+
+
+def alike(looks: FloatArray, absence: Absence, met: BoolArray, limit: FloatArray) -> BoolArray:
+    """Whether somebody who was missing may be who appeared later, by looks alone.
+
+    Two who look alike to a third one are told apart by nothing. So nobody else may look nearly as much like the
+    newcomer, unless the two may themselves be one person.
 
     Args:
-        known: [N, 4] where the missing are expected.
-        found: [M, 4].
-        looks: [N, M] distance of their looks.
-        others: [N, M] distance of the looks of whoever else looks most like the detection.
-        absent_seconds: [N] how long they are missing.
+        looks: [N, M] distance of the looks of all people and newcomers; infinite between one and oneself.
+        absence: How they were missing.
+        met: [N, N] who of the people were seen together.
+        limit: [M] distance of looks up to which a newcomer can be the same person.
     """
-    apart = centre_distance(known, found)
-    heights = [boxes[:, 3] - boxes[:, 1] for boxes in (known, found)]
-    ratio = heights[0][:, None] / np.maximum(heights[1][None], 1)
-    absent = absent_seconds[:, None]
-    alike = (looks < BACK_LOOKS) & (looks < BACK_RATIO * np.nan_to_num(others, nan=np.inf))
-    alike &= apart < BACK_REACH[0] + BACK_REACH[1] * absent
-    near = (apart < MOTION_REACH[0] + MOTION_REACH[1] * absent) & (absent < MOTION_SECONDS)
-    near &= (ratio < SIZE_RATIO) & (ratio > 1 / SIZE_RATIO) & ~(looks > OTHER_LOOKS)
-    return assign((likeness(looks) + 1 / (1 + apart)).astype(np.float32), alike | near)
+    known = np.where(np.isnan(looks), np.inf, looks)
+    others = np.where(met[:, :, None], known[None], np.inf).min(axis=1, initial=np.inf)  # [N, M]
+    same: BoolArray = (known < limit) & (known < BACK_RATIO * others)
+    return same & (absence.apart < BACK_REACH[0] + BACK_REACH[1] * absence.seconds)

@@ -8,7 +8,19 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from anonymize.track.appearance import Looks, PartTable, describe
-from anonymize.track.association import Group, Pairs, overlap, pair_returned, pair_sure, pair_unsure
+from anonymize.track.association import (
+    BACK_LOOKS,
+    OTHER_LOOKS,
+    Absence,
+    Group,
+    Pairs,
+    alike,
+    assign,
+    overlap,
+    pair_returned,
+    pair_sure,
+    pair_unsure,
+)
 from anonymize.track.camera_motion import CameraMotion, identity, inverse, then
 from anonymize.track.geometry import GRID_HW, mask_grid, mask_in, move_mask, rows_of, union
 from anonymize.track.kalman import Motion
@@ -17,12 +29,17 @@ from anonymize.track.picture import find
 from anonymize.types import BoolArray, Detections, FloatArray, Frame, IntArray
 
 LATELY_SECONDS = 1.0  # who was seen within it is looked for where they should be
-LOOKS_RATE = 0.15
+LOOKS_RATE = 0.1
+WELL_KNOWN = 3  # clear views of somebody; looks of less are believed less
+LITTLE_KNOWN_LOOKS = 0.7
 CLEAR = 0.2  # looks are learnt from people whose box nobody else covers more than this
 UNSURE_NOISE = 2.0
 PICTURE_NOISE = 3.0
-PICTURE_AGREES = 0.75
+PICTURE_SECONDS = 0.5  # for so long somebody is followed by their picture alone
 BACK_OVERLAP = 0.3
+EXTENT_SECONDS = 0.5
+EXTENT_MARGIN = 0.1  # of the height
+VIEWS_BONUS = 0.002  # a view: of two who may be one person, the better known one is taken
 PART_OF = 0.8  # somebody new, this much of whom is pixels of somebody known, is a part of that person
 
 
@@ -31,14 +48,20 @@ class Person:
     """Somebody who is followed.
 
     Attributes:
-        number: The ID, from 1.
         found_seconds: When a detector last found them.
         sightings: Where they were seen, in order of time, as far back as the look-ahead reaches.
+        number: The ID, from 1; 0 until they are first shown, which is when they may be known again as somebody else.
+        views: How often they were seen clearly.
+        met: Who was seen at the same time, and so is somebody else.
+        missing: Who was missing when they appeared, and how: an entry of `Absence`.
     """
 
-    number: int
     found_seconds: float
-    sightings: deque[Sighting] = field(default_factory=deque)
+    sightings: deque[Sighting]
+    number: int = 0
+    views: int = 0
+    met: set[Person] = field(default_factory=set, repr=False)
+    missing: dict[Person, tuple[float, float, bool, float]] = field(default_factory=dict, repr=False)
 
 
 class Following:
@@ -84,6 +107,9 @@ class Following:
         self._add(moment, seen, looks, np.array(strangers, np.int64))
         for i in missing:
             self._follow_picture(i, moment)
+        here = {p for i, p in enumerate(self.people) if self._is_here(i, moment)}
+        for person in here:
+            person.met |= here - {person}
         for i in range(len(self.people)):
             self._look_back(self.people[i], moment, waiting)
         return moment
@@ -108,14 +134,12 @@ class Following:
         if before is not None:
             if place is not before.place:
                 self._motion.warp(transform)
-            self._motion.predict(max(0.0, now - before.seconds))
+            step = max(0.0, now - before.seconds)
+            self._motion.coast(self._absent(before.seconds) > 0, step)
+            self._motion.predict(step)
         known = np.array([now - p.found_seconds <= self._memory or bool(p.sightings) for p in self.people], np.bool_)
         if not known.all():
-            self.people = [p for p, k in zip(self.people, known, strict=True) if k]
-            self._motion.keep(known)
-            self._looks, self._grids = self._looks[known], self._grids[known]
-        absent = self._absent(now)
-        self._motion.damp(absent > 0.2, 0.8)
+            self._keep(known)
         self._before = moment
         return moment
 
@@ -143,13 +167,8 @@ class Following:
         pairs += [(int(rest[i]), int(unsure[j])) for i, j in second]
         missing, strangers = left(np.arange(len(self.people)), 0), left(sure, 1)
         if len(missing) and len(strangers):
-            third = pair_returned(
-                known.boxes[missing],
-                seen.boxes[strangers],
-                distance[np.ix_(missing, strangers)],
-                _most_alike_other(distance)[np.ix_(missing, strangers)],
-                absent[missing],
-            )
+            absence = self._absence(missing, seen.boxes[strangers], moment)
+            third = pair_returned(absence, distance[np.ix_(missing, strangers)])
             pairs += [(int(missing[i]), int(strangers[j])) for i, j in third]
         return pairs
 
@@ -166,7 +185,12 @@ class Following:
         self._motion.restart(rows[back], seen.boxes[columns[back]])
         self._grids[rows] = seen.grids[columns]
         clear = sure & (_covered(seen.boxes)[columns] < CLEAR)
-        self._looks.blend(rows[clear], looks[columns[clear]], LOOKS_RATE)
+        views = np.array([self.people[i].views for i in rows[clear]], np.float32)
+        self._looks.blend(
+            rows[clear], looks[columns[clear]], np.maximum(LOOKS_RATE, 1 / (1 + views)).astype(np.float32)
+        )
+        for i in rows[clear].tolist():
+            self.people[i].views += 1
         for i, j in pairs:
             person = self.people[i]
             person.sightings.append(self._sighting(moment, j))
@@ -177,13 +201,95 @@ class Following:
         """Begin to follow new people."""
         if not len(strangers):
             return
+        missing = np.array([i for i in range(len(self.people)) if not self._is_here(i, moment)], np.int64)
+        absence = self._absence(missing, seen.boxes[strangers], moment)
+        clear = _covered(seen.boxes) < CLEAR
         self._motion.add(seen.boxes[strangers])
         self._grids = np.concatenate([self._grids, seen.grids[strangers]])
         self._looks = self._looks.and_also(looks[strangers])
-        for j in strangers.tolist():
-            self._count += 1
-            self.people.append(Person(self._count, moment.seconds, deque([self._sighting(moment, j)])))
+        new: list[Person] = []
+        for column, j in enumerate(strangers.tolist()):
+            person = Person(moment.seconds, deque([self._sighting(moment, j)]), views=int(clear[j]))
+            person.missing = {self.people[i]: absence[k, column] for k, i in enumerate(missing.tolist())}
+            new.append(person)
             moment.free[j] = False
+        self.people += new
+
+    def name(self, moment: Moment) -> None:
+        """Give everybody who is to be shown in a frame their ID: that of somebody known, or a new one."""
+        new = [i for i, p in enumerate(self.people) if not p.number and p.sightings]
+        due = [i for i in new if self.people[i].sightings[0].moment.seconds <= moment.seconds]
+        if not due:
+            return
+        gone: set[int] = set()
+        for i, j in self._known_again(new):
+            if new[j] in due:
+                self._reunite(i, new[j])
+                gone.add(new[j])
+        for i in due:
+            if i not in gone:
+                self._count += 1
+                self.people[i].number = self._count
+                self.people[i].missing = {}
+        if gone:
+            self._keep(np.array([i not in gone for i in range(len(self.people))], np.bool_))
+
+    def _known_again(self, new: list[int]) -> Pairs:
+        """Pairs of somebody who was missing and the place in `new` of the newcomer who is that person."""
+        absence = Absence.none(len(self.people), len(new))
+        looks = self._looks.distance(self._looks[np.array(new)])
+        limit = np.full(len(new), BACK_LOOKS, np.float32)
+        rows = {person: i for i, person in enumerate(self.people)}
+        for column, i in enumerate(new):
+            newcomer = self.people[i]
+            looks[i, column] = np.inf
+            if newcomer.views < WELL_KNOWN:
+                limit[column] *= LITTLE_KNOWN_LOOKS
+            for person, how in newcomer.missing.items():
+                row = rows.get(person)
+                back = person.sightings and person.sightings[-1].moment.seconds >= newcomer.sightings[0].moment.seconds
+                if row is not None and person.number and not back:
+                    absence[row, column] = how
+        met = np.array([[other in person.met for other in self.people] for person in self.people], np.bool_)
+        allowed = alike(looks, absence, met, limit) | absence.near(looks, OTHER_LOOKS)
+        views = np.array([min(p.views, 100) for p in self.people], np.float32)
+        return assign(absence.fit(looks) + VIEWS_BONUS * views[:, None], allowed)
+
+    def _absence(self, rows: IntArray, boxes: Box, moment: Moment) -> Absence:
+        """How people `rows` [N] are missing at a moment at which boxes [M, 4] appear."""
+        expected = self._motion.boxes_xyxy[rows]
+        extents = [_extent(self.people[i], e, moment) for i, e in zip(rows, expected, strict=True)]
+        absent = self._absent(moment.seconds)[rows]
+        return Absence.of(expected, np.array(extents).reshape(-1, 4), boxes, absent)
+
+    def _reunite(self, row: int, newcomer: int) -> None:
+        """Let somebody known go on as the newcomer goes on."""
+        old, new = self.people[row], self.people[newcomer]
+        old.sightings.extend(new.sightings)
+        old.found_seconds = new.found_seconds
+        self._motion.mean[row], self._motion.covariance[row] = (
+            self._motion.mean[newcomer],
+            self._motion.covariance[newcomer],
+        )
+        self._grids[row] = self._grids[newcomer]
+        share = max(LOOKS_RATE, new.views / max(1, new.views + old.views))
+        self._looks.blend(np.array([row]), self._looks[np.array([newcomer])], np.array([share], np.float32))
+        old.views += new.views
+        old.met |= new.met
+        for person in self.people:
+            if new in person.missing:
+                person.missing[old] = person.missing.pop(new)
+            if new in person.met:
+                person.met.add(old)
+
+    def _keep(self, rows: BoolArray) -> None:
+        """Forget everybody but those marked True."""
+        gone = {p for p, kept in zip(self.people, rows, strict=True) if not kept}
+        self.people = [p for p, kept in zip(self.people, rows, strict=True) if kept]
+        self._motion.keep(rows)
+        self._looks, self._grids = self._looks[rows], self._grids[rows]
+        for person in self.people:
+            person.met -= gone
 
     def _sighting(self, moment: Moment, row: int) -> Sighting:
         assert moment.found is not None
@@ -211,7 +317,7 @@ class Following:
         """Somebody whom the detector misses may still be seen to be there."""
         person = self.people[row]
         known = next((s for s in reversed(person.sightings) if s.row >= 0), None)
-        if known is None or moment.seconds - known.moment.seconds > self._lookahead:
+        if known is None or moment.seconds - known.moment.seconds > min(PICTURE_SECONDS, self._lookahead):
             return
         sighting = _seen_by_picture(known, moment, self._motion.boxes_xyxy[row])
         if sighting is not None:
@@ -232,7 +338,7 @@ class Following:
             sighting = self._unsure_before(expected, now, before)
             if sighting is not None:
                 known = sighting
-            else:
+            elif known.moment.seconds - before.seconds <= PICTURE_SECONDS:
                 sighting = _seen_by_picture(known, before, expected)
             if sighting is None:
                 break
@@ -267,11 +373,23 @@ def _seen_by_picture(known: Sighting, moment: Moment, expected: Box) -> Sighting
         return None
     centre, half = (expected[:2] + expected[2:]) / 2, (known.box[2:] - known.box[:2]) / 2
     expected = np.concatenate([centre - half, centre + half])
-    box, agreement = find(known.moment.frame.image, known.box, moment.frame.image, expected)
-    if agreement < PICTURE_AGREES:
+    box = find(known.moment.frame.image, known.box, moment.frame.image, expected)
+    if box is None:
         return None
     mask = move_mask(known.mask, known.box, box, moment.frame.size_hw)
     return Sighting(moment, box, mask, known.score) if mask.area else None
+
+
+def _extent(person: Person, expected: Box, moment: Moment) -> Box:
+    """All that somebody took up lately, moved to where they are expected now, with a margin; box [4]."""
+    lately = [s for s in person.sightings if s.moment.seconds >= person.found_seconds - EXTENT_SECONDS]
+    if not lately:
+        return expected
+    boxes = np.stack([s.box_at(moment) for s in lately])
+    moved = (expected[:2] + expected[2:] - boxes[-1, :2] - boxes[-1, 2:]) / 2
+    low, high = boxes[:, :2].min(0), boxes[:, 2:].max(0)
+    margin = EXTENT_MARGIN * (high[1] - low[1])
+    return np.concatenate([low - margin + np.minimum(moved, 0), high + margin + np.maximum(moved, 0)])
 
 
 def _covered(boxes: Box) -> FloatArray:
@@ -284,13 +402,3 @@ def _covered(boxes: Box) -> FloatArray:
     np.fill_diagonal(share, 0)
     covered: FloatArray = share.max(1).astype(np.float32)
     return covered
-
-
-def _most_alike_other(distance: FloatArray) -> FloatArray:
-    """For each person and detection [N, M], the smallest distance of the detection to any other person."""
-    if len(distance) < 2:
-        return np.full_like(distance, np.nan)
-    known = np.where(np.isnan(distance), np.inf, distance)
-    first, second = np.partition(known, 1, axis=0)[:2]
-    other: FloatArray = np.where(known == first, second, first)
-    return other

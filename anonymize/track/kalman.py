@@ -16,6 +16,8 @@ MEASUREMENT = np.array([0.05, 0.05, 0.05, 0.05])  # standard deviation of a dete
 SPEED = np.array([0.8, 0.3, 0.25, 0.25])  # ... of the velocity of somebody new, in heights a second
 ACCELERATION = np.array([1.2, 0.6, 0.6, 0.6])  # ... of changes of velocity, in heights a second, after one second
 
+COAST_SECONDS, SIZE_COAST_SECONDS = 2.0, 0.15
+
 
 class Motion:
     """Filters of N people; N grows and shrinks.
@@ -70,9 +72,10 @@ class Motion:
         self.mean[:, 2:] *= scale
         self.covariance *= scale**2
 
-    def damp(self, rows: npt.NDArray[np.bool_], factor: float) -> None:
-        """Slow down people who are not seen: sizes must not grow for seconds on one bad measurement."""
-        self.mean[rows, 2:, 1] *= factor
+    def coast(self, rows: npt.NDArray[np.bool_], seconds: float) -> None:
+        """Slow down people who were not seen: half of somebody behind a wall is no sign of a jump, nor of shrinking."""
+        self.mean[rows, 0, 1] *= np.exp(-seconds / COAST_SECONDS)
+        self.mean[rows, 1:, 1] *= np.exp(-seconds / SIZE_COAST_SECONDS)
 
     def update(self, rows: npt.NDArray[np.int64], boxes_xyxy: Float64, noise: Float64) -> None:
         """Take in detections.
