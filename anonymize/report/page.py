@@ -127,9 +127,9 @@ def _doubts(report: FilmReport, tracks: Sequence[TrackHistory]) -> Iterator[tupl
         for start, end in doubtful:
             why = []
             if track.unsure.touches(start, end):
-                why.append(f"score below {report.low_score:g}, lowest of the track {track.lowest:.2f}")
+                why.append(f"score below {report.low_score:g} (down to {track.lowest:.2f})")
             if track.filled.touches(start, end):
-                why.append("not detected, filled in by the tracker")
+                why.append("filled in by the tracker")
             who = f'<a href="#track-{track.number}">Track {track.number}</a>'
             yield start, end, f"<td>{who}</td><td>{'; '.join(why)}</td>"
     for start, end in report.others.doubtful:
