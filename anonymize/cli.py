@@ -129,6 +129,9 @@ def plain(
     overlay: Annotated[
         bool, typer.Option("--overlay", help="Draw boxes, outlines, IDs and scores over the result.")
     ] = False,
+    report: Annotated[
+        Path | None, typer.Option(metavar="PAGE", help="Write a page (HTML) about the work: tracks, what to review.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing OUTPUT.")] = False,
     tolerate_corrupt: Annotated[
         bool, typer.Option("--tolerate-corrupt", help="Drop frames that cannot be decoded instead of failing.")
@@ -161,6 +164,8 @@ def plain(
     if source.is_dir():
         from anonymize.batch.console import run_folder
 
+        if report is not None:
+            raise OptionError("a page (--report) is about one film or picture, not a folder")
         settings = {
             "mode": mode,
             "color": color,
@@ -177,7 +182,7 @@ def plain(
             "overwrite": overwrite,
             "tolerate_corrupt": tolerate_corrupt,
         }
-        report = run_folder(
+        done = run_folder(
             source,
             output,
             settings=settings,
@@ -188,12 +193,19 @@ def plain(
             copy_others=copy_others,
             quiet=quiet,
         )
-        raise typer.Exit(EXIT_FAILED if report.failed else 0)
+        raise typer.Exit(EXIT_FAILED if done.failed else 0)
     if (workers, engine, ray_address, gpus_per_worker, copy_others) != (1, "local", None, 0, False):
         raise OptionError(f"workers, engines and copies are for folders; {source} is none")
     from anonymize.media import is_image
     from anonymize.pipeline import anonymize_image, anonymize_video
+    from anonymize.report import FilmReport, check_report_path
 
+    if report is not None:
+        if report.absolute() == output.absolute():
+            raise OptionError("OUTPUT and the page (--report) are the same file")
+        check_report_path(report, source=source, overwrite=overwrite)
+    page = FilmReport()
+    observe = page.add if report is not None else None
     if is_image(source):
         if start is not None or end is not None:
             raise OptionError("a picture has no --start or --end")
@@ -207,6 +219,7 @@ def plain(
             device=device,
             keep_metadata=keep_metadata,
             overwrite=overwrite,
+            observe=observe,
         )
     else:
         with _progress_bar(quiet) as progress:
@@ -228,7 +241,28 @@ def plain(
                 overwrite=overwrite,
                 tolerate_corrupt=tolerate_corrupt,
                 progress=progress,
+                observe=observe,
             )
+    if report is not None:
+        from anonymize.resources import weights_path
+
+        settings = {
+            "input": source.name,
+            "mode": mode,
+            "color": color,
+            "score": score,
+            "device": device,
+            "codec": codec,
+            "crf": crf,
+            "preset": preset,
+            "audio": audio,
+            "keep metadata": keep_metadata,
+            "start": start,
+            "end": end,
+            "overlay": overlay,
+            "tolerate corrupt": tolerate_corrupt,
+        }
+        page.write(report, summary, settings, [weights_path("detector-embedded.safetensors")], overwrite=overwrite)
     _report(summary, quiet)
 
 

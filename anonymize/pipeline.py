@@ -78,6 +78,7 @@ def anonymize_video(
     tracker: Tracker | None = None,
     composer: Composer | None = None,
     progress: Callable[[int, int | None], None] | None = None,
+    observe: Callable[[Frame, Tracks], None] | None = None,
 ) -> Summary:
     """Cover every person of a film.
 
@@ -104,6 +105,7 @@ def anonymize_video(
         tracker: Follows them; None for the default.
         composer: Covers them; None for `mode` and `color`.
         progress: Called with the frames written and the expected number of frames, None where that is unknown.
+        observe: Called with each frame as it is written and the people in it.
 
     Raises:
         AnonymizeError: With one line for the user.
@@ -133,6 +135,8 @@ def anonymize_video(
         for frame, tracks in composed:
             writer.write(frame)
             tally.outgoing(tracks)
+            if observe:
+                observe(frame, tracks)
             if progress:
                 progress(tally.frames, film.info.frames)
         tally.check()
@@ -153,6 +157,7 @@ def anonymize_image(
     detector: Detector | None = None,
     tracker: Tracker | None = None,
     composer: Composer | None = None,
+    observe: Callable[[Frame, Tracks], None] | None = None,
 ) -> Summary:
     """Cover every person of a picture; the arguments are those of `anonymize_video`.
 
@@ -168,6 +173,8 @@ def anonymize_image(
     notes = write_image(output, frame, keep_metadata=keep_metadata, overwrite=overwrite)
     tally = _Tally()
     tally.outgoing(tracks)
+    if observe:
+        observe(frame, tracks)
     return tally.summary(output, began, warnings=notes)
 
 
