@@ -45,6 +45,10 @@ def detector(
     minutes: Annotated[float | None, typer.Option(help="Stop after so many minutes, with a checkpoint.")] = None,
     seed: int = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    start: Annotated[
+        Path | None,
+        typer.Option("--from", exists=True, dir_okay=False, help="Weights to begin with, if no checkpoint."),
+    ] = None,
     photos: Annotated[int | None, typer.Option(min=1, help="Read so many photos only (to try the command).")] = None,
 ) -> None:
     """Train the detector from scratch; goes on with the checkpoint in OUTPUT if there is one."""
@@ -71,4 +75,7 @@ def detector(
     config = DetectorConfig()
     config = dataclasses.replace(config, widths=tuple(8 * round(wide * w / 8) for w in config.widths))
     bank = load_bank(data, surface, limit=photos)
-    DetectorTraining(output, options, config, surface, resolve_device(device)).run(bank)
+    training = DetectorTraining(output, options, config, surface, resolve_device(device))
+    if start and training.step == 0:
+        training.start_from(start)
+    training.run(bank)

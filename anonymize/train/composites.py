@@ -61,9 +61,9 @@ class Bank:
     def sample(self, rng: Generator, size_hw: Size) -> Sample:
         """A random training picture of `size_hw`."""
         kind = rng.random()
-        if kind < 0.22:
+        if kind < 0.18:
             sample = mosaic(rng, self.photos, size_hw, self.mirrored_landmarks)
-        elif kind < 0.34 and self.scenes:
+        elif kind < 0.42 and self.scenes:
             sample = crop_scene(rng, pick(rng, self.scenes), size_hw, self.mirrored_landmarks)
         else:
             sample = self.composite(rng, size_hw)
@@ -106,9 +106,11 @@ def pick(rng: Generator, items: Sequence[T]) -> T:
 def random_heights(rng: Generator, frame: int) -> list[float]:
     """Heights of the people of one picture in pixels: nobody, a few large, or many small ones."""
     kind = rng.random()
-    if kind < 0.1:
+    if kind < 0.16:
         return []
-    if kind < 0.5:
+    if kind < 0.28:  # close up: the frame cuts them at the chest, the waist or the knees
+        return [float(h) for h in frame * rng.uniform(1.0, 2.4, rng.integers(1, 3))]
+    if kind < 0.55:
         return [float(h) for h in frame * rng.uniform(0.45, 1.15, rng.integers(1, 4))]
     if kind < 0.8:
         return [float(h) for h in np.exp(rng.uniform(np.log(24), np.log(frame * 0.9), rng.integers(2, 7)))]
@@ -215,7 +217,9 @@ def paste_person(rng: Generator, sample: Sample, cutout: Cutout, height_px: floa
     turn = np.deg2rad(angle)
     corners = corners @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
     center = np.array([rng.uniform(-0.02, 1.02) * frame_w, rng.uniform(0.1, 1.0) * frame_h])
-    if height_px > 0.55 * frame_h and rng.random() < 0.7:
+    if height_px > frame_h and rng.random() < 0.8:
+        center[1] = rng.uniform(-0.1, 0.45) * frame_h + height_px / 2
+    elif height_px > 0.55 * frame_h and rng.random() < 0.7:
         center[1] = rng.uniform(0.4, 0.65) * frame_h
     corners += center
     left, top = np.maximum(0, np.floor(corners.min(axis=0))).astype(int)

@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from anonymize.detect.build import save_weights
+from anonymize.detect.build import load_network, save_weights
 from anonymize.detect.network import DetectorConfig, DetectorNetwork
 from anonymize.detect.predictor import EmbeddedDetector
-from anonymize.errors import OptionError
+from anonymize.errors import OptionError, WeightsError
 from anonymize.synthesis.surface import BodySurface
 from anonymize.train.bank import cut_out, load_backgrounds, load_photos, paint_over
 from anonymize.train.composites import Bank
@@ -33,6 +33,7 @@ from anonymize.train.losses import (
     mask_loss,
     person_map_losses,
     proposal_losses,
+    smooth_embedding,
     surface_losses,
 )
 from anonymize.train.rendered import load_rendered, load_scenes
@@ -46,7 +47,7 @@ LOSS_WEIGHTS = {
     "box": 1.5,
     "mask": 1.0,
     "body": 0.5,
-    "vertex": 0.25,
+    "vertex": 0.5,
     "part": 0.25,
 }
 
@@ -137,14 +138,18 @@ class DetectorTraining:
         self.folder, self.options, self.device, self.surface = folder, options, device, surface
         self.config = replace(config, vertices=len(surface.landmarks), surface=surface.name)
         self.network = DetectorNetwork(self.config).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        first = smooth_embedding(surface.geodesics_cm, self.config.embedding)
+        self.network.vertex_embedding.data.copy_(torch.from_numpy(first))
         self.averaged = DetectorNetwork(self.config).to(device).eval().requires_grad_(False)
         self.averaged.load_state_dict(self.network.state_dict())
-        decayed = [p for p in self.network.parameters() if p.ndim > 1]
+        table = self.network.vertex_embedding
+        decayed = [p for p in self.network.parameters() if p.ndim > 1 and p is not table]
         others = [p for p in self.network.parameters() if p.ndim <= 1]
         self.optimizer = torch.optim.AdamW(
             [
                 {"params": decayed, "weight_decay": options.weight_decay},
                 {"params": others, "weight_decay": 0.0},
+                {"params": [table], "weight_decay": 0.0, "slower": 0.1},  # it begins near its end
             ],
             lr=options.learning_rate,
         )
@@ -168,6 +173,20 @@ class DetectorTraining:
         self.averaged.load_state_dict(state["averaged"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.seconds = state["step"], state["seconds"]
+
+    def start_from(self, weights: Path) -> None:
+        """Take the parameters of another training, those of the surface excepted: their meaning differs by training.
+
+        Raises:
+            WeightsError: The file is no weights file of this network.
+        """
+        surface = ("vertex_embedding", "cse_head.")
+        earlier = load_network(weights).state_dict()
+        own = self.network.state_dict()
+        if {n: v.shape for n, v in earlier.items()} != {n: v.shape for n, v in own.items()}:
+            raise WeightsError(f"{weights} is of another network")
+        for network in (self.network, self.averaged):
+            network.load_state_dict(own | {n: v for n, v in earlier.items() if not n.startswith(surface)})
 
     def save(self) -> None:
         """Write the checkpoint, whole or not at all."""
@@ -212,7 +231,7 @@ class DetectorTraining:
         """One step of the optimiser and of the average; returns the losses."""
         rate = self.learning_rate()
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get("slower", 1.0)
         losses = self.losses(batch.to(self.device))
         total = torch.stack([LOSS_WEIGHTS[name] * value for name, value in losses.items()]).sum()
         self.optimizer.zero_grad(set_to_none=True)

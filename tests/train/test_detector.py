@@ -125,3 +125,18 @@ def test_soft_targets_are_distributions_that_peak_at_the_landmark() -> None:
     torch.testing.assert_close(targets.closeness.sum(1), torch.ones(1024))
     assert (targets.closeness.argmax(1) == torch.arange(1024)).all()
     torch.testing.assert_close(targets.parts.sum(0), torch.ones(1024))
+
+
+def test_a_training_begins_with_other_weights_but_its_own_surface(data: Path, tmp_path: Path) -> None:
+    earlier = training(tmp_path / "earlier")
+    earlier.network.vertex_embedding.data += 1
+    earlier.averaged.load_state_dict({n: v + 1 for n, v in earlier.network.state_dict().items()})
+    earlier.export(tmp_path / "earlier.safetensors")
+    later = training(tmp_path / "later")
+    table = later.network.vertex_embedding.clone()
+    later.start_from(tmp_path / "earlier.safetensors")
+    stem = "backbone.stem.0.0.weight"
+    torch.testing.assert_close(
+        later.averaged.state_dict()[stem], earlier.averaged.state_dict()[stem], atol=1e-2, rtol=1e-2
+    )
+    torch.testing.assert_close(later.network.vertex_embedding, table)
