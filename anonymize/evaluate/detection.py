@@ -17,6 +17,7 @@ from anonymize.errors import BackendError
 from anonymize.types import BoolArray, Detections, RegionMask, UInt8Array
 
 HEIGHT_BINS_PX = (0, 24, 40, 80, 160, 1 << 20)
+LARGE_PX = 40  # people higher than this count in `covered_pixels_large`
 COVERED = 0.5  # a person counts as found when this share of their pixels is covered
 
 
@@ -51,6 +52,7 @@ class DetectionScores:
     boxes: list[dict[str, Any]] = field(default_factory=list)
     masks: list[dict[str, Any]] = field(default_factory=list)
     heights: list[int] = field(default_factory=list)
+    areas: list[int] = field(default_factory=list)
     covers: list[float] = field(default_factory=list)
     ious: list[float] = field(default_factory=list)
     geodesic_errors_cm: list[np.ndarray] = field(default_factory=list)
@@ -96,6 +98,7 @@ class DetectionScores:
         for person in truth.people:
             somebody[person.slices] |= person.mask
             self.heights.append(person.mask.shape[0])
+            self.areas.append(person.area)
             self.covers.append(float(painted[person.slices][person.mask].mean()))
             self.ious.append(max((mask_iou(person, m) for m in found.masks), default=0.0))
         self.spill.append(float(painted[~somebody].mean()) if not somebody.all() else 0.0)
@@ -110,6 +113,9 @@ class DetectionScores:
         if len(heights):
             figures |= {"mask_iou_mean": float(np.mean(self.ious)), "covered_mean": float(covers.mean())}
             figures["recall"] = float((covers >= COVERED).mean())
+            areas = np.where(heights > LARGE_PX, np.array(self.areas), 0)
+            if areas.any():
+                figures["covered_pixels_large"] = float(np.average(covers, weights=areas))
             for low, high in itertools.pairwise(HEIGHT_BINS_PX):
                 chosen = (heights >= low) & (heights < high)
                 if chosen.any():

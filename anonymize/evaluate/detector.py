@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,23 @@ from tqdm import tqdm
 from anonymize.detect.build import load_network
 from anonymize.detect.network import DetectorNetwork
 from anonymize.detect.predictor import DEFAULT_SCORE, EmbeddedDetector
-from anonymize.evaluate.detection import DetectionScores, Truth, false_alarms, truth_of
+from anonymize.evaluate.detection import DetectionScores, Truth, batches, false_alarms, truth_of
 from anonymize.media import open_film
+from anonymize.pipeline import build_tracker
+from anonymize.synthesis import load_surface, render_scene
+from anonymize.synthesis.film import PLACES, render_film
+from anonymize.track import UNSURE_SCORE
 from anonymize.train.bank import load_photos
+from anonymize.train.rendered import to_landmarks
 from anonymize.train.teachers import IGNORE
-from anonymize.types import Detections
+from anonymize.types import Detections, Frame
 
 LOW_SCORE = 0.05  # average precision looks at the whole curve
+HELD_OUT_SEED = 1_000_000  # trainings draw smaller ones
+SCENES = 100
+SCENE_HW = (384, 640)
+FILMS, FILM_FRAMES, FILM_FPS = 3, 60, 10
+FILM_PLACES = ("square", "street", "car-park")
 
 
 def photo_truths(data: Path) -> Iterator[Truth]:
@@ -30,22 +41,54 @@ def photo_truths(data: Path) -> Iterator[Truth]:
         yield truth_of(photo.image, instances, photo.labels == IGNORE, None)
 
 
+def scene_truths(count: int = SCENES, size_hw: tuple[int, int] = SCENE_HW) -> Iterator[Truth]:
+    """Rendered scenes of random numbers that no training draws; the surface is known."""
+    surface = load_surface()
+    for number in range(count):
+        scene = render_scene(np.random.default_rng([HELD_OUT_SEED, number]), size_hw)
+        nothing = np.zeros(scene.instances.shape, np.bool_)
+        yield truth_of(scene.image, scene.instances, nothing, to_landmarks(scene.vertices, surface))
+
+
 def confident(found: Detections, score: float) -> Detections:
     """Only what a user would get at this score."""
     return found[found.scores >= score]
 
 
 def score_pictures(network: DetectorNetwork, truths: Iterable[Truth]) -> dict[str, float]:
-    """Average precision over the whole curve; coverage and recall at the default score."""
+    """Average precision over the whole curve; coverage, recall and surface error at the default score."""
     detector = EmbeddedDetector(network, score=LOW_SCORE)
+    surface = load_surface()
     curve, default = DetectionScores(), DetectionScores()
     for truth in tqdm(truths, desc="measure", unit="picture", disable=None):
         (found,) = detector.detect([truth.image])
         curve.add(truth, found)
         sure = confident(found, DEFAULT_SCORE)
         default.add(truth, sure)
+        default.add_surface(truth, sure, network.vertex_embedding.detach(), surface.geodesics_cm)
     precision = {name: value for name, value in curve.summary().items() if "_ap" in name}
     return {name: value for name, value in default.summary().items() if "_ap" not in name} | precision
+
+
+def score_rendered_films(
+    network: DetectorNetwork, films: int = FILMS, frames: int = FILM_FRAMES, size_hw: tuple[int, int] = SCENE_HW
+) -> dict[str, float]:
+    """Coverage of the people of rendered films as a user gets it, with the tracker."""
+    detector = EmbeddedDetector(network, score=UNSURE_SCORE)
+    scores = DetectionScores()
+    for number in range(films):
+        kind = FILM_PLACES[number % len(FILM_PLACES)]
+        scenes = list(render_film(HELD_OUT_SEED + number, frames, size_hw, fps=FILM_FPS, n_people=4, kind=PLACES[kind]))
+        found = (
+            (Frame(scene.image, index, index, Fraction(1, FILM_FPS)), detections)
+            for part in batches(list(enumerate(scenes)), 4)
+            for (index, scene), detections in zip(part, detector.detect([s.image for _, s in part]), strict=True)
+        )
+        tracked = build_tracker(detector).track(found)
+        for scene, (_, tracks) in zip(scenes, tqdm(tracked, desc=f"film {number}", disable=None), strict=True):
+            nothing = np.zeros(scene.instances.shape, np.bool_)
+            scores.add(truth_of(scene.image, scene.instances, nothing, None), tracks.detections)
+    return {name: value for name, value in scores.summary().items() if "_ap" not in name}
 
 
 def score_film(network: DetectorNetwork, film: Path) -> dict[str, float]:
@@ -74,6 +117,8 @@ def measure(weights: Path, data: Path, empty_film: Path) -> dict[str, Any]:
         "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
         "default_score": DEFAULT_SCORE,
         "held_out_photos": score_pictures(network, photo_truths(data)),
+        "held_out_scenes": score_pictures(network, scene_truths()),
+        "rendered_films": score_rendered_films(network),
         "film_without_people": {"film": empty_film.name} | score_film(network, empty_film),
     }
 

@@ -106,3 +106,11 @@ def test_truth_of_an_instance_map() -> None:
     instances[50:52, 50:52] = 2
     picture = truth_of(np.zeros((*SIZE, 3), np.uint8), instances, np.zeros(SIZE, np.bool_), None)
     assert [p.box_xyxy for p in picture.people] == [(10, 10, 20, 40)]
+
+
+def test_covered_pixels_count_people_of_some_size_by_their_area() -> None:
+    scores = DetectionScores()
+    scores.add(
+        truth(person(10, 10, 20, 60), person(60, 20, 10, 60), person(90, 20, 4, 12)), found(person(10, 10, 20, 60))
+    )
+    assert scores.summary()["covered_pixels_large"] == pytest.approx(1200 / 1800)
