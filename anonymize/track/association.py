@@ -24,11 +24,12 @@ MIN_OVERLAP = 0.15
 MIN_OVERLAP_UNSURE = 0.35
 LOOKS_WEIGHT = 0.35  # against overlap
 SAME_LOOKS = 0.06  # distance of looks at which two are as likely one person as two
-CHANGED_LOOKS = 0.15  # nobody changes that much from frame to frame
+CHANGED_LOOKS = 0.1  # nobody changes that much from frame to frame
+BETTER_LOOKS = 1.7  # somebody else who looks this much more alike speaks against it as well
 OTHER_LOOKS = 0.08  # ... nor that much if seen for a while
 BACK_LOOKS = 0.05  # ... and to be known again after an absence it takes this
 BACK_RATIO = 0.75  # everybody else must look this much less alike
-BACK_REACH = (1.0, 2.5)  # how far somebody can have gone, in heights: at once and a second
+BACK_REACH = (1.5, 3.0)  # how far somebody can have gone, in heights: at once and a second
 MOTION_REACH = (0.35, 0.4)  # ... if only the motion tells that it is them
 MOTION_SECONDS = 1.5
 MIN_INSIDE = 0.6
@@ -81,7 +82,7 @@ def pair_sure(known: Group, found: Group, looks: FloatArray) -> Pairs:
     """First step: people seen lately and sure detections; `looks` is the distance of their looks [N, M]."""
     common = overlap(known, found)
     allowed = common > MIN_OVERLAP
-    allowed &= ~((looks > CHANGED_LOOKS) & (common < 0.5))
+    allowed &= ~((looks > CHANGED_LOOKS) & (common < 0.6))
     return assign(common + LOOKS_WEIGHT * likeness(looks), allowed)
 
 
@@ -143,7 +144,7 @@ class Absence:
     def __setitem__(self, key: tuple[int, int], value: tuple[float, float, bool, float]) -> None:
         self.apart[key], self.inside[key], self.alike_sized[key], self.seconds[key] = value
 
-    def near(self, looks: FloatArray, most: float) -> BoolArray:
+    def near(self, looks: FloatArray, most: FloatArray | float) -> BoolArray:
         """Who may be one by their motion, unless their looks [N, M] are further apart than `most`."""
         close = (self.apart < MOTION_REACH[0] + MOTION_REACH[1] * self.seconds) & self.alike_sized
         close &= self.seconds < MOTION_SECONDS

@@ -10,6 +10,8 @@ import numpy as np
 from anonymize.track.appearance import Looks, PartTable, describe
 from anonymize.track.association import (
     BACK_LOOKS,
+    BETTER_LOOKS,
+    CHANGED_LOOKS,
     OTHER_LOOKS,
     Absence,
     Group,
@@ -38,9 +40,9 @@ PICTURE_NOISE = 3.0
 PICTURE_SECONDS = 0.5  # for so long somebody is followed by their picture alone
 BACK_OVERLAP = 0.3
 EXTENT_SECONDS = 0.5
-EXTENT_MARGIN = 0.1  # of the height
+EXTENT_MARGIN = 0.03  # of the height
 VIEWS_BONUS = 0.002  # a view: of two who may be one person, the better known one is taken
-PART_OF = 0.8  # somebody new, this much of whom is pixels of somebody known, is a part of that person
+PART_OF = 0.8  # somebody new, this much of whom is pixels of one other person, this often, is a part of that person
 
 
 @dataclass(eq=False)
@@ -102,7 +104,6 @@ class Following:
         self._update(moment, seen, looks, pairs)
         met = {j for _, j in pairs}
         strangers = [j for j in rows_of(found.scores >= self._sure).tolist() if j not in met]
-        strangers = [j for j in strangers if not self._is_part(moment, j)]
         missing = [i for i in range(len(self.people)) if not self._is_here(i, moment)]
         self._add(moment, seen, looks, np.array(strangers, np.int64))
         for i in missing:
@@ -221,7 +222,8 @@ class Following:
         due = [i for i in new if self.people[i].sightings[0].moment.seconds <= moment.seconds]
         if not due:
             return
-        gone: set[int] = set()
+        gone = {i for i in due if self._is_part(self.people[i])}
+        new = [i for i in new if i not in gone]
         for i, j in self._known_again(new):
             if new[j] in due:
                 self._reunite(i, new[j])
@@ -251,8 +253,13 @@ class Following:
                 if row is not None and person.number and not back:
                     absence[row, column] = how
         met = np.array([[other in person.met for other in self.people] for person in self.people], np.bool_)
-        allowed = alike(looks, absence, met, limit) | absence.near(looks, OTHER_LOOKS)
+        known = np.where(np.isnan(looks), np.inf, looks)
         views = np.array([min(p.views, 100) for p in self.people], np.float32)
+        well = np.minimum.outer(views, [self.people[i].views for i in new]) >= WELL_KNOWN
+        most = np.where(well, OTHER_LOOKS, CHANGED_LOOKS)
+        # somebody else who looks much more like the newcomer speaks against it too
+        most = np.where(well, np.minimum(most, np.maximum(BETTER_LOOKS * known.min(0), BACK_LOOKS / 2)), most)
+        allowed = alike(looks, absence, met, limit) | absence.near(looks, most)
         return assign(absence.fit(looks) + VIEWS_BONUS * views[:, None], allowed)
 
     def _absence(self, rows: IntArray, boxes: Box, moment: Moment) -> Absence:
@@ -300,18 +307,25 @@ class Following:
         sightings = self.people[row].sightings
         return bool(sightings) and sightings[-1].moment is moment
 
-    def _is_part(self, moment: Moment, row: int) -> bool:
-        """Give the pixels of a second detection of a person to that person."""
-        assert moment.found is not None
-        mask = moment.found.masks[row]
-        for i in range(len(self.people)):
-            if self._is_here(i, moment):
-                whole = self.people[i].sightings[-1]
-                if mask_in(mask, whole.mask) > PART_OF:
-                    whole.mask = union([whole.mask, mask])
-                    moment.free[row] = False
-                    return True
-        return False
+    def _is_part(self, newcomer: Person) -> bool:
+        """Whether somebody was found within one and the same other person only; gives the pixels to that one then."""
+        whole: dict[Person, list[Sighting]] = {}
+        for sighting in newcomer.sightings:
+            for person in self.people:
+                other = next((s for s in person.sightings if s.moment is sighting.moment), None)
+                if person is not newcomer and other is not None and mask_in(sighting.mask, other.mask) > PART_OF:
+                    whole.setdefault(person, []).append(other)
+        person, others = max(whole.items(), key=lambda item: len(item[1]), default=(newcomer, []))
+        if len(others) < PART_OF * len(newcomer.sightings):
+            return False
+        for sighting in newcomer.sightings:
+            same = next((s for s in person.sightings if s.moment is sighting.moment), None)
+            if same is None:
+                person.sightings.append(sighting)
+            else:
+                same.mask = union([same.mask, sighting.mask])
+        person.sightings = deque(sorted(person.sightings, key=lambda s: s.moment.seconds))
+        return True
 
     def _follow_picture(self, row: int, moment: Moment) -> None:
         """Somebody whom the detector misses may still be seen to be there."""
