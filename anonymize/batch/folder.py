@@ -224,7 +224,9 @@ def _engine(name: EngineName, workers: int, ray_address: str | None, gpus_per_wo
 
 
 def _checked_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """All settings, those that were not given at their defaults."""
+    """All settings, those that were not given at their defaults; what is wrong with them is told before any file."""
+    from anonymize.compose import CoverComposer
+    from anonymize.media.encoders import pick_encoder
     from anonymize.pipeline import anonymize_video
 
     parameters = inspect.signature(anonymize_video).parameters
@@ -232,7 +234,11 @@ def _checked_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     unknown = settings.keys() - known.keys()
     if unknown:
         raise OptionError(f"a folder has no setting {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}")
-    return known | dict(settings)
+    checked = known | dict(settings)
+    pick_encoder(checked["codec"], checked["crf"], checked["preset"])
+    if checked["mode"] == "solid":
+        CoverComposer("solid", color=checked["color"])
+    return checked
 
 
 def _check_folders(source: Path, output: Path) -> None:

@@ -207,6 +207,10 @@ class TestUse:
             anonymize_folder(folder, folder / "one.mp4")
         with pytest.raises(OptionError, match="no setting colour"):
             anonymize_folder(folder, out, settings={"colour": "red"})
+        with pytest.raises(OptionError, match="colour 'pink'"):
+            anonymize_folder(folder, out, settings={"mode": "solid", "color": "pink"})
+        with pytest.raises(OptionError, match="no codec divx"):
+            anonymize_folder(folder, out, settings={"codec": "divx"})
         with pytest.raises(OptionError, match="worker"):
             anonymize_folder(folder, out, workers=0)
         with pytest.raises(OptionError, match="engine"):
