@@ -45,7 +45,12 @@ def main() -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
     began = time.monotonic()
-    subprocess.run(command(source, undisturbed, arguments.workers), check=True)
+    process = subprocess.Popen(command(source, undisturbed, arguments.workers))
+    while process.poll() is None and not (undisturbed / ".anonymize" / "manifest.jsonl").exists():
+        time.sleep(0.05)
+    start = time.monotonic() - began
+    if process.wait():
+        sys.exit("the undisturbed run failed")
     seconds = time.monotonic() - began
     expected = results(undisturbed)
     print(f"undisturbed: {len(expected)} results in {seconds:.1f} s", flush=True)
@@ -53,7 +58,7 @@ def main() -> None:
     chance = random.Random(arguments.seed)
     for number in range(arguments.kills):
         process = subprocess.Popen(command(source, output, arguments.workers), stdout=subprocess.DEVNULL)
-        wait = chance.uniform(0, min(seconds, 30.0))
+        wait = chance.uniform(0, start + 2 * (seconds - start) / arguments.kills)
         time.sleep(wait)
         process.kill()
         process.wait()

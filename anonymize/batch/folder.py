@@ -234,11 +234,18 @@ def _checked_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     unknown = settings.keys() - known.keys()
     if unknown:
         raise OptionError(f"a folder has no setting {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}")
-    checked = known | dict(settings)
+    checked = known | {name: _absolute(value) for name, value in settings.items()}
     pick_encoder(checked["codec"], checked["crf"], checked["preset"])
     if checked["mode"] == "solid":
-        CoverComposer("solid", color=checked["color"])
+        CoverComposer("solid", color=checked["color"] or "000000")
     return checked
+
+
+def _absolute(value: Any) -> Any:
+    """Paths as other nodes can follow them."""
+    if isinstance(value, Path):
+        return value.absolute()
+    return tuple(map(_absolute, value)) if isinstance(value, list | tuple) else value
 
 
 def _check_folders(source: Path, output: Path) -> None:
