@@ -36,7 +36,7 @@ SUBCOMMANDS = {
 EXIT_FAILED, EXIT_WRONG_USE, EXIT_INTERRUPTED, EXIT_TERMINATED = 1, 2, 130, 143
 
 
-Mode = Literal["blur", "pixelate", "solid"]
+Mode = Literal["generate", "blur", "pixelate", "solid"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Audio = Literal["copy", "drop"]
 Engine = Literal["local", "ray"]
@@ -108,8 +108,35 @@ def _print_version(wanted: bool) -> None:
 def plain(
     source: Annotated[Path, typer.Argument(metavar="INPUT", help="A film, a picture or a folder.", show_default=False)],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="OUTPUT", help="The result.", show_default=False)],
-    mode: Annotated[Mode, typer.Option(help="How people are covered; none can be undone.")] = "blur",
-    color: Annotated[str, typer.Option(metavar="RRGGBB", help="Colour of --mode solid.")] = "000000",
+    mode: Annotated[
+        Mode | None,
+        typer.Option(
+            help="A new person for each, or a cover; none can be undone. Default: generate, or blur where no embedded "
+            "generator is installed."
+        ),
+    ] = None,
+    color: Annotated[
+        str | None, typer.Option(metavar="RRGGBB", help="Colour of --mode solid; black without it.")
+    ] = None,
+    truncation: Annotated[
+        float | None,
+        typer.Option("-t", "--truncation", min=0, max=1, help="Of --mode generate: 1 diverse people, 0 all alike."),
+    ] = None,
+    identity: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="PICTURE", help="Of --mode generate: give people the looks of this one's person; several in turn."
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Of --mode generate: same seed, same looks; 0 without it.")
+    ] = None,
+    weights: Annotated[
+        str, typer.Option(metavar="embedded|zoo|PATH", help="Networks; a PATH is the generator's weights.")
+    ] = "embedded",
+    detector: Annotated[
+        str | None, typer.Option(metavar="NAME|PATH", help="Detector, if it is not that of --weights.")
+    ] = None,
     score: Annotated[
         float | None,
         typer.Option(min=0, max=1, help="Lowest score of a detection. Lower finds more people and more false alarms."),
@@ -155,42 +182,50 @@ def plain(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Cover every person in a film or a picture, or in all those of a folder.
+    """Replace or cover every person in a film or a picture, or in all those of a folder.
 
     On success one line on stdout tells what was done, or a table of a folder's files; notes and progress go to stderr.
     Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted. A file that fails leaves no output.
     """
     _set_up_logging(quiet, verbose)
+    drawing: dict[str, Any] = {
+        "mode": mode,
+        "color": color,
+        "truncation": truncation,
+        "identity": tuple(identity or ()),
+        "seed": seed,
+        "weights": weights if weights in ("embedded", "zoo") else Path(weights),
+        "detector_weights": detector or ("zoo" if weights == "zoo" else "embedded"),
+        "overlay": overlay,
+        "score": score,
+        "device": device,
+        "keep_metadata": keep_metadata,
+    }
+    encoding: dict[str, Any] = {
+        "codec": codec,
+        "crf": crf,
+        "preset": preset,
+        "audio": audio,
+        "start": start,
+        "end": end,
+        "tolerate_corrupt": tolerate_corrupt,
+    }
     if source.is_dir():
         from anonymize.batch.console import run_folder
+        from anonymize.drawing import weights_files
 
         if report is not None:
             raise OptionError("a page (--report) is about one film or picture, not a folder")
-        settings = {
-            "mode": mode,
-            "color": color,
-            "overlay": overlay,
-            "score": score,
-            "device": device,
-            "codec": codec,
-            "crf": crf,
-            "preset": preset,
-            "audio": audio,
-            "keep_metadata": keep_metadata,
-            "start": start,
-            "end": end,
-            "overwrite": overwrite,
-            "tolerate_corrupt": tolerate_corrupt,
-        }
         done = run_folder(
             source,
             output,
-            settings=settings,
+            settings=drawing | encoding | {"overwrite": overwrite},
             workers=workers,
             engine=engine,
             ray_address=ray_address,
             gpus_per_worker=gpus_per_worker,
             copy_others=copy_others,
+            weights=weights_files(drawing),
             quiet=quiet,
         )
         raise typer.Exit(EXIT_FAILED if done.failed else 0)
@@ -209,60 +244,20 @@ def plain(
     if is_image(source):
         if start is not None or end is not None:
             raise OptionError("a picture has no --start or --end")
-        summary = anonymize_image(
-            source,
-            output,
-            mode=mode,
-            color=color,
-            overlay=overlay,
-            score=score,
-            device=device,
-            keep_metadata=keep_metadata,
-            overwrite=overwrite,
-            observe=observe,
-        )
+        summary = anonymize_image(source, output, overwrite=overwrite, observe=observe, **drawing)
     else:
         with _progress_bar(quiet) as progress:
             summary = anonymize_video(
-                source,
-                output,
-                mode=mode,
-                color=color,
-                overlay=overlay,
-                score=score,
-                device=device,
-                codec=codec,
-                crf=crf,
-                preset=preset,
-                audio=audio,
-                keep_metadata=keep_metadata,
-                start=start,
-                end=end,
-                overwrite=overwrite,
-                tolerate_corrupt=tolerate_corrupt,
-                progress=progress,
-                observe=observe,
+                source, output, overwrite=overwrite, progress=progress, observe=observe, **drawing, **encoding
             )
     if report is not None:
-        from anonymize.resources import weights_path
+        from anonymize.drawing import weights_files
 
-        settings = {
-            "input": source.name,
-            "mode": mode,
-            "color": color,
-            "score": score,
-            "device": device,
-            "codec": codec,
-            "crf": crf,
-            "preset": preset,
-            "audio": audio,
-            "keep metadata": keep_metadata,
-            "start": start,
-            "end": end,
-            "overlay": overlay,
-            "tolerate corrupt": tolerate_corrupt,
-        }
-        page.write(report, summary, settings, [weights_path("detector-embedded.safetensors")], overwrite=overwrite)
+        told = (
+            {"input": source.name} | drawing | encoding | {"identity": ", ".join(path.name for path in identity or ())}
+        )
+        settings = {name.replace("_", " "): value for name, value in told.items()}
+        page.write(report, summary, settings, weights_files(drawing), overwrite=overwrite)
     _report(summary, quiet)
 
 

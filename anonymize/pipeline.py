@@ -14,10 +14,13 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from anonymize.compose import Composer, CoverComposer, CoverMode, OverlayComposer
+import torch
+
+from anonymize.compose import BatchComposer, Composer, OverlayComposer
 from anonymize.detect.build import build_detector
 from anonymize.detect.predictor import DEFAULT_SCORE, Detector, EmbeddedDetector
 from anonymize.device import DeviceName, resolve_device
+from anonymize.drawing import DrawingOptions, Mode, build_composer
 from anonymize.errors import AnonymizeError
 from anonymize.media import FilmWriter, open_film, read_image, write_image
 from anonymize.prefetch import Prefetch
@@ -26,7 +29,7 @@ from anonymize.track import UNSURE_SCORE, PartTable, PeopleTracker, Tracker
 from anonymize.types import Detections, Frame, Tracks
 
 BATCH = 4
-"""Frames that the detector sees at once."""
+"""Frames that the detector sees at once, and whose people the generator makes at once."""
 FRAMES_AHEAD = BATCH
 """Frames that wait between two stages; the next batch is decoded while one is looked at."""
 
@@ -60,8 +63,13 @@ def anonymize_video(
     source: Path | str,
     output: Path | str,
     *,
-    mode: CoverMode = "blur",
-    color: str = "000000",
+    mode: Mode | None = None,
+    color: str | None = None,
+    truncation: float | None = None,
+    identity: Sequence[Path | str] = (),
+    seed: int | None = None,
+    weights: str | Path = "embedded",
+    detector_weights: str | Path = "embedded",
     overlay: bool = False,
     score: float | None = None,
     device: DeviceName = "auto",
@@ -80,15 +88,22 @@ def anonymize_video(
     progress: Callable[[int, int | None], None] | None = None,
     observe: Callable[[Frame, Tracks], None] | None = None,
 ) -> Summary:
-    """Cover every person of a film.
+    """Replace or cover every person of a film.
 
     The output appears under its name only when it is complete; an error or an interrupt leaves no file.
 
     Args:
         source: The film.
         output: The result; its suffix chooses the container.
-        mode: How people are covered: "blur", "pixelate" or "solid".
-        color: Colour of "solid", RRGGBB.
+        mode: "generate" puts a new person in each one's place; "blur", "pixelate" and "solid" cover. None for
+            "generate" where the embedded generator is installed, otherwise "blur".
+        color: Colour of "solid", RRGGBB; None for black.
+        truncation: Of "generate", in [0, 1]: 1 for the most diverse people, 0 for one look; None for the default.
+        identity: Of "generate", pictures: people take the looks of their most prominent persons in turn, in order of
+            appearance.
+        seed: Of "generate": same seed, same looks; None for 0.
+        weights: Of "generate": "embedded", "zoo" or the path of the generator's weights.
+        detector_weights: "embedded" or another name or path that `build_detector` knows.
         overlay: Draw boxes, outlines, IDs and scores over the result, for checking.
         score: Lowest score of a detection, in [0, 1]; None for the default of the weights.
         device: "auto", "cpu", "cuda" or "mps".
@@ -103,7 +118,7 @@ def anonymize_video(
         tolerate_corrupt: Drop frames that cannot be decoded instead of failing.
         detector: Finds the people; None for the embedded weights.
         tracker: Follows them; None for the default.
-        composer: Covers them; None for `mode` and `color`.
+        composer: Draws them; None for what `mode` and the options after it say.
         progress: Called with the frames written and the expected number of frames, None where that is unknown.
         observe: Called with each frame as it is written and the people in it.
 
@@ -111,7 +126,8 @@ def anonymize_video(
         AnonymizeError: With one line for the user.
     """
     began = time.monotonic()
-    composers = _composers(composer or CoverComposer(mode, color=color), overlay)
+    options = DrawingOptions.of(mode, color, truncation, identity, seed, weights)
+    where = resolve_device(device)
     tally = _Tally()
     with (
         open_film(source, start=start, end=end, tolerate_corrupt=tolerate_corrupt) as film,
@@ -127,8 +143,9 @@ def anonymize_video(
         ) as writer,
         Prefetch() as prefetch,
     ):
-        detector = detector or build_detector(score=score, unsure=UNSURE_SCORE, device=resolve_device(device))
+        detector = detector or build_detector(weights=detector_weights, score=score, unsure=UNSURE_SCORE, device=where)
         tracker = tracker or build_tracker(detector, score=score)
+        composers, warnings = _composers(options, detector, where, composer, overlay)
         frames = prefetch(tally.incoming(film), FRAMES_AHEAD, "read")
         tracked = prefetch(tracker.track(detect(frames, detector)), FRAMES_AHEAD, "detect and track")
         composed = prefetch(compose(tracked, composers), FRAMES_AHEAD, "compose")
@@ -140,15 +157,21 @@ def anonymize_video(
             if progress:
                 progress(tally.frames, film.info.frames)
         tally.check()
-    return tally.summary(output, began, film.corrupt_frames, [*film.warnings, *writer.warnings], writer.stripped)
+    warnings = [*film.warnings, *warnings, *writer.warnings]
+    return tally.summary(output, began, film.corrupt_frames, warnings, writer.stripped)
 
 
 def anonymize_image(
     source: Path | str,
     output: Path | str,
     *,
-    mode: CoverMode = "blur",
-    color: str = "000000",
+    mode: Mode | None = None,
+    color: str | None = None,
+    truncation: float | None = None,
+    identity: Sequence[Path | str] = (),
+    seed: int | None = None,
+    weights: str | Path = "embedded",
+    detector_weights: str | Path = "embedded",
     overlay: bool = False,
     score: float | None = None,
     device: DeviceName = "auto",
@@ -159,23 +182,25 @@ def anonymize_image(
     composer: Composer | None = None,
     observe: Callable[[Frame, Tracks], None] | None = None,
 ) -> Summary:
-    """Cover every person of a picture; the arguments are those of `anonymize_video`.
+    """Replace or cover every person of a picture; the arguments are those of `anonymize_video`.
 
     Raises:
         AnonymizeError: With one line for the user.
     """
     began = time.monotonic()
-    composers = _composers(composer or CoverComposer(mode, color=color), overlay)
+    options = DrawingOptions.of(mode, color, truncation, identity, seed, weights)
+    where = resolve_device(device)
     picture = read_image(source)
-    detector = detector or build_detector(score=score, device=resolve_device(device))
+    detector = detector or build_detector(weights=detector_weights, score=score, device=where)
     tracker = tracker or build_tracker(detector, score=score)
+    composers, warnings = _composers(options, detector, where, composer, overlay)
     [(frame, tracks)] = compose(tracker.track(detect([picture], detector)), composers)
     notes = write_image(output, frame, keep_metadata=keep_metadata, overwrite=overwrite)
     tally = _Tally()
     tally.outgoing(tracks)
     if observe:
         observe(frame, tracks)
-    return tally.summary(output, began, warnings=notes)
+    return tally.summary(output, began, warnings=[*warnings, *notes])
 
 
 def build_tracker(detector: Detector, *, score: float | None = None) -> PeopleTracker:
@@ -201,15 +226,25 @@ def detect(frames: Iterable[Frame], detector: Detector) -> Iterator[tuple[Frame,
 
 
 def compose(tracked: Iterable[tuple[Frame, Tracks]], composers: Sequence[Composer]) -> Iterator[tuple[Frame, Tracks]]:
-    """Draw each frame, one composer after the other."""
-    for frame, tracks in tracked:
+    """Draw the frames, one composer after the other; several frames at once where a composer likes that."""
+    waiting = iter(tracked)
+    size = BATCH if any(isinstance(composer, BatchComposer) for composer in composers) else 1
+    while batch := list(islice(waiting, size)):
+        frames, tracks = [frame for frame, _ in batch], [found for _, found in batch]
         for composer in composers:
-            frame = composer.compose(frame, tracks)
-        yield frame, tracks
+            if isinstance(composer, BatchComposer):
+                frames = composer.compose_batch(frames, tracks)
+            else:
+                frames = [composer.compose(frame, found) for frame, found in zip(frames, tracks, strict=True)]
+        yield from zip(frames, tracks, strict=True)
 
 
-def _composers(cover: Composer, overlay: bool) -> list[Composer]:
-    return [cover, OverlayComposer()] if overlay else [cover]
+def _composers(
+    options: DrawingOptions, detector: Detector, device: torch.device, own: Composer | None, overlay: bool
+) -> tuple[list[Composer], list[str]]:
+    """Who draws, in order, and warnings."""
+    composer, warnings = (own, []) if own else build_composer(options, detector, device)
+    return ([composer, OverlayComposer()] if overlay else [composer]), warnings
 
 
 class _Tally:

@@ -167,7 +167,11 @@ def build_parts(settings: Settings, kind: Kind) -> Parts:
     from anonymize.device import resolve_device
     from anonymize.track import UNSURE_SCORE
 
-    options: dict[str, Any] = {"score": settings.get("score"), "device": resolve_device(settings.get("device", "auto"))}
+    options: dict[str, Any] = {
+        "weights": settings.get("detector_weights", "embedded"),
+        "score": settings.get("score"),
+        "device": resolve_device(settings.get("device", "auto")),
+    }
     if kind == "film":
         options["unsure"] = UNSURE_SCORE
     return {"detector": build_detector(**options)}

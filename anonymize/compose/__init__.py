@@ -1,7 +1,16 @@
 """Drawing into the frame: people covered beyond recovery, and what was found marked for checking."""
 
-from anonymize.compose.composer import Composer
+from anonymize.compose.composer import BatchComposer, Composer
 from anonymize.compose.cover import CoverComposer, CoverMode
+from anonymize.compose.generated import GeneratedComposer, PersonGenerator
 from anonymize.compose.overlay import OverlayComposer
 
-__all__ = ["Composer", "CoverComposer", "CoverMode", "OverlayComposer"]
+__all__ = [
+    "BatchComposer",
+    "Composer",
+    "CoverComposer",
+    "CoverMode",
+    "GeneratedComposer",
+    "OverlayComposer",
+    "PersonGenerator",
+]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 from anonymize.types import Frame, Tracks
 
@@ -21,4 +22,13 @@ class Composer(Protocol):
             `frame.with_edit(...)`: a new image, and marked in `edited` each pixel that was drawn on. The frame itself
             where nothing was drawn.
         """
+        ...
+
+
+@runtime_checkable
+class BatchComposer(Composer, Protocol):
+    """A composer that works better on several frames at once."""
+
+    def compose_batch(self, frames: Sequence[Frame], tracks: Sequence[Tracks]) -> list[Frame]:
+        """Draw the people of frames that follow each other, see `Composer.compose`."""
         ...

@@ -25,6 +25,7 @@ person, whose colour would else show as it is."""
 MEAN_SHARE = 1 / 4
 """Part of a cell's pixels for which the mean over the whole person is added, for the pixel that has no cells around."""
 RIM_PER_CELL = 1 / 16
+BLACK = "000000"
 
 
 class CoverComposer:
@@ -33,13 +34,13 @@ class CoverComposer:
     Inside a mask each pixel is replaced. The soft rim lies outside of it, so no trace of the person shines through.
     """
 
-    def __init__(self, mode: CoverMode = "blur", *, color: str = "000000") -> None:
+    def __init__(self, mode: CoverMode = "blur", *, color: str | None = None) -> None:
         """Choose how people look in the result.
 
         Args:
             mode: "blur": at most 8 cells of averaged colour across the person, smoothed; "pixelate": the cells as they
                 are; "solid": one colour.
-            color: The colour of "solid", RRGGBB in hexadecimal, sRGB.
+            color: The colour of "solid", RRGGBB in hexadecimal, sRGB; None for black.
 
         Raises:
             OptionError: The mode or the colour does not exist.
@@ -47,7 +48,7 @@ class CoverComposer:
         if mode not in get_args(CoverMode):
             raise OptionError(f"mode {mode!r} is not one of {', '.join(get_args(CoverMode))}")
         self._mode = mode
-        self._color = parse_color(color)
+        self._color = parse_color(color or BLACK)
 
     def compose(self, frame: Frame, tracks: Tracks) -> Frame:
         """Cover the people of one frame, see `Composer`.

@@ -1,0 +1,182 @@
+"""How people are drawn: the options, checked, and the composer that they ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+
+from anonymize.compose import Composer, CoverComposer, CoverMode, GeneratedComposer
+from anonymize.compose.cover import parse_color
+from anonymize.detect.predictor import DEFAULT_SCORE, Detector, EmbeddedDetector
+from anonymize.errors import OptionError, WeightsError
+from anonymize.generate.base import DEFAULT_TRUNCATION, TrackGenerator
+from anonymize.generate.build import build_generator, check_pairing
+from anonymize.media import read_image
+from anonymize.resources import weights_path
+
+Mode = Literal["generate", "blur", "pixelate", "solid"]
+GENERATOR_WEIGHTS = "generator-embedded.safetensors"
+DETECTOR_WEIGHTS = "detector-embedded.safetensors"
+
+
+def default_mode() -> Mode:
+    """The mode of whoever asks for none: "generate" where the embedded generator is installed."""
+    try:
+        weights_path(GENERATOR_WEIGHTS)
+    except WeightsError:
+        return "blur"
+    return "generate"
+
+
+def weights_files(settings: Mapping[str, Any]) -> list[Path]:
+    """The weights that a work with these arguments of `anonymize_video` depends on, as far as they are files.
+
+    Raises:
+        WeightsError: Embedded weights are missing.
+    """
+    files = {"detector_weights": DETECTOR_WEIGHTS}
+    if (settings.get("mode") or default_mode()) == "generate":
+        files["weights"] = GENERATOR_WEIGHTS
+    found = []
+    for name, embedded in files.items():
+        value = settings.get(name, "embedded")
+        if value == "embedded":
+            found.append(weights_path(embedded))
+        elif Path(value).is_file():
+            found.append(Path(value))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class DrawingOptions:
+    """How people are drawn. Where an option is None, its default holds; one that does not fit the mode is refused.
+
+    Attributes:
+        mode: "generate" replaces people by new ones; "blur", "pixelate" and "solid" cover them.
+        color: RRGGBB, of "solid".
+        truncation: In [0, 1], of "generate": 1 for the most diverse people, 0 for one look.
+        identities: Pictures, of "generate": people take the looks of their most prominent persons in turn.
+        seed: Of the looks of "generate".
+        weights: "embedded", "zoo" or the generator's weights file.
+
+    Raises:
+        OptionError: Options contradict each other or have a value that is not supported.
+    """
+
+    mode: Mode
+    color: str | None = None
+    truncation: float | None = None
+    identities: tuple[Path, ...] = ()
+    seed: int | None = None
+    weights: str | Path = "embedded"
+
+    def __post_init__(self) -> None:
+        if self.mode not in get_args(Mode):
+            raise OptionError(f"mode {self.mode!r} is not one of {', '.join(get_args(Mode))}")
+        if self.color is not None:
+            parse_color(self.color)
+            if self.mode != "solid":
+                raise OptionError(f"a colour is for mode solid, not {self.mode}")
+        if self.mode != "generate":
+            file = str(self.weights) not in ("embedded", "zoo")
+            for given, name in (
+                (self.truncation is not None, "a truncation"),
+                (bool(self.identities), "an identity"),
+                (self.seed is not None, "a seed"),
+                (file, "a generator's weights file"),
+            ):
+                if given:
+                    raise OptionError(f"{name} is for mode generate, not {self.mode}")
+        if self.truncation is not None and not 0 <= self.truncation <= 1:
+            raise OptionError(f"truncation must be in [0, 1], got {self.truncation:g}")
+        if self.seed is not None and self.seed < 0:
+            raise OptionError(f"seed must not be negative, got {self.seed}")
+
+    @classmethod
+    def of(
+        cls,
+        mode: Mode | None = None,
+        color: str | None = None,
+        truncation: float | None = None,
+        identity: Sequence[Path | str] = (),
+        seed: int | None = None,
+        weights: str | Path = "embedded",
+    ) -> DrawingOptions:
+        """Options as `anonymize_video` takes them.
+
+        Raises:
+            OptionError: See the class.
+        """
+        identities = tuple(Path(path) for path in identity)
+        return cls(mode or default_mode(), color, truncation, identities, seed, weights)
+
+    @property
+    def cover(self) -> CoverMode:
+        """How those are covered who cannot be generated."""
+        return "blur" if self.mode == "generate" else self.mode
+
+
+def build_composer(options: DrawingOptions, detector: Detector, device: torch.device) -> tuple[Composer, list[str]]:
+    """The composer that draws as the options say.
+
+    Args:
+        options: How to draw.
+        detector: Finds the people in the pictures of identities.
+        device: Where the generator computes.
+
+    Returns:
+        The composer, and warnings, one line each.
+
+    Raises:
+        AnonymizeError: Weights or pictures cannot be read, nobody is in a picture, detector and generator do not fit.
+    """
+    cover = CoverComposer(options.cover, color=options.color)
+    if options.mode != "generate":
+        return cover, []
+    generator = make_generator(options, device)
+    if isinstance(detector, EmbeddedDetector):
+        check_pairing(detector.network.config.surface, generator.surface)
+    warnings: list[str] = []
+    for path in options.identities:
+        z, notes = read_identity(path, generator, detector)
+        generator.identities.append(z)
+        warnings += notes
+    return GeneratedComposer(generator, cover), warnings
+
+
+def make_generator(options: DrawingOptions, device: torch.device, *, seed: int | None = None) -> TrackGenerator:
+    """The generator of the options' weights, truncation and seed, without identities; `seed` replaces theirs.
+
+    Raises:
+        WeightsError: The weights cannot be read.
+    """
+    own = seed if seed is not None else options.seed or 0
+    truncation = DEFAULT_TRUNCATION if options.truncation is None else options.truncation
+    return build_generator(options.weights, seed=own, truncation=truncation, device=device)
+
+
+def read_identity(path: Path, generator: TrackGenerator, detector: Detector) -> tuple[torch.Tensor, list[str]]:
+    """z of the most prominent person of a picture.
+
+    Returns:
+        z [latent] float32, and a warning if several people could have been meant.
+
+    Raises:
+        AnonymizeError: The picture cannot be read or shows nobody whose surface is known.
+    """
+    picture = read_image(path)
+    [found] = detector.detect([picture.image])
+    found = found[found.scores >= DEFAULT_SCORE]
+    try:
+        z, row = generator.read_identity(picture.image, found)
+    except OptionError as error:
+        raise OptionError(f"cannot take an identity from {path}: {error}") from error
+    if len(found) == 1:
+        return z, []
+    left, top, right, bottom = found.masks[row].box_xyxy
+    taken = f"the largest one is taken, x {left} to {right}, y {top} to {bottom}"
+    return z, [f"{path} shows {len(found)} people; {taken}"]
