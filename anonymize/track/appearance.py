@@ -15,7 +15,7 @@ import torch
 
 from anonymize.types import Detections, FloatArray, IntArray, UInt8Array
 
-ROWS, COLUMNS = 32, 16  # points that are looked at, over a person's box
+ROWS, COLUMNS = 28, 14  # points that are looked at, over a person's box
 LANDMARKS = 128  # enough to tell the parts apart; they are spread evenly over the body
 FEATURES = 5  # three of colour, two of texture
 GRID = 3
@@ -81,9 +81,15 @@ class Looks:
         return Looks(self.values[rows], self.weights[rows])
 
     @classmethod
-    def empty(cls) -> Looks:
-        """Nobody."""
-        return cls(np.zeros((0, SLOTS, FEATURES), np.float32), np.zeros((0, SLOTS), np.float32))
+    def unknown(cls, count: int) -> Looks:
+        """People of whom nothing has been seen."""
+        return cls(np.zeros((count, SLOTS, FEATURES), np.float32), np.zeros((count, SLOTS), np.float32))
+
+    @property
+    def known(self) -> npt.NDArray[np.bool_]:
+        """[N] whether anything has been seen of each."""
+        seen: npt.NDArray[np.bool_] = np.asarray((self.weights > 0).any(1))
+        return seen
 
     def and_also(self, other: Looks) -> Looks:
         """These people and those."""
@@ -121,12 +127,12 @@ def describe(image: UInt8Array, found: Detections, table: PartTable | None) -> L
         table: Body parts of embeddings; None if unknown.
     """
     if not len(found):
-        return Looks.empty()
+        return Looks.unknown(0)
     height, width = found.size_hw
     boxes = found.boxes_xyxy
     step = (boxes[:, 2:] - boxes[:, :2]) / (COLUMNS, ROWS)
-    x = boxes[:, :1] + step[:, :1] * (np.arange(COLUMNS) + 0.5)  # [N, 16]
-    y = boxes[:, 1:2] + step[:, 1:] * (np.arange(ROWS) + 0.5)  # [N, 32]
+    x = boxes[:, :1] + step[:, :1] * (np.arange(COLUMNS) + 0.5)  # [N, 14]
+    y = boxes[:, 1:2] + step[:, 1:] * (np.arange(ROWS) + 0.5)  # [N, 28]
     columns, rows = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)
     inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None]
     colours = image[rows.clip(0, height - 1)[:, :, None], columns.clip(0, width - 1)[:, None]].astype(np.float32) / 255
@@ -157,7 +163,7 @@ def describe(image: UInt8Array, found: Detections, table: PartTable | None) -> L
 
 
 def _shrink(inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """[N, 32, 16] masks without their rim, where a dilated mask shows background; whole where nothing would stay."""
+    """[N, 28, 14] masks without their rim, where a dilated mask shows background; whole where nothing would stay."""
     kernel = np.ones((3, 3), np.uint8)
     small = np.stack([cv2.erode(one.astype(np.uint8), kernel) for one in inside]).astype(np.bool_)
     kept: npt.NDArray[np.bool_] = np.where(np.asarray(small.any((1, 2)))[:, None, None], small, inside)
@@ -175,17 +181,21 @@ def _sum_by_slot(slots: npt.NDArray[np.int64], inside: npt.NDArray[np.bool_], fe
 
 
 def _parts(found: Detections, inside: npt.NDArray[np.bool_], table: PartTable | None) -> npt.NDArray[np.int64] | None:
-    """Group of parts at each point [N, 32, 16], -1 where there is none."""
+    """Group of parts at each point [N, 28, 14], -1 where there is none."""
     if table is None or found.embeddings is None or found.segmentations is None or found.surface != table.surface:
         return None
     if not found.has_cse.any() or found.embeddings.shape[1] != table.embedding.shape[1]:
         return None
     size = found.embeddings.shape[-1]
-    v = torch.from_numpy(((np.arange(ROWS) + 0.5) * size / ROWS).astype(np.int64)).to(found.embeddings.device)
-    u = torch.from_numpy(((np.arange(COLUMNS) + 0.5) * size / COLUMNS).astype(np.int64)).to(v.device)
-    body = (found.segmentations[:, v[:, None], u] > BODY_THRESHOLD).cpu().numpy()
-    chosen = inside & body & found.has_cse[:, None, None]
-    values = found.embeddings[:, :, v[:, None], u].permute(0, 2, 3, 1)[torch.from_numpy(chosen).to(v.device)]
+    if size % ROWS == 0 and size % COLUMNS == 0:  # slices copy nothing
+        v, u = slice(size // ROWS // 2, None, size // ROWS), slice(size // COLUMNS // 2, None, size // COLUMNS)
+        body, values = found.segmentations[:, v, u], found.embeddings[:, :, v, u]
+    else:
+        rows = torch.from_numpy(((np.arange(ROWS) + 0.5) * size / ROWS).astype(np.int64)).to(found.embeddings.device)
+        columns = torch.from_numpy(((np.arange(COLUMNS) + 0.5) * size / COLUMNS).astype(np.int64)).to(rows.device)
+        body, values = found.segmentations[:, rows[:, None], columns], found.embeddings[:, :, rows[:, None], columns]
+    chosen = inside & (body > BODY_THRESHOLD).cpu().numpy() & found.has_cse[:, None, None]
+    values = values.permute(0, 2, 3, 1)[torch.from_numpy(chosen).to(values.device)]
     parts = np.full(inside.shape, -1, np.int64)
     parts[chosen] = table.look_up(values.float())
     return parts

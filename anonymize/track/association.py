@@ -32,6 +32,7 @@ BACK_RATIO = 0.75  # everybody else must look this much less alike
 BACK_REACH = (1.5, 3.0)  # how far somebody can have gone, in heights: at once and a second
 MOTION_REACH = (0.35, 0.4)  # ... if only the motion tells that it is them
 MOTION_SECONDS = 1.5
+BLIND_SECONDS, BLIND_SHARE = 1.0, 0.4  # ... and the looks tell nothing: sooner and nearer
 MIN_INSIDE = 0.6
 INSIDE_SECONDS = 1.0
 AT_ONCE_SECONDS = 0.35  # who was missing for longer than this is looked at for a while first
@@ -144,12 +145,20 @@ class Absence:
     def __setitem__(self, key: tuple[int, int], value: tuple[float, float, bool, float]) -> None:
         self.apart[key], self.inside[key], self.alike_sized[key], self.seconds[key] = value
 
-    def near(self, looks: FloatArray, most: FloatArray | float) -> BoolArray:
-        """Who may be one by their motion, unless their looks [N, M] are further apart than `most`."""
-        close = (self.apart < MOTION_REACH[0] + MOTION_REACH[1] * self.seconds) & self.alike_sized
-        close &= self.seconds < MOTION_SECONDS
-        close |= (self.inside > MIN_INSIDE) & (self.seconds < INSIDE_SECONDS)
-        return close & ~(looks > most)
+    def near(self, looks: FloatArray, most: FloatArray | float, backed: BoolArray | bool = True) -> BoolArray:
+        """Who may be one by their motion, [N, M].
+
+        Args:
+            looks: [N, M] distance of their looks.
+            most: Looks further apart speak against it.
+            backed: [N, M] where the looks speak for it; elsewhere they have to be nearer and sooner.
+        """
+        reach = MOTION_REACH[0] + MOTION_REACH[1] * self.seconds
+        limit = np.where(backed, MOTION_SECONDS, BLIND_SECONDS)
+        close = (self.apart < np.where(backed, reach, reach * BLIND_SHARE)) & self.alike_sized & (self.seconds < limit)
+        close |= (self.inside > MIN_INSIDE) & (self.seconds < np.where(backed, INSIDE_SECONDS, INSIDE_SECONDS / 2))
+        kept: BoolArray = close & ~(looks > most)
+        return kept
 
     def fit(self, looks: FloatArray) -> FloatArray:
         """How well two fit that may be one, by looks and motion, [N, M] in [0, 2]."""
@@ -162,19 +171,27 @@ def pair_returned(absence: Absence, looks: FloatArray) -> Pairs:
     return assign(absence.fit(looks), absence.near(looks, CHANGED_LOOKS) & (absence.seconds < AT_ONCE_SECONDS))
 
 
-def alike(looks: FloatArray, absence: Absence, met: BoolArray, limit: FloatArray) -> BoolArray:
-    """Whether somebody who was missing may be who appeared later, by looks alone.
+def distinct(looks: FloatArray, met: BoolArray) -> BoolArray:
+    """Whether nobody else looks nearly as much like a newcomer, [N, M].
 
-    Two who look alike to a third one are told apart by nothing. So nobody else may look nearly as much like the
-    newcomer, unless the two may themselves be one person.
+    Two who look alike to a third one are told apart by nothing, unless the two may themselves be one person.
 
     Args:
         looks: [N, M] distance of the looks of all people and newcomers; infinite between one and oneself.
-        absence: How they were missing.
         met: [N, N] who of the people were seen together.
-        limit: [M] distance of looks up to which a newcomer can be the same person.
     """
     known = np.where(np.isnan(looks), np.inf, looks)
     others = np.where(met[:, :, None], known[None], np.inf).min(axis=1, initial=np.inf)  # [N, M]
-    same: BoolArray = (known < limit) & (known < BACK_RATIO * others)
-    return same & (absence.apart < BACK_REACH[0] + BACK_REACH[1] * absence.seconds)
+    unlike: BoolArray = known < BACK_RATIO * others
+    return unlike
+
+
+def alike(looks: FloatArray, absence: Absence, met: BoolArray, limit: FloatArray) -> BoolArray:
+    """Whether somebody who was missing may be who appeared later, by looks alone.
+
+    Args:
+        looks, met: See `distinct`.
+        absence: How they were missing.
+        limit: [M] distance of looks up to which a newcomer can be the same person.
+    """
+    return distinct(looks, met) & (looks < limit) & (absence.apart < BACK_REACH[0] + BACK_REACH[1] * absence.seconds)

@@ -13,7 +13,7 @@ from anonymize.types import RegionMask, UInt8Array
 Transform = npt.NDArray[np.float64]
 
 WIDTH = 320
-FEATURES = 150
+FEATURES = 80
 MIN_FEATURES = 12
 MIN_INLIERS = 0.5  # share of the features that must agree, or the motion is not believed
 STILL_PX = 0.08  # in the small picture: less is noise
@@ -84,7 +84,9 @@ class CameraMotion:
             return identity()
         if self._points is None or len(self._points) < MIN_FEATURES:
             return identity()
-        moved, found, _ = cv2.calcOpticalFlowPyrLK(self._before, small, self._points, None, winSize=(15, 15))
+        moved, found, _ = cv2.calcOpticalFlowPyrLK(
+            self._before, small, self._points, None, winSize=(13, 13), maxLevel=2
+        )
         kept = found[:, 0] == 1
         before, after = self._points[kept, 0], moved[kept, 0]
         if len(before) < MIN_FEATURES:

@@ -18,6 +18,7 @@ from anonymize.track.association import (
     Pairs,
     alike,
     assign,
+    distinct,
     overlap,
     pair_returned,
     pair_sure,
@@ -32,6 +33,7 @@ from anonymize.types import BoolArray, Detections, FloatArray, Frame, IntArray
 
 LATELY_SECONDS = 1.0  # who was seen within it is looked for where they should be
 LOOKS_RATE = 0.1
+LOOK_SECONDS = 0.09  # nobody changes their clothes sooner
 WELL_KNOWN = 3  # clear views of somebody; looks of less are believed less
 LITTLE_KNOWN_LOOKS = 0.7
 CLEAR = 0.2  # looks are learnt from people whose box nobody else covers more than this
@@ -80,11 +82,12 @@ class Following:
         self.people: list[Person] = []
         self._sure, self._lookahead, self._memory, self._parts = sure, lookahead_seconds, memory_seconds, parts
         # row i of these is the i-th of the people
-        self._motion, self._looks = Motion(), Looks.empty()
+        self._motion, self._looks = Motion(), Looks.unknown(0)
         self._grids: BoolArray = np.zeros((0, *GRID_HW), np.bool_)
         self._camera = CameraMotion()
         self._before: Moment | None = None
         self._count = 0
+        self._looked_seconds = -np.inf
 
     def step(self, frame: Frame, found: Detections, waiting: deque[Moment]) -> Moment:
         """Take in the next frame.
@@ -98,7 +101,7 @@ class Following:
         boxes = found.boxes_xyxy.astype(np.float64)
         grids = np.stack([mask_grid(m, b) for m, b in zip(found.masks, boxes, strict=True)] or [self._grids[:0]])
         seen = Group(boxes, grids.reshape(-1, *GRID_HW))
-        looks = describe(frame.image, found, self._parts)
+        looks = self._look(frame, found)
         distance = self._looks.distance(looks)
         pairs = self._pair(moment, seen, distance)
         self._update(moment, seen, looks, pairs)
@@ -114,6 +117,13 @@ class Following:
         for i in range(len(self.people)):
             self._look_back(self.people[i], moment, waiting)
         return moment
+
+    def _look(self, frame: Frame, found: Detections) -> Looks:
+        """What the people of a frame look like; of frames in quick succession only some are looked at."""
+        if frame.pts_seconds - self._looked_seconds < LOOK_SECONDS and frame.pts_seconds >= self._looked_seconds:
+            return Looks.unknown(len(found))
+        self._looked_seconds = frame.pts_seconds
+        return describe(frame.image, found, self._parts)
 
     def forget(self, seconds: float) -> None:
         """Drop sightings before a time, and people whom nobody has seen for long."""
@@ -185,7 +195,8 @@ class Following:
         self._motion.update(rows, seen.boxes[columns], np.where(sure, 1.0, UNSURE_NOISE))
         self._motion.restart(rows[back], seen.boxes[columns[back]])
         self._grids[rows] = seen.grids[columns]
-        clear = sure & (_covered(seen.boxes)[columns] < CLEAR)
+        seen_clearly = (_covered(seen.boxes) < CLEAR) & looks.known
+        clear = sure & seen_clearly[columns]
         views = np.array([self.people[i].views for i in rows[clear]], np.float32)
         self._looks.blend(
             rows[clear], looks[columns[clear]], np.maximum(LOOKS_RATE, 1 / (1 + views)).astype(np.float32)
@@ -204,7 +215,7 @@ class Following:
             return
         missing = np.array([i for i in range(len(self.people)) if not self._is_here(i, moment)], np.int64)
         absence = self._absence(missing, seen.boxes[strangers], moment)
-        clear = _covered(seen.boxes) < CLEAR
+        clear = (_covered(seen.boxes) < CLEAR) & looks.known
         self._motion.add(seen.boxes[strangers])
         self._grids = np.concatenate([self._grids, seen.grids[strangers]])
         self._looks = self._looks.and_also(looks[strangers])
@@ -259,7 +270,7 @@ class Following:
         most = np.where(well, OTHER_LOOKS, CHANGED_LOOKS)
         # somebody else who looks much more like the newcomer speaks against it too
         most = np.where(well, np.minimum(most, np.maximum(BETTER_LOOKS * known.min(0), BACK_LOOKS / 2)), most)
-        allowed = alike(looks, absence, met, limit) | absence.near(looks, most)
+        allowed = alike(looks, absence, met, limit) | absence.near(looks, most, distinct(looks, met))
         return assign(absence.fit(looks) + VIEWS_BONUS * views[:, None], allowed)
 
     def _absence(self, rows: IntArray, boxes: Box, moment: Moment) -> Absence:

@@ -12,7 +12,7 @@ from anonymize.track.following import Person
 from anonymize.track.geometry import move_mask, union
 from anonymize.track.moments import Box, Moment, Sighting
 from anonymize.track.smoothing import steady_box, steady_mask
-from anonymize.track.surface import gather
+from anonymize.track.surface import gather, steady, still
 from anonymize.types import Detections, RegionMask, Tracks
 
 
@@ -26,6 +26,7 @@ class Shown:
         mask: Pixels to cover.
         source: The sighting, or the nearest one in time.
         filled: Whether the detector missed them.
+        around: Their sightings just before and after.
     """
 
     number: int
@@ -33,10 +34,11 @@ class Shown:
     mask: RegionMask
     source: Sighting
     filled: bool
+    around: Sequence[Sighting] = ()
 
 
 def complete(moment: Moment, people: Sequence[Person], reach_seconds: float) -> Tracks:
-    """Everybody who is in a frame, by ID.
+    """Everybody who is in a frame.
 
     Args:
         moment: The frame that leaves.
@@ -45,7 +47,8 @@ def complete(moment: Moment, people: Sequence[Person], reach_seconds: float) -> 
     """
     assert moment.found is not None
     shown = [s for person in people if (s := show(person, moment, reach_seconds)) is not None]
-    shown.sort(key=lambda s: s.number)
+    # in the order of the detections, so that nothing need be copied where nobody was missed
+    shown.sort(key=lambda s: (s.source.moment is not moment or s.source.row < 0, s.source.row))
     size_hw = moment.found.size_hw
     if not shown:
         return Tracks(moment.found[[]], np.zeros(0, np.int64), np.zeros(0, np.bool_))
@@ -60,6 +63,7 @@ def complete(moment: Moment, people: Sequence[Person], reach_seconds: float) -> 
         surface=moment.found.surface,
     )
     has_cse, embeddings, segmentations = gather(moment, [s.source for s in shown])
+    embeddings, segmentations = steady(embeddings, segmentations, [still(s.source, s.around) for s in shown])
     found = replace(plain, has_cse=has_cse, embeddings=embeddings, segmentations=segmentations)
     return Tracks(found, np.array([s.number for s in shown], np.int64), np.array([s.filled for s in shown], np.bool_))
 
@@ -79,6 +83,7 @@ def show(person: Person, moment: Moment, reach_seconds: float) -> Shown | None:
             steady_mask(sightings, here),
             own,
             filled=own.row < 0,
+            around=sightings[max(0, here - 1) : here] + sightings[here + 1 : here + 2],
         )
     if at == 0 or at == len(sightings):
         return None

@@ -11,6 +11,7 @@ from anonymize.track.appearance import PartTable
 from anonymize.track.following import Following
 from anonymize.track.lookahead import complete
 from anonymize.track.moments import Moment, rebase
+from anonymize.track.surface import NEAR_SECONDS
 from anonymize.types import Detections, Frame, Tracks
 
 SURE_SCORE = 0.6
@@ -95,6 +96,9 @@ class PeopleTracker:
         waiting.popleft()
         past.append(moment)
         moment.frame = None
+        for old in past:  # predictions of the surface are large
+            if moment.seconds - old.seconds > NEAR_SECONDS:
+                old.found = None
         while past and moment.seconds - past[0].seconds > self._lookahead:
             past.popleft()
         following.forget(moment.seconds - self._lookahead)
