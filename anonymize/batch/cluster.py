@@ -97,7 +97,7 @@ class RayEngine:
             return
         try:
             ray.init(address=self._address or "local", log_to_driver=False, logging_level=logging.ERROR)
-        except (OSError, RuntimeError, ValueError) as error:
+        except Exception as error:  # A node that does not start in time is just that.
             where = f"at {self._address}" if self._address else "on this machine"
             raise BackendError(f"no Ray cluster {where}: {' '.join(str(error).split())}") from error
         try:
