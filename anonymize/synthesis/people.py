@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property, lru_cache
 
 import numpy as np
 import torch
@@ -82,6 +82,7 @@ class Mesh:
         faces: [F, 3] int64.
         material: [F] int64.
         pixel_class: [F] int64, SKIN, CLOTHES, HAIR or ACCESSORY.
+        table: [M, C] float32, materials.
     """
 
     vertices: Tensor
@@ -93,6 +94,7 @@ class Mesh:
     faces: Tensor
     material: Tensor
     pixel_class: Tensor
+    table: Tensor
 
     def to(self, device: torch.device | str) -> Mesh:
         return Mesh(**{name: value.to(device) for name, value in vars(self).items()})
@@ -103,29 +105,30 @@ class Person:
     """Somebody, in every detail but the pose.
 
     Attributes:
-        mesh, coarse: For close and for distant views.
+        look: What the meshes are made from, when first asked for: few people are seen close and far at once.
         joints: [J, 3] float32 at rest.
-        table: [M, C] float32, materials.
         height_m: Without shoes and hat.
         leg_m: Hip to ankle, for the stride.
     """
 
-    mesh: Mesh
-    coarse: Mesh
+    look: Look
     joints: Tensor
-    table: Tensor
     height_m: float
     leg_m: float
 
+    @cached_property
+    def mesh(self) -> Mesh:
+        """For close views."""
+        return dress(self.look, low=False).to(self.joints.device)
+
+    @cached_property
+    def coarse(self) -> Mesh:
+        """For distant views."""
+        return dress(self.look, low=True).to(self.joints.device)
+
     def to(self, device: torch.device | str) -> Person:
         """The same person with tensors on another device."""
-        return replace(
-            self,
-            mesh=self.mesh.to(device),
-            coarse=self.coarse.to(device),
-            joints=self.joints.to(device),
-            table=self.table.to(device),
-        )
+        return self if self.joints.device == torch.device(device) else replace(self, joints=self.joints.to(device))
 
     def posed(self, angles: Angles, *, coarse: bool = False) -> tuple[Tensor, Tensor]:
         """World vertices and normals [N, 3]: facing -y, standing on z = 0 with the root above the origin."""
@@ -319,7 +322,7 @@ class Wardrobe:
             rest, vertex_normals(rest, tris), piece, tris, torch.full((len(tris),), material), pixel_class, owner
         )
 
-    def finish(self, skin_material: int) -> Mesh:
+    def finish(self, skin_material: int, table: Tensor) -> Mesh:
         """The body where it shows, and all that was put on."""
         shown = ~self.hidden[self.base.faces.numpy()].all(1)
         faces = self.base.faces[torch.from_numpy(shown)]
@@ -327,7 +330,7 @@ class Wardrobe:
         self._append(self.base_rest, self.base_normals, self.base, faces, rows, SKIN, self.base.owner)
         columns = [torch.cat(column) for column in zip(*self.parts, strict=True)]
         rest, normals, canonical, weights, owner, openness, faces, material, pixel_class = columns
-        return Mesh(rest, normals, canonical, weights, owner, openness, faces, material, pixel_class)
+        return Mesh(rest, normals, canonical, weights, owner, openness, faces, material, pixel_class, table)
 
 
 def clip(columns: Tensor, owner: Tensor, faces: Tensor, level: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -366,6 +369,13 @@ def blob(
     centre: tuple[float, float, float], size: tuple[float, float, float], power: float = 0.5, rings: int = 7
 ) -> tuple[np.ndarray, np.ndarray]:
     """A superellipsoid: vertices [N, 3] and faces [F, 3]; power 1 is an ellipsoid, near 0 a box."""
+    points, faces = unit_blob(power, rings)
+    return points * (np.array(size) / 2) + np.array(centre), faces
+
+
+@lru_cache(maxsize=64)
+def unit_blob(power: float, rings: int) -> tuple[np.ndarray, np.ndarray]:
+    """A superellipsoid of radius 1 round the origin; not to be written to."""
     sides = 12
     latitude = np.linspace(-np.pi / 2, np.pi / 2, rings)[:, None]
     longitude = np.linspace(0, 2 * np.pi, sides, endpoint=False)[None]
@@ -377,8 +387,7 @@ def blob(
     x = signed(np.cos(latitude)) * signed(np.cos(longitude))
     y = signed(np.cos(latitude)) * signed(np.sin(longitude))
     z = signed(np.sin(latitude)) * np.ones_like(longitude)
-    points = np.stack([x, y, z], 2).reshape(-1, 3) * np.array(size) / 2 + np.array(centre)
-    return points, grid_faces(rings, sides)
+    return np.stack([x, y, z], 2).reshape(-1, 3), grid_faces(rings, sides)
 
 
 def grid_faces(rings: int, sides: int) -> np.ndarray:
@@ -444,15 +453,13 @@ def random_person(rng: Generator) -> Person:
     look = Look(
         int(rng.integers(1 << 62)), model.shapes[index], bool(model.shape_female[index]), int(model.shape_years[index])
     )
-    fine, table = dress(look, low=False)
-    coarse, _ = dress(look, low=True)
     joints = model.joints + torch.einsum("r,rjc->jc", look.shape, model.joint_components)
     leg = float((joints[JOINT["hip.L"]] - joints[JOINT["ankle.L"]]).norm())
-    return Person(fine, coarse, joints, table, float(model.shape_height[index]), leg)
+    return Person(look, joints, float(model.shape_height[index]), leg)
 
 
-def dress(look: Look, *, low: bool) -> tuple[Mesh, Tensor]:
-    """The person's mesh and materials; every random choice depends on the look's seed only."""
+def dress(look: Look, *, low: bool) -> Mesh:
+    """The person's mesh; every random choice depends on the look's seed only."""
     rng = np.random.default_rng(look.seed)
     w = Wardrobe(rng, look.shape, low)
     eye = w.model.eyes.mean(0)
@@ -490,7 +497,7 @@ def dress(look: Look, *, low: bool) -> tuple[Mesh, Tensor]:
     hat = put_on_hat(w, add) if rng.random() < 0.17 else False
     grow_hair(w, look, hair_row, hat)
     carry(w, look, add)
-    return w.finish(skin_row), torch.tensor([m.row() for m in materials], dtype=torch.float32)
+    return w.finish(skin_row, torch.tensor([m.row() for m in materials], dtype=torch.float32))
 
 
 def put_on_clothes(w: Wardrobe, look: Look, add: Callable[[Material], int]) -> None:
@@ -755,7 +762,7 @@ def render_person(
     normal = visible.interpolate(normals, mesh.faces)
     view = torch.tensor(camera.position).to(vertices) - visible.interpolate(vertices, mesh.faces)
     row = mesh.material[visible.face]
-    colour = shading.encode(shading.shade(who.table, row, canonical, normal, view, openness, lamp))
+    colour = shading.encode(shading.shade(mesh.table, row, canonical, normal, view, openness, lamp))
     owner = mesh.owner[visible.nearest_corner(mesh.faces)]
     kind = mesh.pixel_class[visible.face]
 

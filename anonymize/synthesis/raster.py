@@ -1,7 +1,8 @@
 """A z-buffer rasterizer in plain torch: no loop over triangles or pixels, CPU and GPU alike.
 
-Every triangle is expanded into the pixels of its bounding box ("fragments"); those inside compete for their pixel by an
-atomic minimum over packed (depth, face) keys. Work grows with the area of what is drawn, not with the picture.
+Every triangle is expanded into the rows that it crosses, each row into the pixels between the edges ("fragments"); they
+compete for their pixel by an atomic minimum over packed (depth, face) keys. Work grows with the area of what is drawn,
+not with the picture.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-# Fragments tested at once; bounds the memory (about 100 bytes each).
+# Pixels of bounding boxes looked at together; bounds the memory.
 CHUNK = 4_000_000
+SLIVER_PX2 = 1e-4  # twice the area of faces too thin to be worth a pixel, whose weights would be numerical noise
+TOLERANCE_PX = 1e-4  # neighbours round their common edge differently; both may take a pixel's middle on it
 EMPTY = torch.iinfo(torch.int64).max
 
 
@@ -77,51 +80,73 @@ def rasterize(
     high = torch.floor(corners[:, :, :2].amax(1) - 0.5)
     high = torch.minimum(high, torch.tensor([width - 1, height - 1], device=device, dtype=high.dtype))
     drawn = (low <= high).all(1) & (corners[:, :, 2].amin(1) > near)
-    drawn &= area.abs() > 1e-9
+    drawn &= area.abs() > SLIVER_PX2
     kept = drawn.nonzero()[:, 0]
-    low, high, area = low[kept].long(), high[kept].long(), area[kept]
-    spans = high - low + 1  # [K, 2]
-    counts = spans[:, 0] * spans[:, 1]
-    corners = corners[kept]
+    low, high, area, corners = low[kept], high[kept], area[kept], corners[kept]
     inverse_depth = 1.0 / corners[:, :, 2]
+    # Measured from the first pixel of each face's box, lest large coordinates cancel: edge function i at column x and
+    # row y is ex * x + ey * y + e0; divided by the area it is the barycentric weight of corner i.
+    x, y = (corners[:, :, axis] - low[:, axis, None] - 0.5 for axis in (0, 1))
+    edges = torch.stack(
+        [
+            y.roll(-1, 1) - y.roll(-2, 1),
+            x.roll(-2, 1) - x.roll(-1, 1),
+            x.roll(-1, 1) * y.roll(-2, 1) - x.roll(-2, 1) * y.roll(-1, 1),
+        ],
+        2,
+    )  # [K, 3, 3]: corner; ex, ey, e0
+    weights = edges / area[:, None, None]
+    plane = (weights * inverse_depth[:, :, None]).sum(1)  # [K, 3]: 1 / depth is linear on the screen
+    edges = edges * area.sign()[:, None, None]  # inside is where all are positive
+    first, last = low.long(), high.long()
     base = torch.zeros_like(kept) if picture_of_face is None else picture_of_face[kept] * (height * width)
-    # edge functions e_i(x, y) = ex * x + ey * y + e0, scaled to barycentric weights
-    x, y = corners[:, :, 0], corners[:, :, 1]
-    ex = (y.roll(-1, 1) - y.roll(-2, 1)) / area[:, None]
-    ey = (x.roll(-2, 1) - x.roll(-1, 1)) / area[:, None]
-    e0 = (x.roll(-1, 1) * y.roll(-2, 1) - x.roll(-2, 1) * y.roll(-1, 1)) / area[:, None]
-    ends = counts.cumsum(0)
-    start = 0
+    base = base + first[:, 1] * width + first[:, 0]
+    rows = last[:, 1] - first[:, 1] + 1
+    spread = high[:, 0] - low[:, 0]
+    ends = (rows * (last[:, 0] - first[:, 0] + 1)).cumsum(0)
+    start = done = 0
     total = int(ends[-1]) if len(ends) else 0
-    done = 0
     while done < total:
         stop = max(int(torch.searchsorted(ends, done + CHUNK, right=True)), start + 1)
-        part = slice(start, stop)
-        owner = torch.repeat_interleave(torch.arange(start, stop, device=device), counts[part])
-        local = torch.arange(len(owner), device=device) - (ends[owner] - counts[owner] - done)
-        span = spans[owner, 0]
-        row = torch.div(local, span, rounding_mode="floor")
-        px, py = low[owner, 0] + local - row * span, low[owner, 1] + row
-        fx, fy = px.float() + 0.5, py.float() + 0.5
-        edges = [ex[:, i][owner] * fx + ey[:, i][owner] * fy + e0[:, i][owner] for i in range(3)]  # [M] each
-        inside = ((edges[0] >= 0) & (edges[1] >= 0) & (edges[2] >= 0)).nonzero()[:, 0]
-        owner = owner[inside]
-        depth = 1.0 / sum(
-            (edges[i][inside] * inverse_depth[:, i][owner] for i in range(3)), torch.zeros_like(fx[inside])
-        )
+        owner, row = expanded(rows[start:stop])
+        owner = owner + start
+        edge, height_here = edges[owner], row.to(points.dtype)[:, None]  # [R, 3, 3], [R, 1]
+        slope = edge[:, :, 0]
+        rest = edge[:, :, 1] * height_here + edge[:, :, 2]
+        crossing = -rest / slope
+        enters = torch.where(slope > 0, crossing, torch.zeros_like(crossing)).amax(1)
+        leaves = torch.where(slope < 0, crossing, spread[owner, None]).amin(1)
+        left = torch.ceil(enters - TOLERANCE_PX).clamp(min=0)
+        right = torch.minimum(torch.floor(leaves + TOLERANCE_PX), spread[owner])
+        beside = ((slope == 0) & (rest < 0)).any(1)
+        counts = torch.where(beside, 0, (right - left + 1).clamp(min=0)).long()
+        line, step = expanded(counts)
+        column = step + left.long()[line]
+        level = plane[owner]
+        offset = level[:, 1] * height_here[:, 0] + level[:, 2]
+        depth = 1.0 / (offset[line] + level[:, 0][line] * column)
         # the bits of a positive float sort as an integer does
-        key = (depth.clamp(min=1e-6).view(torch.int32).long() << 32) | kept[owner]
-        where = base[owner] + py[inside] * width + px[inside]
-        buffer.scatter_reduce_(0, where, key, "amin")
+        key = (depth.clamp(min=near).view(torch.int32).long() << 32) | kept[owner][line]
+        buffer.scatter_reduce_(0, (base[owner] + row * width)[line] + column, key, "amin")
         done = int(ends[stop - 1])
         start = stop
     pixel = (buffer != EMPTY).nonzero()[:, 0]
     face = buffer[pixel] & 0xFFFFFFFF
     row_of_face = torch.empty(len(faces), dtype=torch.int64, device=device)
     row_of_face[kept] = torch.arange(len(kept), device=device)
-    row = row_of_face[face]
-    local = pixel - base[row]
-    fx, fy = (local % width).float() + 0.5, torch.div(local, width, rounding_mode="floor").float() + 0.5
-    weight = (ex[row] * fx[:, None] + ey[row] * fy[:, None] + e0[row]) * inverse_depth[row]
+    index = row_of_face[face]
+    local = pixel - (base - first[:, 1] * width - first[:, 0])[index]
+    fx = (local % width - first[index, 0]).to(points.dtype)
+    fy = (torch.div(local, width, rounding_mode="floor") - first[index, 1]).to(points.dtype)
+    flat = weights[index]
+    shares = (flat[:, :, 0] * fx[:, None] + flat[:, :, 1] * fy[:, None] + flat[:, :, 2]).clamp(min=0)
+    weight = shares * inverse_depth[index]
     total_weight = weight.sum(1, keepdim=True)
-    return Fragments(pixel, face, weight / total_weight, 1.0 / total_weight[:, 0])
+    return Fragments(pixel, face, weight / total_weight, shares.sum(1) / total_weight[:, 0])
+
+
+def expanded(counts: Tensor) -> tuple[Tensor, Tensor]:
+    """For counts (2, 0, 3): which entry, (0, 0, 2, 2, 2), and the number within it, (0, 1, 0, 1, 2)."""
+    owner = torch.repeat_interleave(counts)
+    before = counts.cumsum(0) - counts
+    return owner, torch.arange(len(owner), device=counts.device) - before[owner]

@@ -217,11 +217,11 @@ def draw_people(
                 mesh.faces + vertex_count,
                 mesh.material + row_count,
                 who,
-                actor.person.table,
+                mesh.table,
             ]
         )
         vertex_count += len(vertices)
-        row_count += len(actor.person.table)
+        row_count += len(mesh.table)
         shadows.append((vertices, mesh.faces))
     if not parts:
         return colour, instances.view(height, width), owners.view(height, width), heights
@@ -314,7 +314,14 @@ def random_optics(rng: Generator, *, film: bool = False) -> Optics:
     )
 
 
-def expose(linear: Tensor, optics: Optics, *, mean: float) -> UInt8Array:
+def sensor_noise(shape: tuple[int, ...], optics: Optics) -> FloatArray:
+    """What the sensor adds to a picture of this shape, of 255."""
+    rng = np.random.default_rng(optics.seed)
+    noise: FloatArray = rng.standard_normal(shape, np.float32) * np.float32(optics.noise)
+    return noise
+
+
+def expose(linear: Tensor, optics: Optics, noise: FloatArray, *, mean: float) -> UInt8Array:
     """The picture that a camera makes of linear light [H, W, 3]; `mean` is the scene's brightness that it meters."""
     gain = 0.3 * optics.exposure / max(mean, 1e-3)
     gain = gain**0.6
@@ -327,7 +334,6 @@ def expose(linear: Tensor, optics: Optics, *, mean: float) -> UInt8Array:
         end = (round(length + optics.streak[0] / 2), round(length + optics.streak[1] / 2))
         cv2.line(kernel, (2 * length - end[0], 2 * length - end[1]), end, 1.0)
         values = cv2.filter2D(values, -1, kernel / kernel.sum())
-    noise = np.random.default_rng(optics.seed).normal(0, optics.noise, values.shape).astype(np.float32)
     pixels: UInt8Array = np.clip(values + noise, 0, 255).astype(np.uint8)
     if optics.quality < 100:
         coded = cv2.imencode(".jpg", pixels[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, optics.quality])[1]
@@ -359,9 +365,10 @@ def compose(
     for row, k in enumerate(kept):
         ys, xs = np.nonzero(index == k + 1)
         boxes[row] = xs.min(), ys.min(), xs.max() + 1, ys.max() + 1
+    noise = sensor_noise(tuple(colour.shape), optics)
     return Scene(
-        image=expose(colour, optics, mean=mean),
-        background=expose(behind.colour, optics, mean=mean),
+        image=expose(colour, optics, noise, mean=mean),
+        background=expose(behind.colour, optics, noise, mean=mean),
         instances=renumbered[index],
         vertices=owners.to(torch.int32).cpu().numpy(),
         boxes_xyxy=boxes,

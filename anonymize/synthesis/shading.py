@@ -129,50 +129,52 @@ def albedo(table: Tensor, material: Tensor, position: Tensor) -> Tensor:
     grain, phase, anchor = row[:, 11], row[:, 12], row[:, 13:16]
     local = position - anchor
     c, s = torch.cos(angle), torch.sin(angle)
-    x, y, z = local[:, 0] * c - local[:, 2] * s, local[:, 1], local[:, 0] * s + local[:, 2] * c
-    around = x + 0.6 * y
+    x, z = local[:, 0] * c - local[:, 2] * s, local[:, 0] * s + local[:, 2] * c
+    around = x + 0.6 * local[:, 1]
     u, v = around * scale + phase, z * scale + phase
     mix = torch.zeros_like(u)
-
-    def where(kinds: int, value: Tensor) -> None:
-        nonlocal mix
-        mix = torch.where(kind == kinds, value, mix)
-
-    present = set(torch.unique(kind).tolist())
-    if STRIPES in present:
-        where(STRIPES, ((v % 1) < 0.3 + 0.3 * (phase % 1)).float())
-    if BARS in present:
-        where(BARS, ((u % 1) < 0.35).float())
-    if CHECKS in present:
-        where(CHECKS, 0.5 * ((u % 1) < 0.4).float() + 0.5 * ((v % 1) < 0.4).float())
-    if DOTS in present:
-        where(DOTS, (((u % 1) - 0.5) ** 2 + ((v % 1) - 0.5) ** 2 < 0.07).float())
-    if BLOTCHES in present:
-        noise, _ = waves(local, phase, 1.0 * 8)
-        fine, _ = waves(local * scale[:, None], phase, 1.5)
-        where(BLOTCHES, ((noise + fine) > 0.1).float())
-    if GRADIENT in present:
-        where(GRADIENT, torch.sigmoid(v))
-    if LOGO in present:
-        inside = (x.abs() < 0.75 / scale) & (z.abs() < 0.4 / scale) & (y < 0)
-        letters = ((x * scale * 4 + phase) % 1 < 0.62) & ((z * scale * 2.5) % 1 < 0.8)
-        where(LOGO, (inside & letters).float())
-    if BRICKS in present:
-        line = torch.floor(v)
-        joint = ((v % 1) < 0.12) | (((u + 0.5 * (line % 2)) % 1) < 0.06)
-        where(BRICKS, torch.where(joint, 1.0, 0.25 * hashed(torch.stack([torch.floor(u), line, phase], 1))))
-    if WINDOWS in present:
-        hole = ((u % 1 - 0.5).abs() < 0.26) & ((v % 1 - 0.55).abs() < 0.3)
-        lit = 0.55 + 0.45 * hashed(torch.stack([torch.floor(u), torch.floor(v), phase], 1))
-        where(WINDOWS, hole.float() * lit)
-    if PLANKS in present:
-        where(PLANKS, 0.6 * ((v % 1) < 0.05).float() + 0.25 * hashed(torch.stack([torch.floor(v), phase, phase], 1)))
+    for pattern in torch.unique(kind).tolist():
+        if pattern not in (PLAIN, SKIN):
+            here = (kind == pattern).nonzero()[:, 0]
+            mix[here] = figure(pattern, u[here], v[here], scale[here], phase[here], local[here])
     colour = first + (second - first) * mix[:, None]
-    if SKIN in present:
-        face = kind == SKIN
-        colour = torch.where(face[:, None], paint_face(first, second, local), colour)
+    faces = (kind == SKIN).nonzero()[:, 0]
+    colour[faces] = paint_face(first[faces], second[faces], local[faces])
     speckle = hashed(torch.floor(position * 160)) - 0.5
     return (colour * (1 + 2 * grain * speckle)[:, None]).clamp(0, 1)
+
+
+def figure(pattern: int, u: Tensor, v: Tensor, scale: Tensor, phase: Tensor, local: Tensor) -> Tensor:
+    """Share [P] of the second colour in a pattern at repetitions u across and v up; `local` [P, 3] in metres."""
+    if pattern == STRIPES:
+        return ((v % 1) < 0.3 + 0.3 * (phase % 1)).float()
+    if pattern == BARS:
+        return ((u % 1) < 0.35).float()
+    if pattern == CHECKS:
+        return 0.5 * ((u % 1) < 0.4).float() + 0.5 * ((v % 1) < 0.4).float()
+    if pattern == DOTS:
+        return (((u % 1) - 0.5) ** 2 + ((v % 1) - 0.5) ** 2 < 0.07).float()
+    if pattern == BLOTCHES:
+        noise, _ = waves(local, phase, 1.0 * 8)
+        fine, _ = waves(local * scale[:, None], phase, 1.5)
+        return ((noise + fine) > 0.1).float()
+    if pattern == GRADIENT:
+        return torch.sigmoid(v)
+    if pattern == LOGO:
+        z = (v - phase) / scale
+        x = (u - phase) / scale - 0.6 * local[:, 1]
+        inside = (x.abs() < 0.75 / scale) & (z.abs() < 0.4 / scale) & (local[:, 1] < 0)
+        letters = ((x * scale * 4 + phase) % 1 < 0.62) & ((z * scale * 2.5) % 1 < 0.8)
+        return (inside & letters).float()
+    if pattern == BRICKS:
+        line = torch.floor(v)
+        joint = ((v % 1) < 0.12) | (((u + 0.5 * (line % 2)) % 1) < 0.06)
+        return torch.where(joint, 1.0, 0.25 * hashed(torch.stack([torch.floor(u), line, phase], 1)))
+    if pattern == WINDOWS:
+        hole = ((u % 1 - 0.5).abs() < 0.26) & ((v % 1 - 0.55).abs() < 0.3)
+        lit = 0.55 + 0.45 * hashed(torch.stack([torch.floor(u), torch.floor(v), phase], 1))
+        return hole.float() * lit
+    return 0.6 * ((v % 1) < 0.05).float() + 0.25 * hashed(torch.stack([torch.floor(v), phase, phase], 1))  # PLANKS
 
 
 def paint_face(colour: Tensor, hair: Tensor, local: Tensor) -> Tensor:
@@ -226,8 +228,11 @@ def shade(
     normal = torch.where(((normal * view).sum(1) < 0)[:, None], -normal, normal)
     folds = row[:, 9]
     stretched = canonical * canonical.new_tensor([1.0, 1.0, 0.55])
-    _, gradient = waves(stretched, row[:, 12], 14.0)
-    normal = torch.nn.functional.normalize(normal - 0.022 * folds[:, None] * gradient, dim=1)
+    creased = (folds > 0).nonzero()[:, 0]
+    _, gradient = waves(stretched[creased], row[creased, 12], 14.0)
+    normal = torch.nn.functional.normalize(
+        normal.index_add(0, creased, gradient * folds[creased, None], alpha=-0.022), dim=1
+    )
     towards = canonical.new_tensor(light.direction)
     cosine = (normal @ towards).clamp(min=0)
     if lit is not None:
