@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 SUBCOMMANDS = {
     "train": ("anonymize.train.cli", "Train the embedded weights (extra `train`)."),
     "dataset": ("anonymize.train.dataset_cli", "Make the generator's dataset (extra `train`)."),
+    "weights": ("anonymize.downloads.cli", "Fetch and check the weights of others."),
     "evaluate": ("anonymize.evaluate.cli", "Measure weights and results (extra `eval`)."),
     "verify": ("anonymize.verify.cli", "Look for people who are still visible in an anonymized film."),
 }

@@ -11,7 +11,10 @@ from safetensors.torch import save_file
 
 from anonymize.detect.network import DetectorConfig, DetectorNetwork
 from anonymize.detect.predictor import DEFAULT_SCORE, Detector, EmbeddedDetector
-from anonymize.errors import WeightsError
+from anonymize.detect.zoo.predictor import build_zoo_detector
+from anonymize.downloads.cache import locate
+from anonymize.downloads.catalog import ZOO, find
+from anonymize.errors import OptionError, WeightsError
 from anonymize.resources import weights_path
 
 FORMAT = "anonymize-detector-1"
@@ -62,14 +65,26 @@ def build_detector(
     """A detector ready for use.
 
     Args:
-        weights: "embedded", or the path of a file written by `anonymize train detector`.
+        weights: "embedded"; the path of a file written by `anonymize train detector`; or networks of others, see
+            `anonymize weights`: "zoo", the strongest, or "zoo:MASKS+SURFACE" such as "zoo:mask-rcnn-r50+cse-r50".
         score: People with a lower score are left out, in [0, 1]; None for the measured default.
         unsure: People with a score from this to `score` are handed on as well, for a tracker to judge; None for none.
         device: Where to compute.
 
     Raises:
-        WeightsError: The weights cannot be read.
+        OptionError: No networks are called so.
+        WeightsError: The weights cannot be read, or are not on this machine.
     """
+    if isinstance(weights, str) and weights.partition(":")[0] == "zoo":
+        return _zoo_detector(weights.partition(":")[2], score=score, device=device)
     path = weights_path("detector-embedded.safetensors") if weights == "embedded" else Path(weights)
     sure = DEFAULT_SCORE if score is None else score
     return EmbeddedDetector(load_network(path), device=device, score=sure, unsure=unsure)
+
+
+def _zoo_detector(networks: str, *, score: float | None, device: torch.device | str) -> Detector:
+    masks, _, surface = (networks or "+".join(ZOO[:2])).partition("+")
+    if not masks.startswith("mask-rcnn-") or not surface.startswith("cse-"):
+        raise OptionError(f"zoo:{networks} is no detector; write zoo:MASKS+SURFACE, such as zoo:{ZOO[0]}+{ZOO[1]}")
+    files = [locate(entry.name) for entry in find([masks, surface])]
+    return build_zoo_detector(*files, score=score, device=device)

@@ -1,0 +1,102 @@
+"""The folder of downloaded weights: files get there whole and checked, or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from pathlib import Path
+from typing import Literal
+
+import pooch
+from filelock import FileLock
+
+from anonymize.downloads.catalog import CATALOG, ZOO, WeightsFile
+from anonymize.downloads.transfer import LocalCopy, ResumingDownload
+from anonymize.errors import WeightsError
+
+MIRROR_VARIABLE = "ANONYMIZE_MIRROR"
+State = Literal["missing", "good", "changed"]
+
+
+def cache_folder() -> Path:
+    """`anonymize` in the user's cache directory (XDG_CACHE_HOME where set)."""
+    return Path(pooch.os_cache("anonymize"))
+
+
+def locate(name: str) -> Path:
+    """Where a file of the catalog lies.
+
+    Raises:
+        WeightsError: It is not there; the text says which command fetches it.
+    """
+    path = cache_folder() / CATALOG[name].file
+    if not path.is_file():
+        group = "zoo" if name in ZOO else name
+        raise WeightsError(f"the weights {name} are not on this machine; run: anonymize weights pull {group}")
+    return path
+
+
+def pull(
+    entry: WeightsFile, *, mirror: str | None = None, source: Path | None = None, pause_seconds: float = 1.0
+) -> Path:
+    """Fetch a file unless it is there. A second process waits for the first.
+
+    The SHA-256 is written beside the file, so that `check` sees later changes also where no checksum is published.
+
+    Args:
+        entry: Which file.
+        mirror: Address of a folder that holds a copy, instead of the publisher's; None for the environment variable
+            ANONYMIZE_MIRROR if set.
+        source: A file of this machine to take instead.
+        pause_seconds: Before a second attempt.
+
+    Raises:
+        WeightsError: With one line; what is wrong is not kept.
+    """
+    folder = cache_folder()
+    mirror = mirror or os.environ.get(MIRROR_VARIABLE) or None
+    url = f"{mirror.rstrip('/')}/{entry.file}" if mirror else entry.url
+    part = folder / f"{entry.file}.part"
+    downloader = LocalCopy(source, part) if source else ResumingDownload(part, pause_seconds=pause_seconds)
+    pooch.get_logger().setLevel(logging.WARNING)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / f"{entry.file}.lock"):
+            path = folder / entry.file
+            if check(entry) != "good":
+                path.unlink(missing_ok=True)
+                pooch.retrieve(url, entry.checksum, fname=entry.file, path=folder, downloader=downloader)
+                _sidecar(path).write_text(f"{sha256(path)}  {path.name}\n")
+    except ValueError as error:  # pooch: the checksum differs; it has removed the file
+        raise WeightsError(f"{source or url} is not {entry.name}: its checksum is another; it was not kept") from error
+    except OSError as error:
+        raise WeightsError(f"cannot store {entry.name} in {folder}: {error.strerror or error}") from error
+    return path
+
+
+def check(entry: WeightsFile) -> State:
+    """Whether a file is there and what it was: by the published checksum, else by the one noted when it was pulled."""
+    path = cache_folder() / entry.file
+    if not path.is_file():
+        return "missing"
+    if entry.checksum:
+        kind, _, expected = entry.checksum.partition(":")
+        return "good" if digest(path, kind) == expected else "changed"
+    noted = _sidecar(path)
+    return "good" if noted.is_file() and noted.read_text().split()[:1] == [sha256(path)] else "changed"
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    return digest(path, "sha256")
+
+
+def digest(path: Path, kind: str) -> str:
+    """Checksum of a file, hexadecimal; `kind` is "sha256" or "md5"."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, kind).hexdigest()
+
+
+def _sidecar(path: Path) -> Path:
+    return path.with_name(path.name + ".sha256")
