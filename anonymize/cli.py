@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from anonymize.pipeline import Summary
 
 SUBCOMMANDS = {
+    "detect": ("anonymize.edit.detect_cli", "Write who is where in a film into a file that can be edited."),
+    "render": ("anonymize.edit.render_cli", "Draw a film from such a file."),
     "train": ("anonymize.train.cli", "Train the embedded weights (extra `train`)."),
     "dataset": ("anonymize.train.dataset_cli", "Make the generator's dataset (extra `train`)."),
     "weights": ("anonymize.downloads.cli", "Fetch and check the weights of others."),
@@ -154,9 +156,20 @@ def plain(
     ] = False,
     start: Annotated[float | None, typer.Option(min=0, metavar="SECONDS", help="Begin here.")] = None,
     end: Annotated[float | None, typer.Option(min=0, metavar="SECONDS", help="Stop here.")] = None,
+    always_cover: Annotated[
+        Path | None, typer.Option(metavar="REGIONS", help="Cover these places, whoever is there (JSON).")
+    ] = None,
+    never_cover: Annotated[
+        Path | None,
+        typer.Option(metavar="REGIONS", help="Who is wholly inside these places, such as posters, is no person."),
+    ] = None,
     overlay: Annotated[
         bool, typer.Option("--overlay", help="Draw boxes, outlines, IDs and scores over the result.")
     ] = False,
+    tracks: Annotated[
+        Path | None,
+        typer.Option(metavar="OUT", help="Write who is where: .json, .json.gz to render, .txt MOT, .coco.json COCO."),
+    ] = None,
     report: Annotated[
         Path | None, typer.Option(metavar="PAGE", help="Write a page (HTML) about the work: tracks, what to review.")
     ] = None,
@@ -197,6 +210,8 @@ def plain(
         "seed": seed,
         "weights": weights if weights in ("embedded", "zoo") else Path(weights),
         "detector_weights": detector or ("zoo" if weights == "zoo" else "embedded"),
+        "always_cover": always_cover,
+        "never_cover": never_cover,
         "overlay": overlay,
         "score": score,
         "device": device,
@@ -217,6 +232,8 @@ def plain(
 
         if report is not None:
             raise OptionError("a page (--report) is about one film or picture, not a folder")
+        if tracks is not None:
+            raise OptionError("tracks (--tracks) are those of one film, not of a folder")
         done = run_folder(
             source,
             output,
@@ -245,11 +262,20 @@ def plain(
     if is_image(source):
         if start is not None or end is not None:
             raise OptionError("a picture has no --start or --end")
+        if tracks is not None:
+            raise OptionError("a picture has no --tracks")
         summary = anonymize_image(source, output, overwrite=overwrite, observe=observe, **drawing)
     else:
-        with _progress_bar(quiet) as progress:
+        with progress_bar(quiet) as progress:
             summary = anonymize_video(
-                source, output, overwrite=overwrite, progress=progress, observe=observe, **drawing, **encoding
+                source,
+                output,
+                overwrite=overwrite,
+                tracks=tracks,
+                progress=progress,
+                observe=observe,
+                **drawing,
+                **encoding,
             )
     if report is not None:
         from anonymize.drawing import weights_files
@@ -257,9 +283,11 @@ def plain(
         told = (
             {"input": source.name} | drawing | encoding | {"identity": ", ".join(path.name for path in identity or ())}
         )
-        settings = {name.replace("_", " "): value for name, value in told.items()}
+        settings = {
+            name.replace("_", " "): value.name if isinstance(value, Path) else value for name, value in told.items()
+        }
         page.write(report, summary, settings, weights_files(drawing), overwrite=overwrite)
-    _report(summary, quiet)
+    tell(summary, quiet)
 
 
 def main() -> None:
@@ -268,7 +296,8 @@ def main() -> None:
     app(prog_name="anonymize")
 
 
-def _report(summary: Summary, quiet: bool) -> None:
+def tell(summary: Summary, quiet: bool) -> None:
+    """Print what was done: notes on stderr, one line on stdout."""
     if quiet:
         return
     for warning in summary.warnings:
@@ -296,7 +325,7 @@ def _set_up_logging(quiet: bool, verbose: bool) -> None:
 
 
 @contextmanager
-def _progress_bar(quiet: bool) -> Iterator[Callable[[int, int | None], None]]:
+def progress_bar(quiet: bool) -> Iterator[Callable[[int, int | None], None]]:
     """A bar on stderr, if that is a terminal and the work takes longer than two seconds."""
     from tqdm import tqdm
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -114,6 +115,17 @@ class DrawingOptions:
         identities = tuple(Path(path) for path in identity)
         return cls(mode or default_mode(), color, truncation, identities, seed, weights)
 
+    def told(self, folder: Path, **others: Any) -> dict[str, Any]:
+        """The options as JSON values, pictures as seen from a folder; and other settings."""
+        return {
+            "mode": self.mode,
+            "color": self.color,
+            "truncation": self.truncation,
+            "identity": [os.path.relpath(path, folder) for path in self.identities],
+            "seed": self.seed,
+            "weights": str(self.weights),
+        } | others
+
     @property
     def cover(self) -> CoverMode:
         """How those are covered who cannot be generated."""
@@ -140,11 +152,7 @@ def build_composer(options: DrawingOptions, detector: Detector, device: torch.de
     generator = make_generator(options, device)
     if isinstance(detector, EmbeddedDetector):
         check_pairing(detector.network.config.surface, generator.surface)
-    warnings: list[str] = []
-    for path in options.identities:
-        z, notes = read_identity(path, generator, detector)
-        generator.identities.append(z)
-        warnings += notes
+    warnings = read_identities(options.identities, generator, lambda: detector)
     return GeneratedComposer(generator, cover), warnings
 
 
@@ -157,6 +165,28 @@ def make_generator(options: DrawingOptions, device: torch.device, *, seed: int |
     own = seed if seed is not None else options.seed or 0
     truncation = DEFAULT_TRUNCATION if options.truncation is None else options.truncation
     return build_generator(options.weights, seed=own, truncation=truncation, device=device)
+
+
+def read_identities(pictures: Sequence[Path], generator: TrackGenerator, detector: Callable[[], Detector]) -> list[str]:
+    """Give a generator the looks of pictures' persons, which its tracks take in turn.
+
+    Args:
+        pictures: Who to look like.
+        generator: Gets them as `identities`.
+        detector: Gives who finds the people in the pictures; called only if there are any.
+
+    Returns:
+        Warnings, one line each.
+
+    Raises:
+        AnonymizeError: See `read_identity`.
+    """
+    warnings: list[str] = []
+    for path in pictures:
+        z, notes = read_identity(path, generator, detector())
+        generator.identities.append(z)
+        warnings += notes
+    return warnings
 
 
 def read_identity(path: Path, generator: TrackGenerator, detector: Detector) -> tuple[torch.Tensor, list[str]]:

@@ -17,10 +17,14 @@ from pathlib import Path
 import torch
 
 from anonymize.compose import BatchComposer, Composer, OverlayComposer
+from anonymize.compose.generated import people_of
 from anonymize.detect.build import build_detector
 from anonymize.detect.predictor import DEFAULT_SCORE, Detector, EmbeddedDetector
 from anonymize.device import DeviceName, resolve_device
 from anonymize.drawing import DrawingOptions, Mode, build_composer
+from anonymize.edit.record import check_tracks_path, record
+from anonymize.edit.regions import Region, apply_regions, read_regions
+from anonymize.edit.settle import settle
 from anonymize.errors import AnonymizeError
 from anonymize.media import FilmWriter, open_film, read_image, write_image
 from anonymize.prefetch import Prefetch
@@ -70,6 +74,8 @@ def anonymize_video(
     seed: int | None = None,
     weights: str | Path = "embedded",
     detector_weights: str | Path = "embedded",
+    always_cover: Path | str | None = None,
+    never_cover: Path | str | None = None,
     overlay: bool = False,
     score: float | None = None,
     device: DeviceName = "auto",
@@ -82,6 +88,7 @@ def anonymize_video(
     end: float | None = None,
     overwrite: bool = False,
     tolerate_corrupt: bool = False,
+    tracks: Path | str | None = None,
     detector: Detector | None = None,
     tracker: Tracker | None = None,
     composer: Composer | None = None,
@@ -104,6 +111,8 @@ def anonymize_video(
         seed: Of "generate": same seed, same looks; None for 0.
         weights: Of "generate": "embedded", "zoo" or the path of the generator's weights.
         detector_weights: "embedded" or another name or path that `build_detector` knows.
+        always_cover: File of places that are covered whoever is there, see docs/tracks-file.md.
+        never_cover: File of places such as posters: who is wholly inside is no person.
         overlay: Draw boxes, outlines, IDs and scores over the result, for checking.
         score: Lowest score of a detection, in [0, 1]; None for the default of the weights.
         device: "auto", "cpu", "cuda" or "mps".
@@ -116,6 +125,8 @@ def anonymize_video(
         end: Where to stop, in seconds.
         overwrite: Replace an existing output.
         tolerate_corrupt: Drop frames that cannot be decoded instead of failing.
+        tracks: Write who was found where into this file: .json or .json.gz to edit and render, .txt for MOTChallenge,
+            .coco.json for COCO.
         detector: Finds the people; None for the embedded weights.
         tracker: Follows them; None for the default.
         composer: Draws them; None for what `mode` and the options after it say.
@@ -128,7 +139,10 @@ def anonymize_video(
     began = time.monotonic()
     options = DrawingOptions.of(mode, color, truncation, identity, seed, weights)
     where = resolve_device(device)
-    tally = _Tally()
+    always, never = _regions(always_cover), _regions(never_cover)
+    if tracks is not None:
+        check_tracks_path(tracks, source, output, overwrite=overwrite)
+    tally = Tally()
     with (
         open_film(source, start=start, end=end, tolerate_corrupt=tolerate_corrupt) as film,
         FilmWriter(
@@ -147,16 +161,22 @@ def anonymize_video(
         tracker = tracker or build_tracker(detector, score=score)
         composers, warnings = _composers(options, detector, where, composer, overlay)
         frames = prefetch(tally.incoming(film), FRAMES_AHEAD, "read")
-        tracked = prefetch(tracker.track(detect(frames, detector)), FRAMES_AHEAD, "detect and track")
-        composed = prefetch(compose(tracked, composers), FRAMES_AHEAD, "compose")
-        for frame, tracks in composed:
-            writer.write(frame)
-            tally.outgoing(tracks)
-            if observe:
-                observe(frame, tracks)
-            if progress:
-                progress(tally.frames, film.info.frames)
-        tally.check()
+        found = tracker.track(detect(frames, detector))
+        tracked = settle(found, with_surface=options.mode == "generate" or composer is not None)
+        if tracks is not None:
+            settings = options.told(
+                Path(tracks).parent,
+                detector_weights=str(detector_weights),
+                score=score,
+                start=start,
+                end=end,
+                tolerate_corrupt=tolerate_corrupt,
+            )
+            tracked = record(tracks, tracked, film=source, settings=settings, overwrite=overwrite)
+        people = prefetch(tracked, FRAMES_AHEAD, "detect and track")
+        offset = float(film.info.shift)
+        drawn = prefetch(compose(apply_regions(people, always, never, offset), composers), FRAMES_AHEAD, "compose")
+        write(drawn, writer, tally, film.info.frames, progress, observe)
     warnings = [*film.warnings, *warnings, *writer.warnings]
     return tally.summary(output, began, film.corrupt_frames, warnings, writer.stripped)
 
@@ -172,6 +192,8 @@ def anonymize_image(
     seed: int | None = None,
     weights: str | Path = "embedded",
     detector_weights: str | Path = "embedded",
+    always_cover: Path | str | None = None,
+    never_cover: Path | str | None = None,
     overlay: bool = False,
     score: float | None = None,
     device: DeviceName = "auto",
@@ -190,16 +212,18 @@ def anonymize_image(
     began = time.monotonic()
     options = DrawingOptions.of(mode, color, truncation, identity, seed, weights)
     where = resolve_device(device)
+    always, never = _regions(always_cover), _regions(never_cover)
     picture = read_image(source)
     detector = detector or build_detector(weights=detector_weights, score=score, device=where)
     tracker = tracker or build_tracker(detector, score=score)
     composers, warnings = _composers(options, detector, where, composer, overlay)
-    [(frame, tracks)] = compose(tracker.track(detect([picture], detector)), composers)
+    people = settle(tracker.track(detect([picture], detector)), with_surface=True)
+    [(frame, tracks)] = compose(apply_regions(people, always, never), composers)
     notes = write_image(output, frame, keep_metadata=keep_metadata, overwrite=overwrite)
-    tally = _Tally()
-    tally.outgoing(tracks)
+    tally = Tally()
+    shown = tally.outgoing(tracks)
     if observe:
-        observe(frame, tracks)
+        observe(frame, shown)
     return tally.summary(output, began, warnings=[*warnings, *notes])
 
 
@@ -239,6 +263,29 @@ def compose(tracked: Iterable[tuple[Frame, Tracks]], composers: Sequence[Compose
         yield from zip(frames, tracks, strict=True)
 
 
+def write(
+    drawn: Iterable[tuple[Frame, Tracks]],
+    writer: FilmWriter,
+    tally: Tally,
+    expected: int | None,
+    progress: Callable[[int, int | None], None] | None = None,
+    observe: Callable[[Frame, Tracks], None] | None = None,
+) -> None:
+    """Write the frames, counting them, and tell of each."""
+    for frame, tracks in drawn:
+        writer.write(frame)
+        shown = tally.outgoing(tracks)
+        if observe:
+            observe(frame, shown)
+        if progress:
+            progress(tally.frames, expected)
+    tally.check()
+
+
+def _regions(path: Path | str | None) -> tuple[Region, ...]:
+    return () if path is None else read_regions(path)
+
+
 def _composers(
     options: DrawingOptions, detector: Detector, device: torch.device, own: Composer | None, overlay: bool
 ) -> tuple[list[Composer], list[str]]:
@@ -247,7 +294,7 @@ def _composers(
     return ([composer, OverlayComposer()] if overlay else [composer]), warnings
 
 
-class _Tally:
+class Tally:
     """Counts what comes in and goes out."""
 
     def __init__(self) -> None:
@@ -261,10 +308,13 @@ class _Tally:
             self._read += 1
             yield frame
 
-    def outgoing(self, tracks: Tracks) -> None:
+    def outgoing(self, tracks: Tracks) -> Tracks:
+        """Count a frame; returns its people, without the places that are covered anyway."""
+        people = tracks if (tracks.ids > 0).all() else people_of(tracks, tracks.ids > 0)
         self.frames += 1
-        self._with_people += len(tracks) > 0
-        self._ids.update(tracks.ids.tolist())
+        self._with_people += len(people) > 0
+        self._ids.update(people.ids.tolist())
+        return people
 
     def check(self) -> None:
         """No stage may lose a frame, whatever the reason."""

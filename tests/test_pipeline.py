@@ -145,7 +145,7 @@ class TestErrors:
                     raise BoomError
                 yield frame
 
-        monkeypatch.setattr(pipeline._Tally, "incoming", breaking)
+        monkeypatch.setattr(pipeline.Tally, "incoming", breaking)
         with pytest.raises(BoomError):
             anonymize_video(film, tmp_path / "out.mp4", detector=walking_detector())
 

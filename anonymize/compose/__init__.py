@@ -1,5 +1,6 @@
 """Drawing into the frame: people covered beyond recovery, and what was found marked for checking."""
 
+from anonymize.compose.chosen import ChosenComposer, ChosenGenerator
 from anonymize.compose.composer import BatchComposer, Composer
 from anonymize.compose.cover import CoverComposer, CoverMode
 from anonymize.compose.generated import GeneratedComposer, PersonGenerator
@@ -7,6 +8,8 @@ from anonymize.compose.overlay import OverlayComposer
 
 __all__ = [
     "BatchComposer",
+    "ChosenComposer",
+    "ChosenGenerator",
     "Composer",
     "CoverComposer",
     "CoverMode",
