@@ -21,13 +21,12 @@ from anonymize.batch.manifest import Done, Manifest
 from anonymize.batch.report import BatchProgress, BatchReport
 from anonymize.batch.walk import STATE_FOLDER, Entry, walk
 from anonymize.errors import AnonymizeError, MediaError, OptionError
-from anonymize.resources import weights_path
 
 EngineName = Literal["local", "ray"]
 
 NOT_OF_THE_RESULT = frozenset({"overwrite", "device"})
 """Settings that leave a finished result as good as it is."""
-PER_FILE = frozenset({"source", "output", "detector", "tracker", "composer", "progress", "observe"})
+PER_FILE = frozenset({"source", "output", "tracks", "detector", "tracker", "composer", "progress", "observe"})
 """Arguments of `anonymize_video` that a folder has no use for."""
 
 
@@ -64,7 +63,7 @@ def anonymize_folder(
         ray_address: Of a running cluster; None starts one on this machine.
         gpus_per_worker: GPUs that Ray keeps for each file.
         copy_others: Copy files that are neither film nor picture.
-        weights: Files whose change makes results out of date; None for the embedded weights.
+        weights: Files whose change makes results out of date; None for those that the settings name.
         build_parts: Builds what all files share; for tests and own detectors. With workers it must be importable.
         progress: Called now and then.
 
@@ -87,7 +86,9 @@ def anonymize_folder(
     except OSError as error:
         raise MediaError(f"cannot make the folder {state}: {error.strerror}") from error
     if weights is None:
-        weights = [weights_path("detector-embedded.safetensors")]
+        from anonymize.drawing import weights_files
+
+        weights = weights_files(settings)
     fingerprint = _fingerprint(settings, weights)
     with FolderLock(state / "lock") as lock, Manifest(state / "manifest.jsonl") as manifest:
         for name in manifest.begun:
@@ -225,7 +226,7 @@ def _engine(name: EngineName, workers: int, ray_address: str | None, gpus_per_wo
 
 def _checked_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """All settings, those that were not given at their defaults; what is wrong with them is told before any file."""
-    from anonymize.compose import CoverComposer
+    from anonymize.drawing import DrawingOptions
     from anonymize.media.encoders import pick_encoder
     from anonymize.pipeline import anonymize_video
 
@@ -236,8 +237,8 @@ def _checked_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
         raise OptionError(f"a folder has no setting {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}")
     checked = known | {name: _absolute(value) for name, value in settings.items()}
     pick_encoder(checked["codec"], checked["crf"], checked["preset"])
-    if checked["mode"] == "solid":
-        CoverComposer("solid", color=checked["color"] or "000000")
+    drawing = ("mode", "color", "truncation", "identity", "seed", "weights")
+    checked["mode"] = DrawingOptions.of(*(checked[name] for name in drawing)).mode
     return checked
 
 

@@ -141,7 +141,7 @@ class TestAgain:
 
     def test_other_settings_but_not_their_defaults(self, run: Callable[..., BatchReport]) -> None:
         run()
-        assert states(run(settings={"crf": 18, "device": "cpu", "overwrite": True})) == ALL_UNCHANGED
+        assert states(run(settings={"mode": "blur", "device": "cpu", "overwrite": True})) == ALL_UNCHANGED
         assert states(run(settings={"mode": "solid"})) == ALL_DONE
 
     def test_other_weights(self, run: Callable[..., BatchReport], tmp_path: Path) -> None:
