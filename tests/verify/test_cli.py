@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,7 @@ from typer.testing import CliRunner, Result
 
 import anonymize.detect.build
 from anonymize.cli import app
+from anonymize.media import open_film, write_image
 
 from .conftest import Truth, Walk
 from .test_verification import blurred
@@ -79,3 +82,17 @@ def test_usage() -> None:
     assert usage.startswith("Usage: anonymize verify [OPTIONS]")
     assert usage.index("ORIGINAL") < usage.index("OUTPUT")
     assert CliRunner().invoke(app, ["verify", "a.mp4"]).exit_code == 2
+
+
+def test_as_a_process_with_the_shipped_detector(tmp_path: Path) -> None:
+    film = Path(__file__).resolve().parents[2] / "examples" / "street.mp4"
+    with open_film(film) as reader:
+        frame = next(iter(reader))
+    pictures = [tmp_path / "original.png", tmp_path / "output.png"]
+    for picture in pictures:
+        write_image(picture, frame)
+    command = [sys.executable, "-m", "anonymize", "verify", *map(str, pictures)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 3, result.stderr
+    assert "look at 0.000 s" in result.stdout.splitlines()[-1]
+    assert result.stderr == ""
