@@ -167,7 +167,7 @@ def render_film(
     rng, camera, walkers = film_walkers(seed, size_hw, n_people)
     walkers = [replace(w, person=w.person.to(device)) for w in walkers]
     chosen = int(rng.choice([places.STREET, places.CAR_PARK, places.SQUARE])) if kind is None else kind
-    place = random_place(rng, kind=chosen)
+    place = random_place(rng, kind=chosen, ways=np.array([[w.start, w.end] for w in walkers]).reshape(-1, 2, 2))
     optics = replace(random_optics(rng, film=True), quality=100)
     optics = replace(optics, noise=min(optics.noise, 2.5))
     backdrop: Backdrop | None = None

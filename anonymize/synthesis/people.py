@@ -20,6 +20,7 @@ from anonymize.synthesis.shading import Light, Material, random_light
 from anonymize.types import FloatArray, UInt8Array
 
 NOBODY, SKIN, CLOTHES, HAIR, ACCESSORY = range(5)
+ROOT_TO_SEAT = 0.057  # from the root joint down to what one sits on, as a share of the height
 Colour = tuple[float, float, float]
 
 # sRGB 0..255; sampled between neighbours
@@ -132,12 +133,19 @@ class Person:
 
     def posed(self, angles: Angles, *, coarse: bool = False) -> tuple[Tensor, Tensor]:
         """World vertices and normals [N, 3]: facing -y, standing on z = 0 with the root above the origin."""
-        mesh = self.coarse if coarse else self.mesh
-        turns = torch.from_numpy(rotations(angles))[None].to(self.joints.device)
-        moved = joint_transforms(self.joints, load_body().parents, turns)[0]
-        vertices, normals = skin(mesh.vertices, mesh.normals, mesh.weights, moved)
+        vertices, normals = self._bent(angles, self.coarse if coarse else self.mesh)
         origin = torch.stack([self.joints[0, 0], self.joints[0, 1], vertices[:, 2].min()])
         return vertices - origin, normals
+
+    def seat_m(self, angles: Angles) -> float:
+        """Height of the seat under somebody in a sitting pose whose lowest point is at 0."""
+        lowest = self._bent(angles, self.coarse)[0][:, 2].min()
+        return float(self.joints[0, 2] - lowest) - ROOT_TO_SEAT * self.height_m
+
+    def _bent(self, angles: Angles, mesh: Mesh) -> tuple[Tensor, Tensor]:
+        turns = torch.from_numpy(rotations(angles))[None].to(self.joints.device)
+        moved = joint_transforms(self.joints, load_body().parents, turns)[0]
+        return skin(mesh.vertices, mesh.normals, mesh.weights, moved)
 
 
 @cache

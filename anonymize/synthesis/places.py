@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -37,13 +37,19 @@ CAR_COLOURS = (
     (40, 74, 60),
     (196, 180, 148),
 )
+SADDLE_Y, SADDLE_Z = 0.14, 0.92  # of a grown-up's bicycle, metres behind its middle and above the ground
 GREENS = ((52, 74, 34), (78, 98, 48), (98, 116, 62), (64, 82, 52))
 
 
 class Builder:
-    """Collects triangles with materials."""
+    """Collects triangles with materials.
 
-    def __init__(self) -> None:
+    Args:
+        ways: [K, 2, 2], start and end on the ground of ways that `blocks` keeps clear, metres.
+    """
+
+    def __init__(self, ways: np.ndarray | None = None) -> None:
+        self.ways = np.zeros((0, 2, 2)) if ways is None else ways
         self.points: list[np.ndarray] = []
         self.faces: list[np.ndarray] = []
         self.rows: list[np.ndarray] = []
@@ -54,6 +60,13 @@ class Builder:
     def material(self, material: Material) -> int:
         self.materials.append(material)
         return len(self.materials) - 1
+
+    def blocks(self, x: float, y: float, radius: float) -> bool:
+        """Whether a disc on the ground would leave less than half a metre to the middle of a way."""
+        start, along = self.ways[:, 0], self.ways[:, 1] - self.ways[:, 0]
+        away = np.array([x, y]) - start
+        share = ((away * along).sum(1) / np.maximum((along**2).sum(1), 1e-9)).clip(0, 1)
+        return bool((np.linalg.norm(away - share[:, None] * along, axis=1) < radius + 0.5).any())
 
     def add(self, points: np.ndarray, faces: np.ndarray, row: int) -> None:
         self.points.append(points.astype(np.float32))
@@ -124,7 +137,10 @@ class Place:
 
 
 def car(build: Builder, rng: Generator, x: float, y: float, yaw: float) -> None:
-    """A car, a van at times."""
+    """A car, a van at times; none on a way that is kept clear."""
+    middles = turned(np.array([[-1.4, 0, 0], [0, 0, 0], [1.4, 0, 0]]), yaw)[:, :2] + np.array([x, y])
+    if any(build.blocks(px, py, 1.15) for px, py in middles.tolist()):
+        return
     paint = build.material(Material(linear(CAR_COLOURS[int(rng.integers(len(CAR_COLOURS)))]), gloss=0.5, grain=0.01))
     glass = build.material(Material((0.02, 0.025, 0.03), gloss=0.6, grain=0.0))
     tyre = build.material(Material((0.012, 0.012, 0.013), grain=0.05))
@@ -155,6 +171,8 @@ def car(build: Builder, rng: Generator, x: float, y: float, yaw: float) -> None:
 
 def post(build: Builder, rng: Generator, x: float, y: float) -> None:
     """Lamp post, bollard, sign, hydrant, bin, parking meter: upright things of a person's width or less."""
+    if build.blocks(x, y, 0.3):
+        return
     grey = pick(rng, ((70, 72, 74), (110, 112, 114), (40, 52, 44), (150, 150, 148), (110, 40, 34), (190, 160, 40)))
     row = build.material(Material(grey, grain=0.05, gloss=0.1))
     kind = rng.choice(["lamp", "bollard", "sign", "bin", "cabinet"], p=[0.28, 0.2, 0.22, 0.18, 0.12])
@@ -181,6 +199,8 @@ def post(build: Builder, rng: Generator, x: float, y: float) -> None:
 
 def tree(build: Builder, rng: Generator, x: float, y: float) -> None:
     """A trunk with a crown, or a bush."""
+    if build.blocks(x, y, 0.5):
+        return
     bark = build.material(
         Material(linear((74, 58, 44)), (0.02, 0.015, 0.01), shading.BLOTCHES, 12, folds=0.8, grain=0.15)
     )
@@ -256,6 +276,16 @@ def chair(build: Builder, rng: Generator, x: float, y: float, yaw: float, seat_m
             place((sx, sy, seat_m / 2 - 0.03), (0.04, 0.04, seat_m - 0.05))
 
 
+def seat(build: Builder, rng: Generator, x: float, y: float, yaw: float, seat_m: float) -> None:
+    """Something to sit on: a chair, a bench, a crate."""
+    if rng.random() < 0.65:
+        chair(build, rng, x, y, yaw, seat_m)
+        return
+    row = build.material(Material(pick(rng, CLOTHES_COLOURS), grain=0.08))
+    middle = turned(np.array([[0, 0.08, seat_m / 2]]), yaw)[0] + np.array([x, y, 0])
+    build.box(middle.tolist(), (float(rng.uniform(0.45, 1.3)), 0.42, seat_m), row, yaw)
+
+
 def wheel() -> tuple[np.ndarray, np.ndarray]:
     """A bicycle wheel in the y-z plane, radius 0.33 m."""
     sides, tube = 20, 5
@@ -266,29 +296,63 @@ def wheel() -> tuple[np.ndarray, np.ndarray]:
     return points.reshape(-1, 3), grid_faces(sides + 1, tube)
 
 
-def bicycle(build: Builder, rng: Generator, x: float, y: float, yaw: float) -> None:
-    """A bicycle heading along -y turned by yaw."""
+def bicycle(build: Builder, rng: Generator, x: float, y: float, yaw: float, scale: float = 1.0) -> float:
+    """A bicycle heading along -y turned by yaw, its saddle over (x, y); returns the saddle's height."""
     rubber = build.material(Material((0.015, 0.015, 0.016)))
     paint = build.material(Material(pick(rng, CLOTHES_COLOURS), gloss=0.4))
     for offset in (-0.52, 0.52):
         points, faces = wheel()
-        build.shape((points + np.array([0, offset, 0]), faces), (x, y, 0), rubber, yaw)
+        build.shape(((points + np.array([0, offset - SADDLE_Y, 0])) * scale, faces), (x, y, 0), rubber, yaw)
+    points, faces = blob((0, 0, SADDLE_Z - 0.04), (0.16, 0.27, 0.08), 0.8)
+    build.shape((points * scale, faces), (x, y, 0), rubber, yaw)
     for start, end in (
         ((0, 0.5, 0.34), (0, 0.12, 0.85)),
         ((0, 0.12, 0.85), (0, -0.4, 0.85)),
         ((0, -0.52, 0.34), (0, -0.36, 1.0)),
-        ((0, 0.05, 0.4), (0, -0.4, 0.8)),
+        ((0, 0.02, 0.32), (0, -0.4, 0.8)),
+        ((0, 0.02, 0.32), (0, 0.12, 0.85)),
+        ((0, 0.02, 0.32), (0, 0.5, 0.34)),
         ((-0.25, -0.34, 1.0), (0.25, -0.34, 1.0)),
     ):
         a, b = np.array(start, float), np.array(end, float)
         points, faces = blob((0, 0, 0), (0.035, 0.035, float(np.linalg.norm(b - a))), 0.6, 4)
-        points = points @ aligning(np.array([0, 0.001, 1.0]), b - a).T + (a + b) / 2
-        build.shape((points, faces), (x, y, 0), paint, yaw)
+        points = points @ aligning(np.array([0, 0.001, 1.0]), b - a).T + (a + b) / 2 - np.array([0, SADDLE_Y, 0])
+        build.shape((points * scale, faces), (x, y, 0), paint, yaw)
+    return SADDLE_Z * scale
 
 
-def random_place(rng: Generator, *, picture: UInt8Array | None = None, kind: int | None = None) -> Place:
-    """A place around the origin; cameras stand near (0, 0) and look along +y."""
-    build = Builder()
+def furnished(place: Place, build: Builder) -> Place:
+    """The place with what was built on top of it."""
+    if not build.points:
+        return place
+    vertices = torch.from_numpy(np.concatenate(build.points))
+    faces = torch.from_numpy(np.concatenate(build.faces))
+    return replace(
+        place,
+        vertices=torch.cat([place.vertices, vertices]),
+        normals=torch.cat([place.normals, vertex_normals(vertices, faces)]),
+        faces=torch.cat([place.faces, faces + len(place.vertices)]),
+        material=torch.cat([place.material, torch.from_numpy(np.concatenate(build.rows)) + len(place.table)]),
+        table=torch.cat([place.table, torch.tensor([m.row() for m in build.materials], dtype=torch.float32)]),
+    )
+
+
+def random_place(
+    rng: Generator,
+    *,
+    picture: UInt8Array | None = None,
+    kind: int | None = None,
+    ways: np.ndarray | None = None,
+) -> Place:
+    """A place around the origin; cameras stand near (0, 0) and look along +y.
+
+    Args:
+        rng: Same state, same place.
+        picture: [H, W, 3] uint8 RGB to take for the place.
+        kind: STREET, CAR_PARK, SQUARE or ROOM; random by default.
+        ways: [K, 2, 2], ways (start, end; metres) on which no car, post or tree stands.
+    """
+    build = Builder(ways)
     chosen = kind if kind is not None else int(rng.choice([STREET, CAR_PARK, SQUARE, ROOM], p=[0.42, 0.16, 0.17, 0.25]))
     if picture is not None:
         chosen = PICTURE

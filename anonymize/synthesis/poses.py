@@ -285,6 +285,11 @@ def free(rng: Generator) -> Angles:
 
 def random_pose(rng: Generator) -> Angles:
     """What people in streets and rooms do: mostly walk and stand."""
+    return random_activity(rng)[1]
+
+
+def random_activity(rng: Generator) -> tuple[str, Angles]:
+    """What somebody does ("walking", "standing", "sitting", "crouching", "free", "cycling") and their pose."""
     kinds = (walking, standing, sitting, crouching, free, cycling)
     kind = kinds[int(rng.choice(len(kinds), p=[0.45, 0.3, 0.08, 0.05, 0.09, 0.03]))]
-    return kind(rng)
+    return kind.__name__, kind(rng)

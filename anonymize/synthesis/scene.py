@@ -16,14 +16,15 @@ from anonymize.errors import MediaError
 from anonymize.synthesis import places, shading
 from anonymize.synthesis.camera import Camera
 from anonymize.synthesis.people import Person, random_person
-from anonymize.synthesis.places import Place, random_place
-from anonymize.synthesis.poses import Angles, random_pose, turn
+from anonymize.synthesis.places import Builder, Place, bicycle, furnished, random_place, seat
+from anonymize.synthesis.poses import Angles, random_activity, turn
 from anonymize.synthesis.raster import rasterize
 from anonymize.types import FloatArray, IntArray, UInt8Array
 
 FINE = 2  # samples per pixel and axis for people
 COARSE_BELOW_PX = 90
 FAR = 1e6
+ADULT_M = 1.72  # height of whom an adult's bicycle fits
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,9 +105,18 @@ def draw_backdrop(place: Place, camera: Camera, *, device: str = "cpu") -> Backd
     depth = torch.full((height, width), FAR, device=device)
     if place.picture is not None:
         picture = cv2.resize(place.picture, (width, height), interpolation=cv2.INTER_AREA)
-        linear = (torch.from_numpy(picture).to(device).float() / 255) ** 2.2
-        return Backdrop(linear, depth, rays[..., 2] < -0.02)
-    vertices, faces = place.vertices.to(device), place.faces.to(device)
+        colour = (torch.from_numpy(picture).to(device).float() / 255) ** 2.2
+        below = rays[..., 2] < -0.02
+    else:
+        colour, below = draw_ground_and_sky(place, camera, rays)
+    if len(place.faces):
+        colour = draw_objects(place, camera, colour, depth, below)
+    return Backdrop(colour, depth, below & (depth >= FAR))
+
+
+def draw_ground_and_sky(place: Place, camera: Camera, rays: Tensor) -> tuple[Tensor, Tensor]:
+    """Linear colour [H, W, 3] along the rays and where the ground is, [H, W] bool."""
+    device = rays.device
     position = torch.tensor(camera.position, device=device)
     table, light = place.table.to(device), place.light
     up = torch.nn.functional.normalize(rays, dim=2)[..., 2].clamp(0, 1)[..., None]
@@ -129,27 +139,34 @@ def draw_backdrop(place: Place, camera: Camera, *, device: str = "cpu") -> Backd
     lit = shading.shade(table, row, flat, normal, -rays[below], torch.ones_like(across), light)
     haze = torch.exp(-reach[below] * 0.006)[:, None]
     colour[below] = lit * haze + horizon * (1 - haze)
-    if len(faces):
-        shade = shadow(vertices, faces, camera, place, device) if place.kind != places.ROOM else torch.zeros_like(depth)
-        dark = 1 - 0.9 * light.shadow_strength * shade
+    return colour, below
+
+
+def draw_objects(place: Place, camera: Camera, colour: Tensor, depth: Tensor, below: Tensor) -> Tensor:
+    """The place's objects and their shadows over a colour [H, W, 3]; their depth is written into `depth` [H, W]."""
+    device = str(colour.device)
+    vertices, faces = place.vertices.to(device), place.faces.to(device)
+    if place.kind != places.ROOM:
+        dark = 1 - 0.9 * place.light.shadow_strength * shadow(vertices, faces, camera, place, device)
         colour = torch.where(below[..., None], colour * dark[..., None], colour)
-        visible = rasterize(camera.project(vertices), faces, (height, width))
-        spots = visible.interpolate(vertices, faces)
-        openness = (0.55 + 0.6 * spots[:, 2]).clamp(max=1)
-        normals = visible.interpolate(place.normals.to(device), faces)
-        paint = shading.shade(
-            table,
-            place.material.to(device)[visible.face],
-            along_walls(spots, normals),
-            normals,
-            position - spots,
-            openness,
-            light,
-        )
-        fade = torch.exp(-visible.depth * 0.006)[:, None]
-        colour.view(-1, 3)[visible.pixel] = paint * fade + horizon * (1 - fade)
-        depth.view(-1)[visible.pixel] = visible.depth
-    return Backdrop(colour, depth, below & (depth >= FAR))
+    visible = rasterize(camera.project(vertices), faces, camera.size_hw)
+    spots = visible.interpolate(vertices, faces)
+    openness = (0.55 + 0.6 * spots[:, 2]).clamp(max=1)
+    normals = visible.interpolate(place.normals.to(device), faces)
+    paint = shading.shade(
+        place.table.to(device),
+        place.material.to(device)[visible.face],
+        along_walls(spots, normals),
+        normals,
+        torch.tensor(camera.position, device=device) - spots,
+        openness,
+        place.light,
+    )
+    fade = torch.exp(-visible.depth * 0.006)[:, None]
+    colour = colour.clone()
+    colour.view(-1, 3)[visible.pixel] = paint * fade + torch.tensor(place.sky[0], device=device) * (1 - fade)
+    depth.view(-1)[visible.pixel] = visible.depth
+    return colour
 
 
 def along_walls(points: Tensor, normals: Tensor) -> Tensor:
@@ -395,9 +412,10 @@ def random_camera(rng: Generator, size_hw: tuple[int, int], kind: int) -> Camera
     return Camera.looking_at((0.0, 0.0, height), target, float(focal), size_hw, roll=float(rng.normal(0, 1.5)))
 
 
-def place_people(rng: Generator, count: int, place: Place, camera: Camera) -> list[Actor]:
-    """Where people stand and what they do: all distances, alone and in groups."""
+def place_people(rng: Generator, count: int, place: Place, camera: Camera) -> tuple[list[Actor], Place]:
+    """Where people stand and what they do, at all distances, alone and in groups; the place with what they sit on."""
     actors: list[Actor] = []
+    build = Builder()
     height_px = camera.size_hw[0]
     forward, right = np.array(camera.rotation[2]), np.array(camera.rotation[0])
     level = forward[:2] / np.linalg.norm(forward[:2])
@@ -420,9 +438,15 @@ def place_people(rng: Generator, count: int, place: Place, camera: Camera) -> li
                 break
         else:
             continue
-        pose = random_pose(rng)
-        actors.append(Actor(person, pose, (float(xy[0]), float(xy[1])), float(rng.uniform(-180, 180)), k + 1))
-    return actors
+        activity, pose = random_activity(rng)
+        x, y, heading = float(xy[0]), float(xy[1]), float(rng.uniform(-180, 180))
+        lift, yaw = 0.0, float(np.radians(heading))
+        if activity == "sitting":
+            seat(build, rng, x, y, yaw, person.seat_m(pose))
+        elif activity == "cycling":
+            lift = bicycle(build, rng, x, y, yaw, person.height_m / ADULT_M) - person.seat_m(pose)
+        actors.append(Actor(person, pose, (x, y), heading, k + 1, lift))
+    return actors, furnished(place, build)
 
 
 def random_picture(rng: Generator, folder: Path, size_hw: tuple[int, int]) -> UInt8Array:
@@ -469,6 +493,6 @@ def render_scene(
     place = random_place(rng, picture=picture)
     camera = random_camera(rng, size_hw, place.kind)
     count = int(min(rng.geometric(0.22) - 1, 12)) if people is None else people
-    actors = place_people(rng, count, place, camera)
+    actors, place = place_people(rng, count, place, camera)
     moved = [Actor(a.person.to(device), a.angles, a.xy, a.heading_degrees, a.track_id, a.lift_m) for a in actors]
     return compose(moved, place, camera, random_optics(rng), device=device)

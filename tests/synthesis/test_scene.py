@@ -8,6 +8,9 @@ from anonymize.errors import MediaError
 from anonymize.synthesis import load_surface, render_scene
 from anonymize.synthesis.cutouts import NO_VERTEX, write_cutouts
 from anonymize.synthesis.film import render_film, write_rendered_film
+from anonymize.synthesis.people import random_person
+from anonymize.synthesis.places import SQUARE, Builder, bicycle, car, furnished, post, random_place
+from anonymize.synthesis.poses import cycling, sitting
 
 SMALL = (96, 160)
 
@@ -84,3 +87,28 @@ def test_cutouts(tmp_path: Path) -> None:
         assert arrays["sizes"].shape == (2, 2) and (arrays["sizes"][:, 0] == 40).all()
         assert len(arrays["alpha"]) == arrays["sizes"].prod(1).sum() == len(arrays["vertex"])
         assert (arrays["vertex"][arrays["alpha"] == 0] == NO_VERTEX).all()
+
+
+def test_cars_keep_clear_of_ways() -> None:
+    build = Builder(np.array([[[-5.0, 5.0], [5.0, 5.0]]]))
+    rng = np.random.default_rng(0)
+    car(build, rng, 0.0, 6.0, 0.0)
+    post(build, rng, 4.0, 5.2)
+    assert not build.points
+    car(build, rng, 0.0, 8.0, 0.0)
+    assert build.points
+
+
+def test_sitters_and_cyclists_have_something_below_them() -> None:
+    rng = np.random.default_rng(1)
+    place, person = random_place(rng, kind=SQUARE), random_person(rng)
+    assert furnished(place, Builder()) is place
+    for pose, build in ((sitting(rng), Builder()), (cycling(rng), Builder())):
+        height = person.seat_m(pose)
+        vertices, _ = person.posed(pose, coarse=True)
+        under = vertices[:, :2].norm(dim=1) < 0.12
+        assert float(vertices[under, 2].min()) == pytest.approx(height, abs=0.12)
+        bicycle(build, rng, 0.0, 0.0, 0.0)
+        full = furnished(place, build)
+        assert len(full.faces) > len(place.faces) and int(full.material.max()) < len(full.table)
+        assert int(full.faces.max()) == len(full.vertices) - 1
