@@ -26,6 +26,7 @@ LOOKS_WEIGHT = 0.35  # against overlap
 SAME_LOOKS = 0.06  # distance of looks at which two are as likely one person as two
 CHANGED_LOOKS = 0.1  # nobody changes that much from frame to frame
 BETTER_LOOKS = 1.7  # somebody else who looks this much more alike speaks against it as well
+NOT_THEM_LOOKS = 0.25  # ... wherever they are
 OTHER_LOOKS = 0.08  # ... nor that much if seen for a while
 BACK_LOOKS = 0.05  # ... and to be known again after an absence it takes this
 BACK_RATIO = 0.75  # everybody else must look this much less alike
@@ -83,7 +84,7 @@ def pair_sure(known: Group, found: Group, looks: FloatArray) -> Pairs:
     """First step: people seen lately and sure detections; `looks` is the distance of their looks [N, M]."""
     common = overlap(known, found)
     allowed = common > MIN_OVERLAP
-    allowed &= ~((looks > CHANGED_LOOKS) & (common < 0.6))
+    allowed &= ~((looks > CHANGED_LOOKS) & (common < 0.6)) & ~(looks > NOT_THEM_LOOKS)
     return assign(common + LOOKS_WEIGHT * likeness(looks), allowed)
 
 

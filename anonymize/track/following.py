@@ -170,6 +170,9 @@ class Following:
             gone = {pair[side] for pair in pairs}
             return np.array([r for r in rows.tolist() if r not in gone], np.int64)
 
+        # what is seen of somebody behind somebody else may look like anything: it speaks for a pair but against none
+        hidden = _covered(seen.boxes) >= CLEAR
+        distance = np.where(hidden[None], np.minimum(distance, CHANGED_LOOKS), distance)
         lately = rows_of(absent <= LATELY_SECONDS)
         first = pair_sure(known[lately], seen[sure], distance[np.ix_(lately, sure)])
         pairs += [(int(lately[i]), int(sure[j])) for i, j in first]
@@ -231,12 +234,14 @@ class Following:
         """Give everybody who is to be shown in a frame their ID: that of somebody known, or a new one."""
         new = [i for i, p in enumerate(self.people) if not p.number and p.sightings]
         due = [i for i in new if self.people[i].sightings[0].moment.seconds <= moment.seconds]
-        if not due:
+        if not new:
             return
         gone = {i for i in due if self._is_part(self.people[i])}
         new = [i for i in new if i not in gone]
         for i, j in self._known_again(new):
-            if new[j] in due:
+            # a frame of the gap between the two is the last chance to fill it
+            last = self.people[i].sightings[-1].moment.seconds if self.people[i].sightings else np.inf
+            if new[j] in due or last < moment.seconds:
                 self._reunite(i, new[j])
                 gone.add(new[j])
         for i in due:

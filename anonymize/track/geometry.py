@@ -112,6 +112,19 @@ def union(masks: Sequence[RegionMask]) -> RegionMask:
     return RegionMask(left, top, counts > 0)
 
 
+def grow(mask: RegionMask, radius: int, size_hw: tuple[int, int]) -> RegionMask:
+    """A mask grown by a number of pixels, inside a frame of `size_hw`."""
+    if not mask.mask.size:
+        return mask
+    left, top = max(0, mask.x - radius), max(0, mask.y - radius)
+    right, bottom = min(size_hw[1], mask.box_xyxy[2] + radius), min(size_hw[0], mask.box_xyxy[3] + radius)
+    wide = np.zeros((bottom - top, right - left), np.uint8)
+    height, width = mask.mask.shape
+    wide[mask.y - top : mask.y - top + height, mask.x - left : mask.x - left + width] = mask.mask
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    return RegionMask(left, top, cv2.dilate(wide, disc).astype(np.bool_))
+
+
 def mask_in(mask: RegionMask, others: RegionMask) -> float:
     """Share of a mask's pixels that lie in another one."""
     left, top = max(mask.x, others.x), max(mask.y, others.y)

@@ -9,11 +9,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from anonymize.track.following import Person
-from anonymize.track.geometry import move_mask, union
+from anonymize.track.geometry import grow, move_mask, union
 from anonymize.track.moments import Box, Moment, Sighting
 from anonymize.track.smoothing import steady_box, steady_mask
 from anonymize.track.surface import gather, steady, still
 from anonymize.types import Detections, RegionMask, Tracks
+
+GROWTH, MIN_GROWTH_PX = 0.03, 2
+"""By how much a filled mask is grown, of the height: nobody knows exactly where the person was."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +99,17 @@ def show(person: Person, moment: Moment, reach_seconds: float) -> Shown | None:
     box = boxes[0] + (boxes[1] - boxes[0]) * share
     assert moment.found is not None
     size_hw = moment.found.size_hw
-    mask = union([move_mask(s.mask, b, box, size_hw) for s, b in zip((before, after), boxes, strict=True)])
+    # boxes are less exact than masks, so masks are carried along by their own rectangles
+    spans = [_span(s, moment) for s in (before, after)]
+    span = spans[0] + (spans[1] - spans[0]) * share
+    masks = [move_mask(s.mask, r, span, size_hw) for s, r in zip((before, after), spans, strict=True)]
+    mask = grow(union(masks), max(MIN_GROWTH_PX, round(GROWTH * (span[3] - span[1]))), size_hw)
     if not mask.area:
         return None
     return Shown(person.number, box, mask, before if gone <= ahead else after, filled=True)
+
+
+def _span(sighting: Sighting, moment: Moment) -> Box:
+    """The rectangle [4] of a sighting's mask in pixels of another moment's frame."""
+    span: Box = moment.here(sighting.moment, np.array([sighting.mask.box_xyxy], np.float64))[0]
+    return span
