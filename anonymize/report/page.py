@@ -78,7 +78,7 @@ def _summary(summary: Summary, report: FilmReport) -> str:
         ("Tracks", f"{summary.people:,}"),
         ("Length", clock(report.end)),
         ("Time taken", clock(summary.seconds)),
-        ("Frames per second", f"{rate:.1f}"),
+        ("Frames/s", f"{rate:.1f}"),
     ]
     if summary.frames == 1:
         del figures[3]

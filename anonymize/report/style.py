@@ -30,7 +30,8 @@ a:hover, a:focus-visible { text-decoration-color: currentColor; }
 :focus-visible { outline: 2px solid var(--seen); outline-offset: 2px; }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); gap: 1px; margin: 0;
   background: var(--line); border: 1px solid var(--line); border-radius: .5rem; overflow: hidden; }
-.figures div { background: var(--raised); padding: .8rem 1rem; display: flex; flex-direction: column-reverse; }
+.figures div { background: var(--raised); padding: .8rem 1rem; display: flex; flex-direction: column-reverse;
+  justify-content: flex-end; }
 .figures dt { color: var(--quiet); font-size: .85rem; }
 .figures dd { margin: 0; font-size: 1.35rem; font-weight: 600; line-height: 1.3; }
 .notes { margin: 1rem 0 0; padding-left: 1.2rem; }
