@@ -13,6 +13,7 @@ import pytest
 from anonymize import pipeline
 from anonymize.batch import BatchReport, anonymize_folder
 from anonymize.batch.manifest import Manifest
+from anonymize.compose import CoverComposer
 from anonymize.errors import MediaError
 from anonymize.media import FilmReader, FilmWriter, files
 
@@ -123,7 +124,7 @@ STAGES = {
     "read": break_read,
     "detect": break_detect,
     "track": break_track,
-    "compose": break_function(pipeline.CoverComposer, "compose"),
+    "compose": break_function(CoverComposer, "compose"),
     "write": break_function(FilmWriter, "write"),
 }
 
