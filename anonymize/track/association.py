@@ -23,17 +23,18 @@ Pairs = list[tuple[int, int]]
 MIN_OVERLAP = 0.15
 MIN_OVERLAP_UNSURE = 0.35
 LOOKS_WEIGHT = 0.35  # against overlap
-SAME_LOOKS = 0.06  # distance of looks at which two are as likely one person as two
+# distances of looks
+SAME_LOOKS = 0.06  # two are as likely one person as two
+BACK_LOOKS = 0.05  # somebody is known again after an absence
+OTHER_LOOKS = 0.08  # nobody changes that much, if seen for a while
 CHANGED_LOOKS = 0.1  # nobody changes that much from frame to frame
-BETTER_LOOKS = 1.7  # somebody else who looks this much more alike speaks against it as well
-NOT_THEM_LOOKS = 0.25  # ... wherever they are
-OTHER_LOOKS = 0.08  # ... nor that much if seen for a while
-BACK_LOOKS = 0.05  # ... and to be known again after an absence it takes this
-BACK_RATIO = 0.75  # everybody else must look this much less alike
+NOT_THEM_LOOKS = 0.25  # it is somebody else, wherever they are
+BETTER_LOOKS = 1.7  # somebody else who looks this many times more alike speaks against it as well
+BACK_RATIO = 0.75  # ... of everybody else's distance, it may be at most
 BACK_REACH = (1.5, 3.0)  # how far somebody can have gone, in heights: at once and a second
 MOTION_REACH = (0.35, 0.4)  # ... if only the motion tells that it is them
 MOTION_SECONDS = 1.5
-BLIND_SECONDS, BLIND_SHARE = 1.0, 0.4  # ... and the looks tell nothing: sooner and nearer
+BLIND_SECONDS, BLIND_SHARE = 0.7, 0.3  # ... and the looks tell nothing: sooner and nearer
 MIN_INSIDE = 0.6
 INSIDE_SECONDS = 1.0
 AT_ONCE_SECONDS = 0.35  # who was missing for longer than this is looked at for a while first
@@ -172,7 +173,7 @@ def pair_returned(absence: Absence, looks: FloatArray) -> Pairs:
     return assign(absence.fit(looks), absence.near(looks, CHANGED_LOOKS) & (absence.seconds < AT_ONCE_SECONDS))
 
 
-def distinct(looks: FloatArray, met: BoolArray) -> BoolArray:
+def distinct(looks: FloatArray, met: BoolArray, new: IntArray) -> BoolArray:
     """Whether nobody else looks nearly as much like a newcomer, [N, M].
 
     Two who look alike to a third one are told apart by nothing, unless the two may themselves be one person.
@@ -180,19 +181,24 @@ def distinct(looks: FloatArray, met: BoolArray) -> BoolArray:
     Args:
         looks: [N, M] distance of the looks of all people and newcomers; infinite between one and oneself.
         met: [N, N] who of the people were seen together.
+        new: [M] which of the people are the newcomers.
     """
     known = np.where(np.isnan(looks), np.inf, looks)
-    others = np.where(met[:, :, None], known[None], np.inf).min(axis=1, initial=np.inf)  # [N, M]
+    rivals = met[:, :, None] | met[new].T[None]  # [N, N, M]
+    others = np.where(rivals, known[None], np.inf)
+    others[np.arange(len(met)), np.arange(len(met))] = np.inf
+    others = others.min(axis=1, initial=np.inf)  # [N, M]
     unlike: BoolArray = known < BACK_RATIO * others
     return unlike
 
 
-def alike(looks: FloatArray, absence: Absence, met: BoolArray, limit: FloatArray) -> BoolArray:
+def alike(looks: FloatArray, absence: Absence, unlike: BoolArray, limit: FloatArray) -> BoolArray:
     """Whether somebody who was missing may be who appeared later, by looks alone.
 
     Args:
-        looks, met: See `distinct`.
+        looks: See `distinct`.
         absence: How they were missing.
+        unlike: [N, M] where nobody else looks nearly as much like the newcomer.
         limit: [M] distance of looks up to which a newcomer can be the same person.
     """
-    return distinct(looks, met) & (looks < limit) & (absence.apart < BACK_REACH[0] + BACK_REACH[1] * absence.seconds)
+    return unlike & (looks < limit) & (absence.apart < BACK_REACH[0] + BACK_REACH[1] * absence.seconds)

@@ -44,6 +44,7 @@ BACK_OVERLAP = 0.3
 EXTENT_SECONDS = 0.5
 EXTENT_MARGIN = 0.03  # of the height
 VIEWS_BONUS = 0.002  # a view: of two who may be one person, the better known one is taken
+BORDER = 0.02  # of the width of the frame
 PART_OF = 0.8  # somebody new, this much of whom is pixels of one other person, this often, is a part of that person
 
 
@@ -241,7 +242,7 @@ class Following:
         for i, j in self._known_again(new):
             # a frame of the gap between the two is the last chance to fill it
             last = self.people[i].sightings[-1].moment.seconds if self.people[i].sightings else np.inf
-            if new[j] in due or last < moment.seconds:
+            if new[j] in due or (last < moment.seconds and len(self.people[new[j]].sightings) >= WELL_KNOWN):
                 self._reunite(i, new[j])
                 gone.add(new[j])
         for i in due:
@@ -275,8 +276,18 @@ class Following:
         most = np.where(well, OTHER_LOOKS, CHANGED_LOOKS)
         # somebody else who looks much more like the newcomer speaks against it too
         most = np.where(well, np.minimum(most, np.maximum(BETTER_LOOKS * known.min(0), BACK_LOOKS / 2)), most)
-        allowed = alike(looks, absence, met, limit) | absence.near(looks, most, distinct(looks, met))
+        unlike = distinct(looks, met, np.array(new))
+        inner = np.array([not self._at_border(person) for person in self.people], np.bool_)
+        allowed = alike(looks, absence, unlike, limit) | (absence.near(looks, most, unlike) & (unlike | inner[:, None]))
         return assign(absence.fit(looks) + VIEWS_BONUS * views[:, None], allowed)
+
+    def _at_border(self, person: Person) -> bool:
+        """Whether somebody was last seen at the left or right border, where people leave and others enter."""
+        if not person.sightings or self._before is None or self._before.found is None:
+            return False
+        width = self._before.found.size_hw[1]
+        left, _, right, _ = person.sightings[-1].box.tolist()
+        return bool(left < BORDER * width or right > (1 - BORDER) * width)
 
     def _absence(self, rows: IntArray, boxes: Box, moment: Moment) -> Absence:
         """How people `rows` [N] are missing at a moment at which boxes [M, 4] appear."""
