@@ -9,6 +9,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from anonymize.detect.detectron2 import build_detectron2_detector
 from anonymize.detect.network import DetectorConfig, DetectorNetwork
 from anonymize.detect.predictor import DEFAULT_SCORE, Detector, EmbeddedDetector
 from anonymize.detect.zoo.predictor import build_zoo_detector
@@ -66,7 +67,8 @@ def build_detector(
 
     Args:
         weights: "embedded"; the path of a file written by `anonymize train detector`; or networks of others, see
-            `anonymize weights`: "zoo", the strongest, or "zoo:MASKS+SURFACE" such as "zoo:mask-rcnn-r50+cse-r50".
+            `anonymize weights`: "zoo", the strongest, or "zoo:MASKS+SURFACE" such as "zoo:mask-rcnn-r50+cse-r50"; or
+            "detectron2[:CONFIG]", see `build_detectron2_detector`.
         score: People with a lower score are left out, in [0, 1]; None for the measured default.
         unsure: People with a score from this to `score` are handed on as well, for a tracker to judge; None for none.
         device: Where to compute.
@@ -74,9 +76,12 @@ def build_detector(
     Raises:
         OptionError: No networks are called so.
         WeightsError: The weights cannot be read, or are not on this machine.
+        BackendError: Detectron2 is asked for and not installed.
     """
     if isinstance(weights, str) and weights.partition(":")[0] == "zoo":
         return _zoo_detector(weights.partition(":")[2], score=score, device=device)
+    if isinstance(weights, str) and weights.partition(":")[0] == "detectron2":
+        return build_detectron2_detector(weights.partition(":")[2], score=score, device=device)
     path = weights_path("detector-embedded.safetensors") if weights == "embedded" else Path(weights)
     sure = DEFAULT_SCORE if score is None else score
     return EmbeddedDetector(load_network(path), device=device, score=sure, unsure=unsure)

@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from anonymize.downloads.cache import locate
 from anonymize.errors import OptionError, WeightsError
 from anonymize.generate.base import DEFAULT_TRUNCATION, TrackGenerator
 from anonymize.generate.network import GeneratorConfig, GeneratorNetwork
@@ -58,7 +59,6 @@ def load_network(path: Path) -> GeneratorNetwork:
 def build_generator(
     weights: str | Path = "embedded",
     *,
-    path: Path | None = None,
     seed: int = 0,
     truncation: float = DEFAULT_TRUNCATION,
     identities: Sequence[Tensor] = (),
@@ -68,9 +68,8 @@ def build_generator(
     """A generator ready for use.
 
     Args:
-        weights: "embedded"; "zoo"; or the path of a file: `.ckpt` for a checkpoint of DeepPrivacy2, else one written by
-            `anonymize train generator`.
-        path: Where the zoo's checkpoint lies; for "zoo" only.
+        weights: "embedded"; "zoo" for DeepPrivacy2's, fetched by `anonymize weights pull`; or the path of a file:
+            `.ckpt` for a checkpoint of DeepPrivacy2, else one written by `anonymize train generator`.
         seed: Of the people's looks.
         truncation: t in [0, 1]: 1 for the most diverse people, 0 for one look.
         identities: z [latent] each, which the tracks take in turn instead of drawing theirs.
@@ -78,13 +77,11 @@ def build_generator(
         device: Where to compute.
 
     Raises:
-        WeightsError: The weights cannot be read.
-        OptionError: The truncation is out of range, or the path of the zoo's checkpoint is missing.
+        WeightsError: The weights cannot be read, or are not on this machine.
+        OptionError: The truncation is out of range.
     """
-    if weights == "zoo" and path is None:
-        raise OptionError("the zoo's generator needs the path of its checkpoint")
-    file = path if weights == "zoo" and path is not None else Path(weights)
-    if weights == "zoo" or file.suffix == CHECKPOINT:
+    file = locate("deep-privacy2") if weights == "zoo" else Path(weights)
+    if file.suffix == CHECKPOINT:
         return ZooGenerator(
             load_generator(file),
             seed=seed,

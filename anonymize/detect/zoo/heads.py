@@ -101,15 +101,20 @@ def pool(maps: Sequence[Tensor], boxes: Sequence[Tensor], size: int, *, sampling
     flat = torch.cat(list(boxes))
     regions = torch.cat([index, flat], 1)
     if len(maps) == 1:
-        return roi_align(maps[0], regions.to(maps[0].dtype), size, 1 / STRIDES[0], sampling, aligned)  # type: ignore[no-any-return]
+        return _roi_align(maps[0], regions, size, STRIDES[0], sampling, aligned)
     side = ((flat[:, 2] - flat[:, 0]) * (flat[:, 3] - flat[:, 1])).sqrt()
     level = (4 + torch.log2(side / 224 + 1e-8)).floor().clamp(LEVELS[0], LEVELS[-1]).long() - LEVELS[0]
     result = maps[0].new_zeros((len(flat), maps[0].shape[1], size, size))
     for number, x in enumerate(maps):
         rows = (level == number).nonzero()[:, 0]
         if len(rows):
-            result[rows] = roi_align(x, regions[rows].to(x.dtype), size, 1 / STRIDES[number], sampling, aligned)
+            result[rows] = _roi_align(x, regions[rows], size, STRIDES[number], sampling, aligned)
     return result
+
+
+def _roi_align(x: Tensor, regions: Tensor, size: int, stride: int, sampling: int, aligned: bool) -> Tensor:
+    # always in float32: coordinates of hundreds of pixels have no fractions in bfloat16
+    return roi_align(x.float(), regions, size, 1 / stride, sampling, aligned).to(x.dtype)  # type: ignore[no-any-return]
 
 
 class BoxHead(nn.Module):

@@ -148,6 +148,13 @@ class ZooNetwork(nn.Module):
                 module.fold()
         return self
 
+    def lower(self, dtype: torch.dtype) -> ZooNetwork:
+        """Compute in a lower precision; boxes, scores, vertices and what is handed out stay float32."""
+        for module in (self.backbone, self.proposal_generator, *self.roi_heads.children()):
+            if not isinstance(module, nn.ModuleDict):  # the vertices
+                module.to(dtype)
+        return self
+
     def vertices(self) -> Tensor:
         """Embeddings of the surface's vertices, [27554, 16] of length 1."""
         return self.roi_heads.embedder[f"embedder_{SURFACE}"]()  # type: ignore[no-any-return]

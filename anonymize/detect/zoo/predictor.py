@@ -31,6 +31,7 @@ class ZooDetector:
         device: Where to compute.
         score: People with a lower score are left out, in [0, 1].
         shorter, longer: Sides that pictures are resized to, see `resized_hw`.
+        dtype: Precision of the networks, float32 or bfloat16.
 
     Raises:
         WeightsError: The networks are of the wrong kinds.
@@ -45,16 +46,17 @@ class ZooDetector:
         score: float = DEFAULT_SCORE,
         shorter: int = MIN_SIDE,
         longer: int = MAX_SIDE,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         if masks.config.surface or (surface is not None and not surface.config.surface):
             raise WeightsError("the zoo's detector needs a Mask R-CNN first and a CSE second")
-        self.device = torch.device(device)
+        self.device, self.dtype = torch.device(device), dtype
         self.masks, self.surface = self._ready(masks, score), None if surface is None else self._ready(surface, score)
         self.shorter, self.longer = shorter, longer
 
     def _ready(self, network: ZooNetwork, score: float) -> ZooNetwork:
         network.score = score
-        return network.fold().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+        return network.fold().lower(self.dtype).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
     @torch.inference_mode()
     def detect(self, images: Sequence[UInt8Array]) -> list[Detections]:
@@ -95,7 +97,7 @@ def paste_fading(values: FloatArray, box_xyxy: FloatArray, size_hw: tuple[int, i
 def assemble(
     size_hw: tuple[int, int], resized: tuple[int, int], people: Predictions, bodies: Predictions | None
 ) -> Detections:
-    """One frame's predictions to people: the masks of both networks matched, merged, dilated.
+    """One frame's predictions to people, see `merge`.
 
     Args:
         size_hw: Size of the frame.
@@ -108,12 +110,33 @@ def assemble(
     assert people.masks is not None
     values = people.masks[chosen].cpu().numpy()
     regions = [paste_fading(mask, box, size_hw) for mask, box in zip(values, boxes, strict=True)]
+    return merge(size_hw, boxes, scores, regions, bodies, resized)
+
+
+def merge(
+    size_hw: tuple[int, int],
+    boxes: FloatArray,
+    scores: FloatArray,
+    regions: list[RegionMask],
+    bodies: Predictions | None,
+    resized: tuple[int, int] | None = None,
+) -> Detections:
+    """People's masks and the surfaces of another network to `Detections`: matched, merged, dilated.
+
+    Args:
+        size_hw: Size of the frame.
+        boxes: [N, 4] float32 xyxy of the people, in pixels of the frame.
+        scores: [N] float32.
+        regions: Their N masks.
+        bodies: Of the CSE; whom only it found is a person too.
+        resized: Size of the picture that the boxes of `bodies` refer to, if it is not the frame's.
+    """
     if bodies is None:
         rows = [i for i, region in enumerate(regions) if region.area]
         masks = tuple(dilate(regions[i], size_hw) for i in rows)
         return Detections(size_hw, boxes[rows], scores[rows], masks, np.zeros(len(rows), np.bool_), surface=SURFACE)
     assert bodies.segmentations is not None and bodies.embeddings is not None
-    body_boxes, body_scores = boxes_in(size_hw, resized, bodies.boxes), bodies.scores.cpu().numpy()
+    body_boxes, body_scores = boxes_in(size_hw, resized or size_hw, bodies.boxes), bodies.scores.cpu().numpy()
     probabilities = bodies.segmentations.softmax(1)[:, 1]
     body_regions = [paste_fading(p, b, size_hw) for p, b in zip(probabilities.cpu().numpy(), body_boxes, strict=True)]
     partner = dict(match_by_iou(regions, body_regions))
@@ -152,7 +175,12 @@ def assemble(
 
 
 def build_zoo_detector(
-    masks: Path, surface: Path | None = None, *, score: float | None = None, device: torch.device | str = "cpu"
+    masks: Path,
+    surface: Path | None = None,
+    *,
+    score: float | None = None,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
 ) -> ZooDetector:
     """A detector from checkpoints of Detectron2's and DensePose's model zoos.
 
@@ -161,4 +189,5 @@ def build_zoo_detector(
     """
     networks = [None if path is None else build_network(read_model(path), path) for path in (masks, surface)]
     assert networks[0] is not None
-    return ZooDetector(networks[0], networks[1], device=device, score=DEFAULT_SCORE if score is None else score)
+    sure = DEFAULT_SCORE if score is None else score
+    return ZooDetector(networks[0], networks[1], device=device, score=sure, dtype=dtype)

