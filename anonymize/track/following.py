@@ -256,7 +256,8 @@ class Following:
     def _known_again(self, new: list[int]) -> Pairs:
         """Pairs of somebody who was missing and the place in `new` of the newcomer who is that person."""
         absence = Absence.none(len(self.people), len(new))
-        looks = self._looks.distance(self._looks[np.array(new)])
+        newcomers = np.array(new, np.int64)  # perhaps nobody
+        looks = self._looks.distance(self._looks[newcomers])
         limit = np.full(len(new), BACK_LOOKS, np.float32)
         rows = {person: i for i, person in enumerate(self.people)}
         for column, i in enumerate(new):
@@ -276,7 +277,7 @@ class Following:
         most = np.where(well, OTHER_LOOKS, CHANGED_LOOKS)
         # somebody else who looks much more like the newcomer speaks against it too
         most = np.where(well, np.minimum(most, np.maximum(BETTER_LOOKS * known.min(0), BACK_LOOKS / 2)), most)
-        unlike = distinct(looks, met, np.array(new))
+        unlike = distinct(looks, met, newcomers)
         inner = np.array([not self._at_border(person) for person in self.people], np.bool_)
         allowed = alike(looks, absence, unlike, limit) | (absence.near(looks, most, unlike) & (unlike | inner[:, None]))
         return assign(absence.fit(looks) + VIEWS_BONUS * views[:, None], allowed)

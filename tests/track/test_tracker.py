@@ -45,6 +45,20 @@ def test_the_best_total_wins_over_the_best_pair() -> None:
     assert lefts([people(10, 18), people(12, 2)])[-1] == {1: 2, 2: 12}
 
 
+def test_a_part_of_somebody_is_nobody_else() -> None:
+    def with_part(i: int) -> Detections:
+        left = 10 + 2 * i
+        boxes = np.array([[left, 5, left + 20, 35], [left + 4, 20, left + 16, 34]], np.float32)
+        masks = (
+            RegionMask(left, 5, np.ones((30, 20), np.bool_)),
+            RegionMask(left + 4, 20, np.ones((14, 12), np.bool_)),
+        )
+        return Detections(SIZE, boxes, np.ones(2, np.float32), masks, np.zeros(2, np.bool_))
+
+    found = [with_part(i) if 4 <= i < 12 else people(10 + 2 * i) for i in range(20)]
+    assert [set(shown) for shown in lefts(found)] == [{1}] * 20
+
+
 def test_a_gap_is_filled_from_both_sides() -> None:
     found = [people(10 + 4 * i) if i not in (4, 5, 6) else people() for i in range(12)]
     assert [shown[1] for shown in lefts(found)] == pytest.approx([10 + 4 * i for i in range(12)], abs=3)
