@@ -38,6 +38,10 @@ FRAMES_AHEAD = BATCH
 """Frames that wait between two stages; the next batch is decoded while one is looked at."""
 
 
+Find = Callable[[Iterable[Frame], Detector], Iterator[tuple[Frame, Detections]]]
+"""The stage that finds the people of each frame; all frames, in order."""
+
+
 @dataclass(frozen=True, slots=True)
 class Summary:
     """What was done to a film or a picture.
@@ -92,6 +96,7 @@ def anonymize_video(
     detector: Detector | None = None,
     tracker: Tracker | None = None,
     composer: Composer | None = None,
+    find: Find | None = None,
     progress: Callable[[int, int | None], None] | None = None,
     observe: Callable[[Frame, Tracks], None] | None = None,
 ) -> Summary:
@@ -130,6 +135,7 @@ def anonymize_video(
         detector: Finds the people; None for the embedded weights.
         tracker: Follows them; None for the default.
         composer: Draws them; None for what `mode` and the options after it say.
+        find: The stage around the detector; None for `detect`.
         progress: Called with the frames written and the expected number of frames, None where that is unknown.
         observe: Called with each frame as it is written and the people in it.
 
@@ -161,7 +167,7 @@ def anonymize_video(
         tracker = tracker or build_tracker(detector, score=score)
         composers, warnings = _composers(options, detector, where, composer, overlay)
         frames = prefetch(tally.incoming(film), FRAMES_AHEAD, "read")
-        found = tracker.track(detect(frames, detector))
+        found = tracker.track((find or detect)(frames, detector))
         tracked = settle(found, with_surface=options.mode == "generate" or composer is not None)
         if tracks is not None:
             settings = options.told(

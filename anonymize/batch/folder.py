@@ -26,7 +26,7 @@ EngineName = Literal["local", "ray"]
 
 NOT_OF_THE_RESULT = frozenset({"overwrite", "device"})
 """Settings that leave a finished result as good as it is."""
-PER_FILE = frozenset({"source", "output", "tracks", "detector", "tracker", "composer", "progress", "observe"})
+PER_FILE = frozenset({"source", "output", "tracks", "detector", "tracker", "composer", "find", "progress", "observe"})
 """Arguments of `anonymize_video` that a folder has no use for."""
 
 

@@ -99,21 +99,31 @@ class Worker:
         if kind != "other" and kind not in self._parts:
             self._parts[kind] = self._build_parts(self._settings, kind)
 
-    def do(self, job: Job, advance: Advance) -> Outcome:
+    def detector(self) -> Any:
+        """The detector for films.
+
+        Raises:
+            AnonymizeError: It cannot be built.
+        """
+        self.prepare("film")
+        return self._parts["film"]["detector"]
+
+    def do(self, job: Job, advance: Advance, find: Any = None) -> Outcome:
         """Do a file. Whatever goes wrong with it is told in the outcome.
 
         Args:
             job: The file; `prepare` was called for its kind.
             advance: Called with frames done and expected, now and then.
+            find: The stage around the detector, see `anonymize_video`; None for the usual one.
         """
         began = time.monotonic()
         try:
-            return self._do(job, _seldom(advance), began)
+            return self._do(job, _seldom(advance), find, began)
         except Exception as error:
             logging.getLogger("anonymize").debug("%s", job.name, exc_info=True)
             return Outcome(job.name, job.output, "failed", seconds=time.monotonic() - began, note=_told(error))
 
-    def _do(self, job: Job, advance: Advance, began: float) -> Outcome:
+    def _do(self, job: Job, advance: Advance, find: Any, began: float) -> Outcome:
         try:
             before = stamp(job.source)
         except OSError as error:
@@ -126,7 +136,7 @@ class Worker:
         if job.kind == "other":
             _copy(job.source, path, overwrite=job.overwrite)
         else:
-            summary = self._anonymize(job, path, advance)
+            summary = self._anonymize(job, path, advance, find)
             frames, people, notes = summary.frames, summary.people, "; ".join(summary.warnings)
         if not before.same_time(job.source.stat()):
             path.unlink()
@@ -144,12 +154,13 @@ class Worker:
             Stamp(written.st_size, written.st_mtime_ns),
         )
 
-    def _anonymize(self, job: Job, path: Path, advance: Advance) -> Any:
+    def _anonymize(self, job: Job, path: Path, advance: Advance, find: Any) -> Any:
         from anonymize import pipeline  # Not before the process' threads are limited.
 
         function: Callable[..., Any] = {"film": pipeline.anonymize_video, "picture": pipeline.anonymize_image}[job.kind]
         known = inspect.signature(function).parameters.keys()  # A picture has no codec, no sound, no length.
-        settings = {**self._settings, **self._parts[job.kind], "overwrite": job.overwrite, "progress": advance}
+        settings = {**self._settings, **self._parts[job.kind]}
+        settings |= {"overwrite": job.overwrite, "progress": advance, "find": find}
         return function(job.source, path, **{name: value for name, value in settings.items() if name in known})
 
 

@@ -38,7 +38,11 @@ def is_film(path: Path | str) -> bool:
 
 
 def open_film(
-    path: Path | str, *, start: float | None = None, end: float | None = None, tolerate_corrupt: bool = False
+    path: Path | str,
+    *,
+    start: float | Fraction | None = None,
+    end: float | Fraction | None = None,
+    tolerate_corrupt: bool = False,
 ) -> FilmReader:
     """Open a film and decode its first frame, so that what cannot be read is known at once.
 
@@ -70,7 +74,12 @@ class FilmReader:
     """
 
     def __init__(
-        self, path: Path | str, *, start: float | None = None, end: float | None = None, tolerate_corrupt: bool = False
+        self,
+        path: Path | str,
+        *,
+        start: float | Fraction | None = None,
+        end: float | Fraction | None = None,
+        tolerate_corrupt: bool = False,
     ) -> None:
         self.path = Path(path)
         self.corrupt_frames = 0
@@ -364,7 +373,7 @@ class FilmReader:
         return np.ascontiguousarray(self.info.orientation.upright(rgb.to_ndarray()))
 
 
-def _seconds(option: str, value: float | None) -> Fraction | None:
+def _seconds(option: str, value: float | Fraction | None) -> Fraction | None:
     if value is None:
         return None
     if not math.isfinite(value) or value < 0:
