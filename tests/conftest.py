@@ -1,3 +1,4 @@
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -10,6 +11,9 @@ import pytest
 from anonymize.types import Detections, RegionMask, UInt8Array
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+# Processes that tests start import the tests' modules by name; last, so that the installed package comes first.
+sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
