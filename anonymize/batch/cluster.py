@@ -151,6 +151,7 @@ class _Board:
         self._news: dict[str, tuple[int, int | None]] = {}
         self._asked: set[tuple[str, int]] = set()
         self._claimed: set[tuple[str, int]] = set()
+        self._over: set[str] = set()
 
     def tell(self, name: str, done: int, total: int | None) -> None:
         self._news[name] = (done, total)
@@ -168,16 +169,18 @@ class _Board:
 
     def claim(self, film: str, number: int) -> bool:
         """Whether nobody has come to a segment yet; it belongs to who asks."""
-        new = (film, number) not in self._claimed
+        if film in self._over or (film, number) in self._claimed:
+            return False
         self._claimed.add((film, number))
-        return new
+        return True
 
     def taken(self, film: str, number: int) -> None:
         """A segment has had its turn."""
         self._asked.discard((film, number))
 
     def forget(self, film: str) -> None:
-        """A film's task has ended."""
+        """A film's task has ended; nobody is to look at its segments any more."""
+        self._over.add(film)
         self._asked = {each for each in self._asked if each[0] != film}
         self._claimed = {each for each in self._claimed if each[0] != film}
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -33,6 +34,26 @@ def folder(tmp_path: Path, make_film: Callable[..., Path]) -> Path:
     cv2.imwrite(str(root / "a" / "three.png"), picture)
     (root / "a" / "notes.txt").write_text("neither")
     return root
+
+
+@pytest.fixture
+def film_with_keys() -> Callable[..., Path]:
+    """Renders a film of moving stripes with a key frame every so many, and pictures stored in another order."""
+
+    def make(path: Path, *, frames: int, keys: int, rate: int) -> Path:
+        path.parent.mkdir(exist_ok=True)
+        options = {"crf": "12", "g": str(keys), "keyint_min": str(keys), "sc_threshold": "0", "bf": "2"}
+        with av.open(path, "w") as container:
+            video = container.add_stream("libx264", rate=rate, options=options)
+            video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+            for number in range(frames):
+                row = 128 + 90 * np.sin(np.linspace(0, 6, 64)[:, None] + number / 8 + np.arange(3))
+                image = np.ascontiguousarray(np.broadcast_to(row, (48, 64, 3)).astype(np.uint8))
+                container.mux(video.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+            container.mux(video.encode())
+        return path
+
+    return make
 
 
 def tree(root: Path) -> dict[str, bytes]:

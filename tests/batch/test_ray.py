@@ -3,6 +3,7 @@
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -26,14 +27,14 @@ pytestmark = [
 Tree = Callable[[Path], dict[str, bytes]]
 
 
-@pytest.fixture
-def cluster() -> Iterator[Any]:
-    """Two nodes; the caller is connected to the first, on which no file can be done."""
+@pytest.fixture(params=[2])
+def cluster(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """Two nodes with so many cores; the caller is connected to a third, on which no file can be done."""
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
-    cluster.add_node(num_cpus=2)
-    cluster.add_node(num_cpus=2)
+    cluster.add_node(num_cpus=request.param)
+    cluster.add_node(num_cpus=request.param)
     yield cluster
     ray.shutdown()
     cluster.shutdown()
@@ -62,3 +63,34 @@ def test_two_nodes_and_one_of_them_lost(
     assert tree(tmp_path / "ray") == tree(tmp_path / "local")
     with pytest.raises(WeightsError, match="damaged"):
         anonymize_folder(folder, tmp_path / "none", **options | {"build_parts": doubles.build_nothing})
+
+
+@pytest.mark.parametrize("cluster", [1], indirect=True)
+def test_a_film_in_segments(
+    film_with_keys: Callable[..., Path], tmp_path: Path, doubles: ModuleType, tree: Tree, cluster: Any
+) -> None:
+    """Two nodes share one film; then one of them is lost. The IDs are drawn, so the same bytes have the same tracks."""
+    film_with_keys(tmp_path / "in" / "long.mp4", frames=40, keys=10, rate=2)
+    settings, logs = {"overlay": True}, [tmp_path / "log", tmp_path / "log-of-one"]
+    for log in logs:
+        log.mkdir()
+    anonymize_folder(tmp_path / "in", tmp_path / "local", settings=settings, build_parts=doubles.build_band, weights=[])
+    options: dict[str, Any] = {"engine": "ray", "ray_address": cluster.address, "weights": [], "settings": settings}
+    anonymize_folder(tmp_path / "in", tmp_path / "both", build_parts=partial(doubles.build_logged, logs[0]), **options)
+    assert tree(tmp_path / "both") == tree(tmp_path / "local")
+    looked = {path.name: len(path.read_text().splitlines()) for path in logs[0].iterdir()}
+    assert sum(looked.values()) == 40, "each frame was looked at once"
+    assert len({name.split("-")[1] for name in looked}) == 2, "by both nodes"
+
+    lost = threading.Event()
+
+    def lose(progress: BatchProgress) -> None:
+        if not lost.is_set() and progress.frames >= 3:
+            lost.set()
+            cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
+
+    options |= {"build_parts": partial(doubles.build_logged, logs[1]), "progress": lose}
+    report = anonymize_folder(tmp_path / "in", tmp_path / "one", **options)
+    assert lost.is_set()
+    assert [outcome.state for outcome in report.outcomes] == ["done"]
+    assert tree(tmp_path / "one") == tree(tmp_path / "local")

@@ -1,11 +1,10 @@
 """Films cut at key frames, without a cluster."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
 
-import av
 import numpy as np
 import pytest
 
@@ -16,25 +15,13 @@ from anonymize.errors import MediaError
 from anonymize.media import open_film
 from anonymize.types import Detections, Frame
 
-FRAMES, RATE, KEYS = 40, 10, 10
+FRAMES = 40
 
 
 @pytest.fixture
-def film(tmp_path: Path) -> Path:
-    """Four seconds with a key frame each second, and pictures that come in another order than they are shown."""
-    path = tmp_path / "film.mp4"
-    options = {"crf": "12", "g": str(KEYS), "keyint_min": str(KEYS), "sc_threshold": "0", "bf": "2"}
-    with av.open(path, "w") as container:
-        video = container.add_stream("libx264", rate=RATE, options=options)
-        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
-        for number in range(FRAMES):
-            row = 128 + 90 * np.sin(np.linspace(0, 6, 64)[:, None] + number / 8 + np.arange(3))
-            image = np.broadcast_to(row, (48, 64, 3)).astype(np.uint8)
-            for packet in video.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")):
-                container.mux(packet)
-        for packet in video.encode():
-            container.mux(packet)
-    return path
+def film(tmp_path: Path, film_with_keys: Callable[..., Path]) -> Path:
+    """Four seconds with a key frame each second."""
+    return film_with_keys(tmp_path / "film.mp4", frames=FRAMES, keys=10, rate=10)
 
 
 class Others:
