@@ -25,6 +25,9 @@ def verify(
     score: Annotated[
         float, typer.Option(min=0, max=1, help="Lowest score of a detection; low, to find who was overlooked.")
     ] = 0.3,
+    parts: Annotated[
+        bool, typer.Option("--parts", help="Who is left in part counts as visible: a face, a leg, or background.")
+    ] = False,
     device: Annotated[Device, typer.Option(help="Where the network runs.")] = "auto",
     start: Annotated[
         float | None, typer.Option(min=0, metavar="SECONDS", help="OUTPUT begins here in ORIGINAL.")
@@ -37,8 +40,8 @@ def verify(
     The detector runs on ORIGINAL at a low score; each person's place is compared with OUTPUT. Compression, a slight
     change of all colours and a shift by a pixel count as the same; blur, blocks and another person do not.
 
-    A table goes to stdout. Exit codes: 0 nobody is visible, 3 somebody is, with the times to look at, 1 failed,
-    2 wrong use.
+    A table goes to stdout; it says `in part` where some of a person's place is as it was. Exit codes: 0 nobody is
+    visible, 3 somebody is, with the times to look at, 1 failed, 2 wrong use.
     """
     from contextlib import ExitStack
 
@@ -56,7 +59,12 @@ def verify(
     with ExitStack() as stack:
         writer = None if json is None else stack.enter_context(JsonOutput(json, inputs=(original, output)))
         checks = verify_files(
-            original, output, build_detector(score=score, device=resolve_device(device)), start=start, end=end
+            original,
+            output,
+            build_detector(score=score, device=resolve_device(device)),
+            start=start,
+            end=end,
+            in_part=parts,
         )
         counted = totals.count(checks)
         if writer is not None:

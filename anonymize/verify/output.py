@@ -25,16 +25,19 @@ def table_row(sighting: Sighting) -> str:
     left, top, right, bottom = sighting.worst.box_xyxy
     times = f"{sighting.start:.3f} - {sighting.end:.3f}" if sighting.frames > 1 else f"{sighting.start:.3f}"
     place = f"{left}, {top}, {right - left}, {bottom - top}"
-    verdict = f"VISIBLE: {', '.join(_same_parts(sighting.worst))}" if sighting.worst.visible else "covered"
     worst = sighting.worst
-    return f"{times:>19}  {sighting.frames:>6}  {place:28}  {worst.score:5.2f}  {worst.similarity:5.2f}  {verdict}"
+    word = "VISIBLE" if worst.visible else "in part"
+    verdict = f"{word}: {', '.join(_same_parts(worst))}" if worst.visible or worst.partly else "covered"
+    return f"{times:>19}  {sighting.frames:>6}  {place:28}  {worst.score:5.2f}  {worst.overall:5.2f}  {verdict}"
 
 
 def closing_line(totals: Totals) -> str:
     """What was found, in one line."""
-    looked = f"{totals.people} people in {totals.frames} frames"
+    looked = f"{totals.people} people in {totals.frames} frames looked up"
+    if totals.partly:
+        looked += f", of {totals.partly} some is as it was, or background beside them"
     if not totals.visible_frames:
-        return f"nobody is visible ({looked} looked up)"
+        return f"nobody is visible ({looked})"
     shown = ", ".join(
         f"{start:.3f} s" if frames == 1 else f"{start:.3f} - {end:.3f} s"
         for start, end, frames in totals.spans[:MOST_SPANS]
@@ -42,7 +45,7 @@ def closing_line(totals: Totals) -> str:
     more = len(totals.spans) - MOST_SPANS
     return (
         f"somebody is visible in {totals.visible_frames} frames, look at {shown}"
-        f"{f' and {more} more' if more > 0 else ''} ({looked} looked up)"
+        f"{f' and {more} more' if more > 0 else ''} ({looked})"
     )
 
 
@@ -91,6 +94,7 @@ class JsonOutput:
             "frames": totals.frames,
             "people_found": totals.people,
             "people_visible": totals.visible,
+            "people_partly": totals.partly,
             "frames_visible": totals.visible_frames,
             "look_at": [{"start": s, "end": e, "frames": n} for s, e, n in totals.spans],
         }
@@ -117,7 +121,7 @@ def _person(check: FrameCheck, person: PersonCheck) -> dict[str, Any]:
         "similarity": round(person.similarity, 4),
         "overall": round(person.overall, 4),
         "appearance_distance": round(person.appearance_distance, 2),
-        "verdict": "visible" if person.visible else "covered",
+        "verdict": "visible" if person.visible else "partly" if person.partly else "covered",
         "parts": {
             name: {
                 "similarity": None if part.similarity is None else round(part.similarity, 4),

@@ -22,7 +22,7 @@ class Sighting:
         start: Seconds of the first frame.
         end: Seconds of the last.
         frames: Number of frames.
-        worst: The check with the highest similarity.
+        worst: The check with the highest mean similarity.
         last: The check of the last frame.
     """
 
@@ -41,6 +41,7 @@ class Totals:
         frames: Frames compared.
         people: People found in the original, counted anew in each frame.
         visible: Those of them whom the output still shows.
+        partly: Those who are not, though some of their place is as it was.
         visible_frames: Frames that show anybody.
         spans: First and last second and number of frames of each run of frames that show somebody.
     """
@@ -48,6 +49,7 @@ class Totals:
     frames: int = 0
     people: int = 0
     visible: int = 0
+    partly: int = 0
     visible_frames: int = 0
     spans: list[tuple[float, float, int]] = field(default_factory=list)
     _running: bool = False
@@ -58,6 +60,7 @@ class Totals:
             self.frames += 1
             self.people += len(check.people)
             self.visible += sum(person.visible for person in check.people)
+            self.partly += sum(person.partly and not person.visible for person in check.people)
             if check.visible:
                 self.visible_frames += 1
                 start, frames = (self.spans[-1][0], self.spans[-1][2]) if self._running else (check.seconds, 0)
@@ -79,14 +82,14 @@ def sightings(checks: Iterable[FrameCheck]) -> Iterator[Sighting]:
         yield from ended
         free = list(running)
         for person in check.people:
-            same = [s for s in free if s.last.visible == person.visible]
+            same = [s for s in free if (s.last.visible, s.last.partly) == (person.visible, person.partly)]
             best = max(same, key=lambda s: _overlap(s.last.box_xyxy, person.box_xyxy), default=None)
             if best is None or _overlap(best.last.box_xyxy, person.box_xyxy) < SAME_PLACE:
                 running.append(Sighting(check.seconds, check.seconds, 1, person, person))
                 continue
             free.remove(best)
             best.end, best.frames, best.last = check.seconds, best.frames + 1, person
-            if person.similarity > best.worst.similarity:
+            if person.overall > best.worst.overall:
                 best.worst = person
     yield from running
 

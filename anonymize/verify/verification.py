@@ -46,6 +46,7 @@ def verify(
     *,
     start: float | None = None,
     end: float | None = None,
+    in_part: bool = False,
 ) -> Iterator[FrameCheck]:
     """Look up everybody whom a detector finds in a film or picture in its anonymized copy, frame by frame.
 
@@ -57,6 +58,8 @@ def verify(
         detector: Finds the people of the original. A low score finds more of those whom the anonymizer overlooked.
         start: Where the output begins in the original, in seconds.
         end: Where it ends there.
+        in_part: Who is left in part counts as visible: a face, a leg. So does background that the detector takes for
+            a part of somebody.
 
     Yields:
         One value a frame, in order.
@@ -69,15 +72,17 @@ def verify(
     with Prefetch() as prefetch:
         pairs = prefetch(pair_frames(Path(original), Path(output), start=start, end=end), BATCH, "read")
         while batch := list(islice(pairs, BATCH)):
-            yield from _check_batch(batch, detector, parts)
+            yield from _check_batch(batch, detector, parts, in_part)
 
 
-def _check_batch(batch: list[tuple[float, Frame, Frame]], detector: Detector, parts: BodyParts) -> Iterator[FrameCheck]:
+def _check_batch(
+    batch: list[tuple[float, Frame, Frame]], detector: Detector, parts: BodyParts, in_part: bool
+) -> Iterator[FrameCheck]:
     found = detector.detect([before.image for _, before, _ in batch])
     for (seconds, before, after), people in zip(batch, found, strict=True):
         rows = [row for row, mask in enumerate(people.masks) if mask.area]
         checks = []
         if rows:
             fit = fit_colours(before.image, after.image)
-            checks = [check_person(before.image, after.image, fit, people, row, parts) for row in rows]
+            checks = [check_person(before.image, after.image, fit, people, row, parts, in_part=in_part) for row in rows]
         yield FrameCheck(before.index, seconds, tuple(checks))

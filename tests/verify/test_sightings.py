@@ -5,7 +5,7 @@ from anonymize.verify.output import closing_line, table_row
 
 
 def person(x: int = 10, similarity: float = 0.2) -> PersonCheck:
-    return PersonCheck((x, 20, x + 30, 80), 0.8, similarity, similarity, 5.0, similarity > 0.9, {})
+    return PersonCheck((x, 20, x + 30, 80), 0.8, similarity, similarity, 5.0, similarity > 0.9, similarity > 0.9, {})
 
 
 def film(*people: tuple[PersonCheck, ...], rate: float = 10) -> list[FrameCheck]:
