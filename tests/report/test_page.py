@@ -169,8 +169,11 @@ def test_contrast(scheme: int) -> None:
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+@pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [390, 1440])
-def test_a_browser_shows_it_without_complaint(write: Callable[..., Path], tmp_path: Path, width: int) -> None:
+def test_a_browser_shows_it_without_complaint(
+    write: Callable[..., Path], tmp_path: Path, width: int, dark: bool
+) -> None:
     page, shot = write(), tmp_path / "shot.png"
     command = [
         str(CHROMIUM),
@@ -179,6 +182,7 @@ def test_a_browser_shows_it_without_complaint(write: Callable[..., Path], tmp_pa
         "--disable-gpu",
         "--disable-background-networking",
         "--enable-logging=stderr",
+        f"--blink-settings=preferredColorScheme={0 if dark else 1}",
         f"--user-data-dir={tmp_path / 'profile'}",
         f"--window-size={width},1200",
         f"--screenshot={shot}",
@@ -190,3 +194,4 @@ def test_a_browser_shows_it_without_complaint(write: Callable[..., Path], tmp_pa
     assert image is not None
     assert image.shape[1] == width
     assert image.std() > 5
+    assert (image[:4].mean() < 60) == dark
