@@ -40,6 +40,10 @@ def build_slow(settings: Mapping[str, Any], kind: str) -> dict[str, Any]:
     return {"detector": BandDetector(0.02)}
 
 
+def build_very_slow(settings: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    return {"detector": BandDetector(0.2)}
+
+
 def build_nothing(settings: Mapping[str, Any], kind: str) -> dict[str, Any]:
     raise WeightsError("the weights are damaged")
 

@@ -56,7 +56,7 @@ def test_two_nodes_and_one_of_them_lost(
             lost.set()
             cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
 
-    options = {"engine": "ray", "ray_address": cluster.address, "weights": [], "build_parts": doubles.build_slow}
+    options = {"engine": "ray", "ray_address": cluster.address, "weights": [], "build_parts": doubles.build_very_slow}
     report = anonymize_folder(folder, tmp_path / "ray", progress=lose, **options)
     assert 1 <= len(again) <= 2, "the lost node had two files at hand at most"
     assert [outcome.note for outcome in report.outcomes if outcome.state != "done"] == []
