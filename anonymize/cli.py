@@ -144,6 +144,10 @@ def plain(
         float | None,
         typer.Option(min=0, max=1, help="Lowest score of a detection. Lower finds more people and more false alarms."),
     ] = None,
+    lookahead: Annotated[
+        float,
+        typer.Option(min=0, metavar="SECONDS", help="How long frames wait, so that gaps in a track are filled."),
+    ] = 1.0,
     device: Annotated[Device, typer.Option(help="Where the network runs.")] = "auto",
     codec: Annotated[
         str, typer.Option(help="Video encoder: libx264, libx265, libsvtav1, libvpx-vp9, h264_nvenc.")
@@ -224,6 +228,7 @@ def plain(
         "audio": audio,
         "start": start,
         "end": end,
+        "lookahead": lookahead,
         "tolerate_corrupt": tolerate_corrupt,
     }
     if source.is_dir():

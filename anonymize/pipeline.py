@@ -29,7 +29,7 @@ from anonymize.errors import AnonymizeError
 from anonymize.media import FilmWriter, open_film, read_image, write_image
 from anonymize.prefetch import Prefetch
 from anonymize.synthesis.surface import load_surface
-from anonymize.track import UNSURE_SCORE, PartTable, PeopleTracker, Tracker
+from anonymize.track import LOOKAHEAD_SECONDS, UNSURE_SCORE, PartTable, PeopleTracker, Tracker
 from anonymize.types import Detections, Frame, Tracks
 
 BATCH = 4
@@ -82,6 +82,7 @@ def anonymize_video(
     never_cover: Path | str | None = None,
     overlay: bool = False,
     score: float | None = None,
+    lookahead: float = LOOKAHEAD_SECONDS,
     device: DeviceName = "auto",
     codec: str = "libx264",
     crf: int = 18,
@@ -120,6 +121,7 @@ def anonymize_video(
         never_cover: File of places such as posters: who is wholly inside is no person.
         overlay: Draw boxes, outlines, IDs and scores over the result, for checking.
         score: Lowest score of a detection, in [0, 1]; None for the default of the weights.
+        lookahead: How long frames wait for what comes after them, in seconds, so that gaps are filled; 0 fills none.
         device: "auto", "cpu", "cuda" or "mps".
         codec: Video encoder, such as "libx264".
         crf: Constant quality of the encoder, lower is better.
@@ -164,7 +166,7 @@ def anonymize_video(
         Prefetch() as prefetch,
     ):
         detector = detector or build_detector(weights=detector_weights, score=score, unsure=UNSURE_SCORE, device=where)
-        tracker = tracker or build_tracker(detector, score=score)
+        tracker = tracker or build_tracker(detector, score=score, lookahead=lookahead)
         composers, warnings = _composers(options, detector, where, composer, overlay)
         frames = prefetch(tally.incoming(film), FRAMES_AHEAD, "read")
         found = tracker.track((find or detect)(frames, detector))
@@ -233,19 +235,26 @@ def anonymize_image(
     return tally.summary(output, began, warnings=[*warnings, *notes])
 
 
-def build_tracker(detector: Detector, *, score: float | None = None) -> PeopleTracker:
+def build_tracker(
+    detector: Detector, *, score: float | None = None, lookahead: float = LOOKAHEAD_SECONDS
+) -> PeopleTracker:
     """The tracker that goes with a detector: it knows the detector's body surface.
 
     Args:
         detector: Finds the people.
         score: Lowest score of a sure detection, in [0, 1]; None for the default of the weights.
+        lookahead: How long frames wait, in seconds.
+
+    Raises:
+        OptionError: The look-ahead is negative.
     """
     parts = None
     if isinstance(detector, EmbeddedDetector):
         surface, embedding = load_surface(), detector.network.vertex_embedding.detach().float().cpu().numpy()
         if len(embedding) == len(surface.landmarks) and detector.network.config.surface == surface.name:
             parts = PartTable(embedding, surface.landmark_parts, surface.name)
-    return PeopleTracker(sure=DEFAULT_SCORE if score is None else score, parts=parts)
+    sure = DEFAULT_SCORE if score is None else score
+    return PeopleTracker(sure=sure, lookahead_seconds=lookahead, parts=parts)
 
 
 def detect(frames: Iterable[Frame], detector: Detector) -> Iterator[tuple[Frame, Detections]]:

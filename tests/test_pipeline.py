@@ -67,6 +67,20 @@ class TestFilm:
         assert summary == Summary(out, 30, 20, 1, 0, summary.seconds, (), ())
         assert max(detector.batches) > 1, "the detector sees one frame at a time"
 
+    @pytest.mark.parametrize(("lookahead", "covered"), [(0.0, 28), (1.0, 30)])
+    def test_a_gap_is_filled_by_the_look_ahead(
+        self, film: Path, tmp_path: Path, walking_detector: Callable[..., Any], lookahead: float, covered: int
+    ) -> None:
+        class Missing(walking_detector):  # type: ignore[misc, valid-type]
+            def _detect(self, image: np.ndarray) -> Detections:
+                found = super()._detect(image)
+                return Detections.empty(found.size_hw) if self.seen in (15, 16) else found
+
+        summary = anonymize_video(
+            film, tmp_path / "out.mp4", mode="solid", color="ff00ff", lookahead=lookahead, detector=Missing()
+        )
+        assert summary.frames_with_people == covered
+
     def test_progress_counts_to_the_end(self, film: Path, tmp_path: Path, walking_detector: Callable[..., Any]) -> None:
         calls: list[tuple[int, int | None]] = []
         anonymize_video(

@@ -30,6 +30,7 @@ def detect(
         str | None, typer.Option(metavar="NAME|PATH", help="Detector, if it is not that of --weights.")
     ] = None,
     score: Annotated[float | None, typer.Option(min=0, max=1, help="Lowest score of a detection.")] = None,
+    lookahead: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long frames wait.")] = 1.0,
     device: Annotated[Device, typer.Option(help="Where the network runs.")] = "auto",
     start: Annotated[float | None, typer.Option(min=0, metavar="SECONDS", help="Begin here.")] = None,
     end: Annotated[float | None, typer.Option(min=0, metavar="SECONDS", help="Stop here.")] = None,
@@ -57,6 +58,7 @@ def detect(
             weights=weights,
             detector_weights=detector or ("zoo" if weights == "zoo" else "embedded"),
             score=score,
+            lookahead=lookahead,
             device=device,
             start=start,
             end=end,

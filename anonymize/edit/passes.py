@@ -37,7 +37,7 @@ from anonymize.errors import AnonymizeError, OptionError
 from anonymize.media import FilmWriter, open_film
 from anonymize.pipeline import FRAMES_AHEAD, Summary, Tally, build_tracker, compose, detect, write
 from anonymize.prefetch import Prefetch
-from anonymize.track import UNSURE_SCORE, Tracker
+from anonymize.track import LOOKAHEAD_SECONDS, UNSURE_SCORE, Tracker
 
 COVERS = ("blur", "pixelate", "solid")
 
@@ -54,6 +54,7 @@ def detect_film(
     weights: str | Path = "embedded",
     detector_weights: str | Path = "embedded",
     score: float | None = None,
+    lookahead: float = LOOKAHEAD_SECONDS,
     device: DeviceName = "auto",
     start: float | None = None,
     end: float | None = None,
@@ -81,7 +82,7 @@ def detect_film(
     tally = Tally()
     with open_film(source, start=start, end=end, tolerate_corrupt=tolerate_corrupt) as film, Prefetch() as prefetch:
         detector = detector or build_detector(weights=detector_weights, score=score, unsure=UNSURE_SCORE, device=where)
-        tracker = tracker or build_tracker(detector, score=score)
+        tracker = tracker or build_tracker(detector, score=score, lookahead=lookahead)
         settings = options.told(
             output.parent,
             detector_weights=str(detector_weights),
