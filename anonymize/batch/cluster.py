@@ -136,7 +136,7 @@ class RayEngine:
 
         here = NodeAffinitySchedulingStrategy(self._ray.get_runtime_context().get_node_id(), soft=True)
         at_once = self._workers or self._cores()
-        return self._ray.remote(_Board).options(num_cpus=0, scheduling_strategy=here).remote(at_once)
+        return self._ray.remote(_Board).options(num_cpus=0, max_restarts=-1, scheduling_strategy=here).remote(at_once)
 
 
 class _Board:
@@ -215,6 +215,14 @@ class _Run:
         plan: Plan = _import_ray().get(self.plan[0])
         return plan
 
+    def claim(self, film: str, number: int, *, otherwise: bool) -> bool:
+        """See `_Board.claim`; `otherwise` where the board does not answer, because its node is lost."""
+        ray = _import_ray()
+        try:
+            return bool(ray.get(self.board.claim.remote(film, number)))
+        except ray.exceptions.RayError:
+            return otherwise
+
 
 _workers: dict[str, Worker] = {}
 """The worker of a process, by run."""
@@ -267,7 +275,10 @@ class _RayHelpers:
 
     def ask(self, number: int) -> bool:
         """See `Helpers.ask`."""
-        if not self._ray.get(self._run.board.ask.remote(self._name, number)):
+        try:
+            if not self._ray.get(self._run.board.ask.remote(self._name, number)):
+                return False
+        except self._ray.exceptions.RayError:
             return False
         self._asked[number] = self._task.remote(self._name, self._film, number, self._run)
         return True
@@ -278,7 +289,7 @@ class _RayHelpers:
         if reference is None:
             return None
         try:
-            if self._ray.get(self._run.board.claim.remote(self._name, number)):
+            if self._run.claim(self._name, number, otherwise=True):
                 return None
             seen: Sequence[Seen] | None = self._ray.get(reference)
         except self._ray.exceptions.RayError:  # Lost.
@@ -296,7 +307,7 @@ class _RayHelpers:
 
 def _look(name: str, film: CutFilm, number: int, run: _Run) -> Sequence[Seen] | None:
     """The task of a segment; None where its film's task was faster, or has to tell what is wrong with it."""
-    if not _import_ray().get(run.board.claim.remote(name, number)):
+    if not run.claim(name, number, otherwise=False):
         return None
     try:
         return film.look(number, run.worker().detector())

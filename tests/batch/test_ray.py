@@ -92,5 +92,5 @@ def test_a_film_in_segments(
     options |= {"build_parts": partial(doubles.build_logged, logs[1]), "progress": lose}
     report = anonymize_folder(tmp_path / "in", tmp_path / "one", **options)
     assert lost.is_set()
-    assert [outcome.state for outcome in report.outcomes] == ["done"]
+    assert [(outcome.state, outcome.note) for outcome in report.outcomes] == [("done", "")]
     assert tree(tmp_path / "one") == tree(tmp_path / "local")
