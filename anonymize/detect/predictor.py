@@ -15,7 +15,7 @@ from anonymize.detect.matching import dilate, match_by_iou, paste, union
 from anonymize.detect.network import DetectorNetwork
 from anonymize.types import BoolArray, Detections, FloatArray, RegionMask, UInt8Array
 
-DEFAULT_SCORE = 0.6
+DEFAULT_SCORE = 0.7
 STRIDE = 32
 MAP_STRIDE = 4
 MAP_THRESHOLD = 0.5  # a pixel of the dense map next to a found person belongs to them above this
