@@ -39,6 +39,7 @@ LITTLE_KNOWN_LOOKS = 0.7
 CLEAR = 0.2  # looks are learnt from people whose box nobody else covers more than this
 UNSURE_NOISE = 2.0
 PICTURE_NOISE = 3.0
+ESTABLISHED = 4  # sure detections, or one halfway to certain; others may be false alarms: nothing unsure prolongs them
 PICTURE_SECONDS = 0.5  # for so long somebody is followed by their picture alone
 BACK_OVERLAP = 0.3
 EXTENT_SECONDS = 0.5
@@ -56,6 +57,8 @@ class Person:
         found_seconds: When a detector last found them.
         sightings: Where they were seen, in order of time, as far back as the look-ahead reaches.
         number: The ID, from 1; 0 until they are first shown, which is when they may be known again as somebody else.
+        surely: How often a detector found them surely; `ESTABLISHED` and more once it was nearly certain.
+        established: Whether that is often enough for them to be followed where it is unsure.
         views: How often they were seen clearly.
         met: Who was seen at the same time, and so is somebody else.
         missing: Who was missing when they appeared, and how: an entry of `Absence`.
@@ -64,6 +67,8 @@ class Person:
     found_seconds: float
     sightings: deque[Sighting]
     number: int = 0
+    surely: int = 0
+    established: bool = False
     views: int = 0
     met: set[Person] = field(default_factory=set, repr=False)
     missing: dict[Person, tuple[float, float, bool, float]] = field(default_factory=dict, repr=False)
@@ -177,7 +182,7 @@ class Following:
         lately = rows_of(absent <= LATELY_SECONDS)
         first = pair_sure(known[lately], seen[sure], distance[np.ix_(lately, sure)])
         pairs += [(int(lately[i]), int(sure[j])) for i, j in first]
-        rest = left(lately, 0)
+        rest = left(np.array([i for i in lately.tolist() if self.people[i].established], np.int64), 0)
         second = pair_unsure(known[rest], seen[unsure])
         pairs += [(int(rest[i]), int(unsure[j])) for i, j in second]
         missing, strangers = left(np.arange(len(self.people)), 0), left(sure, 1)
@@ -209,9 +214,16 @@ class Following:
             self.people[i].views += 1
         for i, j in pairs:
             person = self.people[i]
+            person.surely += self._evidence(moment, j)
             person.sightings.append(self._sighting(moment, j))
             person.found_seconds = moment.seconds
             moment.free[j] = False
+
+    def _evidence(self, moment: Moment, row: int) -> int:
+        """How many sure detections a detection is worth."""
+        assert moment.found is not None
+        score = float(moment.found.scores[row])
+        return ESTABLISHED if score >= (1 + self._sure) / 2 else int(score >= self._sure)
 
     def _add(self, moment: Moment, seen: Group, looks: Looks, strangers: IntArray) -> None:
         """Begin to follow new people."""
@@ -226,6 +238,7 @@ class Following:
         new: list[Person] = []
         for column, j in enumerate(strangers.tolist()):
             person = Person(moment.seconds, deque([self._sighting(moment, j)]), views=int(clear[j]))
+            person.surely = self._evidence(moment, j)
             person.missing = {self.people[i]: absence[k, column] for k, i in enumerate(missing.tolist())}
             new.append(person)
             moment.free[j] = False
@@ -310,6 +323,7 @@ class Following:
         share = max(LOOKS_RATE, new.views / max(1, new.views + old.views))
         self._looks.blend(np.array([row]), self._looks[np.array([newcomer])], np.array([share], np.float32))
         old.views += new.views
+        old.surely += new.surely
         old.met |= new.met
         for person in self.people:
             if new in person.missing:
@@ -359,7 +373,11 @@ class Following:
         """Somebody whom the detector misses may still be seen to be there."""
         person = self.people[row]
         known = next((s for s in reversed(person.sightings) if s.row >= 0), None)
-        if known is None or moment.seconds - known.moment.seconds > min(PICTURE_SECONDS, self._lookahead):
+        if (
+            known is None
+            or not person.established
+            or moment.seconds - known.moment.seconds > min(PICTURE_SECONDS, self._lookahead)
+        ):
             return
         sighting = _seen_by_picture(known, moment, self._motion.boxes_xyxy[row])
         if sighting is not None:
@@ -370,12 +388,18 @@ class Following:
         """Follow somebody who has just been found back into the frames before."""
         if not person.sightings or person.sightings[-1].moment is not moment or person.sightings[-1].row < 0:
             return
-        earlier = person.sightings[-2].moment.seconds if len(person.sightings) > 1 else -np.inf
+        if person.surely < ESTABLISHED:
+            return
+        at = len(person.sightings) - 1 if person.established else 0  # the first time, from the beginning
+        person.established = True
+        earlier = person.sightings[at - 1].moment.seconds if at else -np.inf
         found: list[Sighting] = []
-        now = known = person.sightings[-1]
+        now = known = person.sightings[at]
         for before in reversed(waiting):
             if before.seconds <= earlier:
                 break
+            if before.seconds >= now.moment.seconds:
+                continue
             expected = now.box_at(before)
             sighting = self._unsure_before(expected, now, before)
             if sighting is not None:
@@ -386,11 +410,8 @@ class Following:
                 break
             found.append(sighting)
             now = sighting
-        if not found:
-            return
-        last = person.sightings.pop()
-        person.sightings.extend(reversed(found))
-        person.sightings.append(last)
+        for sighting in found:
+            person.sightings.insert(at, sighting)
 
     def _unsure_before(self, expected: Box, now: Sighting, before: Moment) -> Sighting | None:
         """The free detection of an earlier moment that continues a person to there."""

@@ -121,6 +121,12 @@ def test_weak_detections_continue_a_person_both_ways() -> None:
     assert lefts([people(), weak, weak, people(10), weak, people()]) == [{}, *[{1: 10}] * 4, {}]
 
 
+def test_weak_detections_do_not_continue_a_likely_false_alarm() -> None:
+    weak, barely = people(10, score=0.3), people(10, score=0.65)
+    assert lefts([weak, weak, barely, weak, weak]) == [{}, {}, {1: 10}, {}, {}]
+    assert lefts([weak, *[barely] * 4, weak]) == [{1: 10}] * 6
+
+
 def test_a_stranger_elsewhere_gets_an_id_of_their_own() -> None:
     assert lefts([people(10), people(10), people(150), people(150)])[-1] == {2: 150}
 
