@@ -6,8 +6,8 @@ A U-Net whose decoder is that of StyleGAN2 (thesis 4.4), with the improvements o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from anonymize.errors import OptionError
 from anonymize.generate.layers import (
     GAIN,
     Convolution,
@@ -51,8 +52,8 @@ class GeneratorConfig:
     """
 
     size_hw: tuple[int, int] = (288, 160)
-    channels: tuple[int, ...] = (32, 64, 96, 192, 320, 320)
-    judge_channels: tuple[int, ...] = (32, 64, 128, 256, 384, 512)
+    channels: tuple[int, ...] = (16, 32, 64, 96, 160, 224)
+    judge_channels: tuple[int, ...] = (16, 32, 64, 96, 160, 256)
     factor: float = 1.0
     latent: int = 512
     mapping_layers: int = 4
@@ -89,6 +90,15 @@ class GeneratorConfig:
         """RGB of the person alone, mask, embedding, embedding mask."""
         return 3 + 1 + self.embedding + 1
 
+    def halved(self, times: int) -> GeneratorConfig:
+        """The network without its finest levels, for pictures of half the size so many times (see `grow`)."""
+        if not 0 <= times < len(self.channels) - 1:
+            raise ValueError(f"{len(self.channels)} levels cannot be halved {times} times")
+        size_hw = (self.size_hw[0] >> times, self.size_hw[1] >> times)
+        return replace(
+            self, size_hw=size_hw, channels=self.channels[times:], judge_channels=self.judge_channels[times:]
+        )
+
     def level_size(self, level: int) -> tuple[int, int]:
         return self.size_hw[0] >> level, self.size_hw[1] >> level
 
@@ -116,22 +126,33 @@ def baseline() -> GeneratorConfig:
 
 
 class Encoder(nn.Module):
-    """Feature maps of every level, the finest first: the decoder of StyleGAN2 reversed, without modulation."""
+    """Feature maps of every level, the finest first.
+
+    Each level sees the input at its own size too (the input skips of Karras et al. 2020, section 4.1), so that a finer
+    level can be put before a trained network without disturbing it. Layers are counted from the coarsest level.
+    """
 
     def __init__(self, inputs: int, widths: Sequence[int]) -> None:
         super().__init__()
-        self.stem = Convolution(inputs, widths[0])
-        self.downs = nn.ModuleList(Convolution(a, b, stride=2) for a, b in pairwise(widths))
-        self.convolutions = nn.ModuleList(Convolution(c, c) for c in widths[1:])
+        coarsest_first = widths[::-1]
+        self.looks = nn.ModuleList(Convolution(inputs, c) for c in coarsest_first)
+        self.downs = nn.ModuleList(Convolution(fine, c, stride=2) for c, fine in pairwise(coarsest_first))
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        maps = [activate(self.stem(x))]
-        for down, convolution in zip(self.downs, self.convolutions, strict=True):
-            maps.append(activate(convolution(activate(down(maps[-1])))))
+        maps = [activate(self.looks[-1](x))]
+        for look, down in zip(reversed(self.looks[:-1]), reversed(self.downs), strict=True):
+            x = F.avg_pool2d(x, 2)
+            maps.append(activate(look(x) + down(maps[-1])))
         return maps
 
+    def silence(self, added: int) -> None:
+        """Let the finest levels have no effect yet."""
+        for down in self.downs[len(self.downs) - added :]:
+            assert isinstance(down, Convolution)
+            nn.init.zeros_(down.weight)
 
-class Mapping(nn.Sequential):
+
+class MappingNetwork(nn.Sequential):
     """z [B, latent] to w [B, latent]. z is not normalised: one read from a picture is shorter where it knows less."""
 
     def __init__(self, latent: int, layers: int) -> None:
@@ -214,7 +235,7 @@ class GeneratorNetwork(nn.Module):
         self.config = config
         widths, latent = config.widths, config.latent
         self.encoder = Encoder(config.condition_channels, widths)
-        self.mapping = Mapping(latent, config.mapping_layers)
+        self.mapping = MappingNetwork(latent, config.mapping_layers)
         self.mapper = AppearanceMapper(config) if config.appearance_mapper else None
         self.co_modulation = CoModulation(config) if config.co_modulation else None
         self.bottom = ModulatedConvolution(widths[-1], widths[-1], latent)
@@ -258,6 +279,15 @@ class GeneratorNetwork(nn.Module):
         """
         return merge(self.decode(self.encode(condition), w, noise), condition)
 
+    def silence(self, added: int) -> None:
+        """Let the finest levels have no effect yet."""
+        self.encoder.silence(added)
+        if self.mapper is not None:
+            self.mapper.encoder.silence(added)
+        for level in self.levels[len(self.levels) - added :]:
+            assert isinstance(level, DecoderLevel)
+            nn.init.zeros_(level.colours.weight)
+
     def fold(self) -> None:
         """Apply all scales for good, for inference."""
         for module in self.modules():
@@ -272,7 +302,7 @@ def merge(made: Tensor, condition: Tensor) -> Tensor:
 
 
 class JudgeLevel(nn.Module):
-    """Residual block of StyleGAN2's discriminator; halves height and width."""
+    """Residual block of StyleGAN2's discriminator; halves height and width, before its second convolution."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -281,21 +311,29 @@ class JudgeLevel(nn.Module):
         self.shortcut = Convolution(inputs, outputs, 1, gain=1.0)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.avg_pool2d(activate(self.second(activate(self.first(x)))), 2)
+        y = activate(self.second(F.avg_pool2d(activate(self.first(x)), 2)))
         total: Tensor = (y + self.shortcut(F.avg_pool2d(x, 2))) * 0.5**0.5
         return total
 
+    def silence(self) -> None:
+        """Let it have no effect yet."""
+        nn.init.zeros_(self.second.weight)
+        nn.init.zeros_(self.shortcut.weight)
+
 
 class Discriminator(nn.Module):
-    """Tells real pictures from made ones; its feature maps are what reconstructions are compared by (thesis 4.6.1)."""
+    """Tells real pictures from made ones; its feature maps are what reconstructions are compared by (thesis 4.6.1).
+
+    Sees the input at every level, as `Encoder` does. Layers are counted from the coarsest level.
+    """
 
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
         self.config = config
         widths = config.judge_widths
         pose = config.embedding if config.judge_pose else 0
-        self.stem = Convolution(3 + 3 + 1 + pose, widths[0])
-        self.levels = nn.ModuleList(JudgeLevel(a, b) for a, b in pairwise(widths))
+        self.looks = nn.ModuleList(Convolution(3 + 3 + 1 + pose, c) for c in widths[::-1])
+        self.levels = nn.ModuleList(JudgeLevel(fine, c) for c, fine in pairwise(widths[::-1]))
         self.last = Convolution(widths[-1] + 1, widths[-1])
         height, width = config.level_size(len(widths) - 1)
         self.hidden = Linear(widths[-1] * height * width, widths[-1], GAIN)
@@ -327,12 +365,40 @@ class Discriminator(nn.Module):
         Returns:
             Scores [B] (logits, high: real) and the feature maps, the finest first, one more than there are levels.
         """
-        x = activate(self.stem(torch.cat([pictures, told], 1)))
+        seen = torch.cat([pictures, told], 1)
+        x = activate(self.looks[-1](seen))
         maps = [x]
-        for level in self.levels:
-            x = level(x)
+        for look, level in zip(reversed(self.looks[:-1]), reversed(self.levels), strict=True):
+            seen = F.avg_pool2d(seen, 2)
+            x = level(x) + activate(look(seen))
             maps.append(x)
         x = activate(self.last(spread_within_batch(x)))
         maps.append(x)
         scores: Tensor = self.score(activate(self.hidden(x.flatten(1))))
         return scores[:, 0].float(), maps
+
+    def silence(self, added: int) -> None:
+        """Let the finest levels have no effect yet."""
+        for level in self.levels[len(self.levels) - added :]:
+            assert isinstance(level, JudgeLevel)
+            level.silence()
+
+
+def grow(network: GeneratorNetwork | Discriminator, smaller: Mapping[str, Tensor], added: int) -> None:
+    """Take over the parameters of a network trained on smaller pictures (progressive growing, Karras et al. 2018).
+
+    Args:
+        network: With random parameters; keeps those of its finest levels, which have no effect at first: a picture
+            enlarged by repeating its pixels gives what the smaller network gives.
+        smaller: Parameters of `config.halved(added)`.
+        added: Levels that the smaller network lacks.
+
+    Raises:
+        OptionError: The parameters are of another network.
+    """
+    network.silence(added)
+    own = network.state_dict()
+    wrong = sorted(n for n, v in smaller.items() if n not in own or own[n].shape != v.shape)
+    if wrong:
+        raise OptionError(f"parameters of another network: {', '.join(wrong[:5])}")
+    network.load_state_dict(dict(smaller), strict=False)

@@ -28,6 +28,8 @@ SHARPNESS = 20.0  # of the soft choice of landmarks, as in the detector's traini
 HEAD_PARTS = (1, 2)
 LEG_PARTS = (15, 16, 17, 18)
 HIDE_OTHERS = 0.5
+REAL_SHARE = 0.4
+"""Of the samples: photographs are few, but rendered people are not what replacements have to look like."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +49,12 @@ class GeneratorBatch:
     appearance: Tensor
     paired: Tensor
 
+    def first(self, count: int) -> GeneratorBatch:
+        """The first people of the batch."""
+        return GeneratorBatch(
+            self.pictures[:count], self.condition[:count], self.appearance[:count], self.paired[:count]
+        )
+
     def to(self, device: torch.device) -> GeneratorBatch:
         return GeneratorBatch(
             self.pictures.to(device, non_blocking=True),
@@ -62,12 +70,13 @@ class People:
     Args:
         folder: Holds `people-*.tar` and `surface.npz`.
         held_out: The people kept out of training, instead of all others.
+        halvings: Read at half the size so many times; such crops are small enough to stay in memory.
 
     Raises:
         OptionError: There is nobody.
     """
 
-    def __init__(self, folder: Path, *, held_out: bool = False) -> None:
+    def __init__(self, folder: Path, *, held_out: bool = False, halvings: int = 0) -> None:
         self.table = SurfaceTable.load(folder / "surface.npz")
         self.notes: list[PersonNote] = []
         self._places: list[tuple[Path, dict[str, tuple[int, int]]]] = []
@@ -79,6 +88,10 @@ class People:
         for row, note in enumerate(self.notes):
             groups[note.identity].append(row)
         self.groups = dict(groups)
+        rows = {rendered: [i for i, n in enumerate(self.notes) if n.rendered == rendered] for rendered in (True, False)}
+        self._rendered, self._real = rows[True], rows[False]
+        self._halvings = halvings
+        self._small: dict[int, PersonCrop] = {}
 
     def __len__(self) -> int:
         return len(self.notes)
@@ -100,6 +113,16 @@ class People:
                 self._places.append((shard, places))
 
     def __getitem__(self, row: int) -> PersonCrop:
+        if row in self._small:
+            return self._small[row]
+        crop = self._read(row)
+        for _ in range(self._halvings):
+            crop = halve(crop)
+        if self._halvings:
+            self._small[row] = crop
+        return crop
+
+    def _read(self, row: int) -> PersonCrop:
         shard, places = self._places[row]
         image = cv2.imdecode(np.frombuffer(_read(shard, places["png"]), np.uint8), cv2.IMREAD_COLOR)
         if image is None:
@@ -112,12 +135,18 @@ class People:
         """Random people; each identity's other pictures give its appearance where it has any."""
         rows = []
         for _ in range(count):
-            row = int(rng.integers(len(self)))
+            row = self._draw(rng)
             others = [other for other in self.groups[self.notes[row].identity] if other != row]
             paired = bool(others)
             source = others[int(rng.integers(len(others)))] if others else row
             rows.append(self._sample(rng, self[row], self[source], paired))
         return GeneratorBatch(*(torch.stack(values) for values in zip(*rows, strict=True)))
+
+    def _draw(self, rng: Generator) -> int:
+        """A person; photographs get a fixed share where there are both."""
+        rows = self._real if rng.random() < REAL_SHARE else self._rendered
+        rows = rows or self._real or self._rendered
+        return rows[int(rng.integers(len(rows)))]
 
     def _sample(
         self, rng: Generator, crop: PersonCrop, source: PersonCrop, paired: bool
@@ -126,7 +155,7 @@ class People:
         source = flip(source, self.table) if rng.random() < 0.5 else source
         hidden = grow_mask(rng, crop, self.table)
         if rng.random() < HIDE_OTHERS:  # in films, neighbours that are not replaced yet
-            hidden = hidden | crop.others
+            hidden |= crop.others
         hidden &= ~crop.padding
         picture, embedding, body, padding = _planes(crop)
         mask = torch.from_numpy(hidden)[None].float()
@@ -157,6 +186,30 @@ class PeopleBatches(IterableDataset[GeneratorBatch]):
         while True:
             yield self._people.batch(np.random.default_rng([self._seed, step]), self._batch_size)
             step += stride
+
+
+def halve(crop: PersonCrop) -> PersonCrop:
+    """The crop at half its size; masks keep all they touch."""
+    height, width = (side // 2 for side in crop.person.shape)
+
+    def touched(mask: BoolArray) -> BoolArray:
+        blocks: BoolArray = mask.reshape(height, 2, width, 2).any((1, 3))
+        return blocks
+
+    embedding = crop.embedding
+    if embedding.shape[1] > height:
+        halved = F.avg_pool2d(torch.from_numpy(embedding.astype(np.float32))[None], 2)
+        embedding = normalise(halved)[0].numpy().astype(np.float16)
+    return replace(
+        crop,
+        image=cv2.resize(crop.image, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8),
+        person=touched(crop.person),
+        others=touched(crop.others),
+        padding=touched(crop.padding),
+        body=crop.body.reshape(height, 2, width, 2).sum((1, 3)) >= 2,
+        vertices=crop.vertices[::2, ::2],
+        embedding=embedding,
+    )
 
 
 def flip(crop: PersonCrop, table: SurfaceTable) -> PersonCrop:
@@ -198,7 +251,7 @@ def grow_mask(rng: Generator, crop: PersonCrop, table: SurfaceTable) -> BoolArra
     """
     mask = crop.person.astype(np.uint8)
     if rng.random() < 0.6:
-        across, down = (int(v) for v in 2 * rng.integers(1, 8, 2) + 1)
+        across, down = (2 * max(1, round(r * mask.shape[0] / 288)) + 1 for r in rng.uniform(1, 8, 2))
         kind = cv2.MORPH_ELLIPSE if rng.random() < 0.7 else cv2.MORPH_RECT
         mask = cv2.dilate(mask, cv2.getStructuringElement(kind, (across, down))).astype(np.uint8)
     body = crop.vertices != NO_VERTEX
@@ -257,7 +310,8 @@ def _planes(crop: PersonCrop) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     body = torch.from_numpy(np.ascontiguousarray(crop.body))[None].float()
     picture = torch.from_numpy(crop.image).permute(2, 0, 1).float() / 127.5 - 1
     embedding = torch.from_numpy(np.ascontiguousarray(crop.embedding)).float()[None]
-    embedding = F.interpolate(embedding, crop.body.shape, mode="bilinear", align_corners=False)
+    if embedding.shape[2:] != crop.body.shape:
+        embedding = F.interpolate(embedding, crop.body.shape, mode="bilinear", align_corners=False)
     return picture * (1 - padding), normalise(embedding)[0] * body, body, padding
 
 

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from pickle import UnpicklingError
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -21,7 +22,7 @@ from tqdm import tqdm
 from anonymize.errors import OptionError
 from anonymize.generate.build import save_weights
 from anonymize.generate.latents import cluster
-from anonymize.generate.network import MASK, Discriminator, GeneratorConfig, GeneratorNetwork, merge
+from anonymize.generate.network import MASK, Discriminator, GeneratorConfig, GeneratorNetwork, grow, merge
 from anonymize.train.dataset_reader import GeneratorBatch, People, PeopleBatches
 from anonymize.train.detector import Log
 from anonymize.train.generator_losses import (
@@ -39,6 +40,7 @@ M = TypeVar("M", bound=nn.Module)
 BETAS = (0.0, 0.99)
 DRAWN_FOR_CENTERS = 8192
 RANDOM_IN_PREVIEW = 4
+FULL_PIXELS = 288 * 160
 SEED_STRIDE = 1_000_003
 """Between the seeds of two trainings, so that their steps do not share random numbers."""
 
@@ -53,12 +55,13 @@ class GeneratorOptions:
         learning_rate: Of Adam at the top of the schedule (thesis 5.2: 0.001).
         warmup: Steps from 0 to `learning_rate`.
         ema: Decay of the averaged generator, which is what is exported.
-        feature_weights: Weight of the feature maps of each resolution, the finest first; the last is that after the
-            coarsest level's own convolution (thesis' row "more FM resolutions": the first five).
+        feature_weights: Weight of the feature maps of each resolution, that of 288 x 160 first; the last is that after
+            the coarsest level's own convolution (thesis' row "more FM resolutions": the first five).
         feature_normalised: See `feature_distances`.
         feature_matching, kl: Weights of the losses (thesis 5.2.1: 5 and 0.01).
         pairs: Factor on the feature matching of people whose z was read from another picture (thesis 7.2.1).
-        r1: Weight of the gradient penalty (gamma of StyleGAN2).
+        r1: Weight of the gradient penalty (gamma of StyleGAN2) at 288 x 160; less for smaller pictures, by their share
+            of pixels.
         r1_every: Steps from one gradient penalty to the next (lazy regularisation).
         epsilon: Weight of the epsilon penalty.
         augmentation: Strength of what the discriminator sees changed, 0 for none.
@@ -78,7 +81,7 @@ class GeneratorOptions:
     feature_matching: float = 5.0
     kl: float = 0.01
     pairs: float = 1.0
-    r1: float = 5.0
+    r1: float = 2.0
     r1_every: int = 16
     epsilon: float = 1e-3
     augmentation: float = 1.0
@@ -99,16 +102,22 @@ class GeneratorTraining:
         options: See `GeneratorOptions`.
         config: Shape of the networks; must equal that of a checkpoint gone on with.
         device: Where to train.
+        start: Checkpoint of the same networks without their finest levels to begin with (see `grow`).
 
     Raises:
-        OptionError: The checkpoint in `folder` is of another network, or the feature weights do not fit the levels.
+        OptionError: The checkpoint in `folder` or `start` is of another network, or there are too few feature weights.
     """
 
     def __init__(
-        self, folder: Path, options: GeneratorOptions, config: GeneratorConfig, device: torch.device | str
+        self,
+        folder: Path,
+        options: GeneratorOptions,
+        config: GeneratorConfig,
+        device: torch.device | str,
+        start: Path | None = None,
     ) -> None:
         maps = len(config.channels) + 1
-        if len(options.feature_weights) != maps:
+        if len(options.feature_weights) < maps:
             raise OptionError(f"feature_weights needs {maps} values, got {len(options.feature_weights)}")
         torch.manual_seed(options.seed)
         self.folder, self.options, self.config, self.device = folder, options, config, torch.device(device)
@@ -127,6 +136,8 @@ class GeneratorTraining:
         self.seconds = 0.0
         if self.checkpoint.exists():
             self._resume()
+        elif start is not None:
+            self._grow(start)
 
     @property
     def checkpoint(self) -> Path:
@@ -137,7 +148,7 @@ class GeneratorTraining:
         return {"generator": self.generator, "discriminator": self.discriminator, "averaged": self.averaged}
 
     def _resume(self) -> None:
-        state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+        state = load_checkpoint(self.checkpoint, self.device)
         if GeneratorConfig.from_dict(json.loads(state["config"])) != self.config:
             raise OptionError(f"{self.checkpoint} is of another network; choose another folder")
         for name, module in self._modules.items():
@@ -145,6 +156,17 @@ class GeneratorTraining:
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
         self.step, self.seconds = state["step"], state["seconds"]
+
+    def _grow(self, start: Path) -> None:
+        state = load_checkpoint(start, self.device)
+        smaller = GeneratorConfig.from_dict(json.loads(state["config"]))
+        added = len(self.config.channels) - len(smaller.channels)
+        if not 0 <= added < len(self.config.channels) - 1 or self.config.halved(added) != smaller:
+            raise OptionError(f"{start} is of another network, not of this one at a smaller size")
+        grow(self.generator, state["averaged"], added)
+        grow(self.discriminator, state["discriminator"], added)
+        self.averaged.load_state_dict(self.generator.state_dict())
+        self.seconds = state["seconds"]
 
     def save(self) -> None:
         """Write the checkpoint, whole or not at all."""
@@ -181,29 +203,31 @@ class GeneratorTraining:
         return {name: value.item() for name, value in (losses | judged).items()} | {"rate": rate}
 
     def generator_losses(self, batch: GeneratorBatch) -> tuple[dict[str, Tensor], Tensor]:
-        """Weighted losses of the generator, and the made pictures (detached): of mapped z, if any, and of random z."""
+        """Weighted losses of the generator, and the made pictures (detached).
+
+        The first half of the batch is made from z that the mapper read, the rest from random z (all, if there is no
+        mapper): both are judged.
+        """
         options, condition = self.options, batch.condition
         count, losses = len(condition), {}
         with self._low_precision():
-            drawn = torch.randn(count, self.config.latent, device=self.device)
-            latents = [drawn]
+            z = torch.randn(count, self.config.latent, device=self.device)
+            known = (count + 1) // 2 if self.generator.mapper is not None else 0
             if self.generator.mapper is not None:
-                mean, log_variance = self.generator.mapper(batch.appearance)
-                latents = [mean + (0.5 * log_variance).exp() * torch.randn_like(mean), drawn]
+                mean, log_variance = self.generator.mapper(batch.appearance[:known])
+                read = mean + (0.5 * log_variance).exp() * torch.randn_like(mean)
+                z = torch.cat([read, z[known:]])
                 losses["kl"] = options.kl * kl_divergence(mean, log_variance)
-            times = len(latents)
-            w = self.generator.mapping(torch.cat(latents))
-            maps = [m.repeat(times, 1, 1, 1) for m in self.generator.encode(condition)]
-            conditions = condition.repeat(times, 1, 1, 1)
-            made = merge(self.generator.decode(maps, w).float(), conditions)
+            colours = self.generator.decode(self.generator.encode(condition), self.generator.mapping(z))
+            made = merge(colours.float(), condition)
             augmentation = Augmentation.draw(count, self.device, options.augmentation)
             with locked(self.discriminator):
-                told = self.discriminator.condition_on(made, conditions)
-                scores, features = self.discriminator(*augmentation.repeat(times)(made, told))
+                told = self.discriminator.condition_on(made, condition)
+                scores, features = self.discriminator(*augmentation(made, told))
                 losses["generator"] = generator_loss(scores)
-                if self.generator.mapper is not None:
+                if known:
                     losses["features"] = self._feature_matching(
-                        batch, augmentation, [m[:count] for m in features], told[:count]
+                        batch.first(known), augmentation.first(known), [m[:known] for m in features], told[:known]
                     )
         return losses, made.detach()
 
@@ -220,7 +244,7 @@ class GeneratorTraining:
                 real = torch.cat([torch.where(body, told[:, :3], real[:, :3]), real[:, 3:]], 1)
             _, wanted = self.discriminator(*augmentation(batch.pictures, real))
         distances = feature_distances(wanted, features, normalised=options.feature_normalised)
-        weights = torch.tensor(options.feature_weights, device=self.device)
+        weights = torch.tensor(options.feature_weights[-len(distances) :], device=self.device)
         people = torch.where(batch.paired, options.pairs, 1.0)
         return options.feature_matching * (weights[:, None] * distances * people).sum(0).mean()
 
@@ -228,11 +252,9 @@ class GeneratorTraining:
         """Weighted losses of the discriminator."""
         options, count = self.options, len(batch.pictures)
         augmentation = Augmentation.draw(count, self.device, options.augmentation)
-        times = len(made) // count
-        conditions = batch.condition.repeat(times, 1, 1, 1)
         with self._low_precision():
-            told = self.discriminator.condition_on(made, conditions)
-            made_scores, _ = self.discriminator(*augmentation.repeat(times)(made, told))
+            told = self.discriminator.condition_on(made, batch.condition)
+            made_scores, _ = self.discriminator(*augmentation(made, told))
             told = self.discriminator.condition_on(batch.pictures, batch.condition)
             scores, _ = self.discriminator(*augmentation(batch.pictures, told))
         losses = {
@@ -243,7 +265,8 @@ class GeneratorTraining:
             pictures = batch.pictures.clone().requires_grad_(True)
             told = self.discriminator.condition_on(pictures, batch.condition)
             scores, _ = self.discriminator(*augmentation(pictures, told))
-            losses["r1"] = options.r1 / 2 * options.r1_every * gradient_penalty(pictures, scores)
+            weight = options.r1 / 2 * options.r1_every * math.prod(pictures.shape[2:]) / FULL_PIXELS
+            losses["r1"] = weight * gradient_penalty(pictures, scores)
         return losses
 
     def _descend(self, name: str, losses: dict[str, Tensor]) -> None:
@@ -322,3 +345,16 @@ class GeneratorTraining:
 
 def _to(module: M, device: torch.device) -> M:
     return module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
+    """Read a training's checkpoint; nothing in it is executed.
+
+    Raises:
+        OptionError: It is missing or damaged.
+    """
+    try:
+        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    except (OSError, RuntimeError, UnpicklingError, EOFError) as error:
+        raise OptionError(f"{path} is no checkpoint of a training: {error}") from error
+    return state

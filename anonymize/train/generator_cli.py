@@ -14,6 +14,13 @@ def generator(
     steps: Annotated[int, typer.Option(min=1, help="Length of the schedule.")] = 100_000,
     batch_size: Annotated[int, typer.Option(min=1)] = 32,
     learning_rate: Annotated[float, typer.Option(min=0)] = 1e-3,
+    halvings: Annotated[int, typer.Option(min=0, max=4, help="Train at half of 288 x 160 so many times.")] = 0,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, dir_okay=False, help="Checkpoint at a smaller size to begin with.", show_default=False
+        ),
+    ] = None,
     baseline: Annotated[bool, typer.Option("--baseline", help="StyleGAN baseline (thesis 4.4).")] = False,
     factor: Annotated[float, typer.Option(min=0.01, help="On all channels; 2 is the thesis' larger model.")] = 1.0,
     co_modulation: Annotated[bool, typer.Option(help="Thesis 4.9.")] = True,
@@ -36,13 +43,13 @@ def generator(
     from anonymize.train.dataset_reader import People
     from anonymize.train.generator import GeneratorOptions, GeneratorTraining
 
-    people = People(data)
+    people = People(data, halvings=halvings)
     config = baseline_config() if baseline else GeneratorConfig(judge_pose=judge_pose)
     if not baseline:
         config = dataclasses.replace(config, co_modulation=co_modulation, improved_conditioning=improved_conditioning)
     config = dataclasses.replace(
         config, factor=factor, embedding=people.table.embedding.shape[1], surface=people.table.name
-    )
+    ).halved(halvings)
     coarse = (0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0)
     options = GeneratorOptions(
         steps=steps,
@@ -55,4 +62,4 @@ def generator(
         minutes=minutes,
         seed=seed,
     )
-    GeneratorTraining(output, options, config, resolve_device(device)).run(people)
+    GeneratorTraining(output, options, config, resolve_device(device), start).run(people)

@@ -102,10 +102,10 @@ class Augmentation:
         size = torch.full((count, 2), 0.35 * strength, device=device) * (torch.rand(count, 1, device=device) < 0.5)
         return cls(uniform(), 1 + 2 * uniform(), 1 + uniform(), uniform(2) / 4, torch.cat([corner, size], 1))
 
-    def repeat(self, times: int) -> Augmentation:
-        """The same changes for several batches one after the other."""
+    def first(self, count: int) -> Augmentation:
+        """The changes of the first samples."""
         fields = (self.brightness, self.saturation, self.contrast, self.shift, self.hole)
-        return Augmentation(*(f.repeat(times, *[1] * (f.ndim - 1)) for f in fields))
+        return Augmentation(*(f[:count] for f in fields))
 
     def colours(self, pictures: Tensor) -> Tensor:
         """Change brightness, saturation and contrast of [B, 3, H, W]."""

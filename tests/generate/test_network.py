@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from anonymize.errors import OptionError
 from anonymize.generate.layers import GAIN, ModulatedConvolution
-from anonymize.generate.network import MASK, Discriminator, GeneratorConfig, GeneratorNetwork, baseline
+from anonymize.generate.network import MASK, Discriminator, GeneratorConfig, GeneratorNetwork, baseline, grow
 
 TINY = GeneratorConfig(
     size_hw=(16, 8), channels=(4, 6, 8), judge_channels=(4, 6, 8), latent=12, mapping_layers=2, embedding=4, centers=3
@@ -110,3 +111,26 @@ def test_the_weights_are_small_enough() -> None:
 def test_a_size_that_does_not_halve_is_refused() -> None:
     with pytest.raises(ValueError, match="divisible by 32"):
         GeneratorConfig(size_hw=(200, 160))
+
+
+def test_a_grown_network_begins_as_the_smaller_one() -> None:
+    config = dataclasses.replace(TINY, size_hw=(32, 16), channels=(3, 4, 6, 8), judge_channels=(3, 4, 6, 8))
+    assert config.halved(1) == TINY
+    small, small_judge = GeneratorNetwork(TINY), Discriminator(TINY)
+    large, large_judge = GeneratorNetwork(config), Discriminator(config)
+    grow(large, small.state_dict(), 1)
+    grow(large_judge, small_judge.state_dict(), 1)
+    given, z = condition(TINY), torch.randn(2, TINY.latent)
+    doubled = F.interpolate(given, scale_factor=2.0, mode="nearest")
+    noise = [torch.randn(2, 1, *size) for size in config.noise_sizes]
+    little = small.decode(small.encode(given), small.mapping(z), noise[: len(TINY.noise_sizes)])
+    much = large.decode(large.encode(doubled), large.mapping(z), noise)
+    torch.testing.assert_close(much, F.interpolate(little, scale_factor=2, mode="bilinear", align_corners=False))
+    told = small_judge.condition_on(little, given)
+    scores, _ = small_judge(little, told)
+    double = [F.interpolate(x, scale_factor=2.0, mode="nearest") for x in (little, told)]
+    torch.testing.assert_close(large_judge(*double)[0], scores)
+    with pytest.raises(OptionError, match="another network"):
+        grow(large, GeneratorNetwork(dataclasses.replace(TINY, latent=10)).state_dict(), 1)
+    with pytest.raises(ValueError, match="cannot be halved"):
+        TINY.halved(2)

@@ -136,7 +136,28 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="another network"):
         training(tmp_path, dataclasses.replace(CONFIG, co_modulation=False))
     with pytest.raises(OptionError, match="feature_weights needs 4"):
-        training(tmp_path / "other", options=GeneratorOptions())
+        training(tmp_path / "other", options=dataclasses.replace(OPTIONS, feature_weights=(1.0,)))
+
+
+def test_a_training_begins_with_that_of_smaller_pictures(tmp_path: Path) -> None:
+    small = training(tmp_path / "small", CONFIG.halved(1))
+    small.train_step(shrunk(batch(0)))
+    small.save()
+    grown = GeneratorTraining(tmp_path / "grown", OPTIONS, CONFIG, "cpu", small.checkpoint)
+    assert grown.step == 0
+    for name in ("bottom.weight", "encoder.looks.1.weight", "mapper.out.weight"):
+        assert torch.equal(grown.generator.state_dict()[name], small.averaged.state_dict()[name]), name
+    assert all(torch.isfinite(torch.tensor(v)) for v in grown.train_step(batch(1)).values())
+    with pytest.raises(OptionError, match="not of this one at a smaller size"):
+        GeneratorTraining(tmp_path / "other", OPTIONS, dataclasses.replace(CONFIG, latent=8), "cpu", small.checkpoint)
+    (tmp_path / "damaged.pt").write_bytes(b"no checkpoint")
+    with pytest.raises(OptionError, match="is no checkpoint"):
+        GeneratorTraining(tmp_path / "other", OPTIONS, CONFIG, "cpu", tmp_path / "damaged.pt")
+
+
+def shrunk(full: GeneratorBatch) -> GeneratorBatch:
+    planes = (torch.nn.functional.avg_pool2d(x, 2) for x in (full.pictures, full.condition, full.appearance))
+    return GeneratorBatch(*planes, full.paired)
 
 
 def test_the_average_follows_slowly(tmp_path: Path) -> None:
