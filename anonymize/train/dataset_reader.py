@@ -193,8 +193,7 @@ def halve(crop: PersonCrop) -> PersonCrop:
     height, width = (side // 2 for side in crop.person.shape)
 
     def touched(mask: BoolArray) -> BoolArray:
-        blocks: BoolArray = mask.reshape(height, 2, width, 2).any((1, 3))
-        return blocks
+        return np.asarray(mask.reshape(height, 2, width, 2).any((1, 3)))
 
     embedding = crop.embedding
     if embedding.shape[1] > height:
