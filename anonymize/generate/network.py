@@ -48,6 +48,7 @@ class GeneratorConfig:
         co_modulation: The place has a say in the modulation (thesis 4.9).
         improved_conditioning: The discriminator is not told the person's mask (thesis 4.10).
         judge_pose: The discriminator is told the embedding.
+        parts: Soft parts of the surface, each with a colour of its own (see `SurfaceParts`); 0 for none.
         centers: Cluster centres of w, for multi-modal truncation (Mokady et al. 2022).
     """
 
@@ -63,6 +64,7 @@ class GeneratorConfig:
     co_modulation: bool = True
     improved_conditioning: bool = True
     judge_pose: bool = True
+    parts: int = 24
     centers: int = 32
 
     def __post_init__(self) -> None:
@@ -122,7 +124,9 @@ class GeneratorConfig:
 
 def baseline() -> GeneratorConfig:
     """The thesis' StyleGAN baseline (4.4): z is only drawn, never read from a picture."""
-    return GeneratorConfig(appearance_mapper=False, co_modulation=False, improved_conditioning=False, judge_pose=False)
+    return GeneratorConfig(
+        appearance_mapper=False, co_modulation=False, improved_conditioning=False, judge_pose=False, parts=0
+    )
 
 
 class Encoder(nn.Module):
@@ -162,10 +166,31 @@ class MappingNetwork(nn.Sequential):
         super().__init__(*steps)
 
 
+class SurfaceParts(nn.Module):
+    """Divides the body into soft parts by its surface embedding alone.
+
+    The same garment lies on the same parts in every pose, so colours carry over from one picture of a person to
+    another by way of the parts (the idea of region-adaptive styles, Zhu et al. 2020, on a continuous surface).
+    """
+
+    def __init__(self, embedding: int, parts: int) -> None:
+        super().__init__()
+        self.anchors = nn.Parameter(torch.randn(parts, embedding, 1, 1))
+
+    def forward(self, embedding: Tensor, body: Tensor) -> Tensor:
+        """Shares [B, parts, H, W] that sum to 1 on the body and are 0 elsewhere.
+
+        Args:
+            embedding: [B, D, H, W] of mean square 1 over D.
+            body: [B, 1, H, W] of 0 and 1.
+        """
+        return F.conv2d(embedding, self.anchors.to(embedding.dtype)).softmax(1) * body
+
+
 class AppearanceMapper(nn.Module):
     """A picture of a person to the mean and the logarithm of the variance of z (thesis 4.7; Kingma and Welling 2014).
 
-    Sees half the resolution. The person's embedding tells which colour belongs to which part of the body.
+    Sees half the resolution, and the mean colour of each part of the surface.
     """
 
     def __init__(self, config: GeneratorConfig) -> None:
@@ -173,6 +198,8 @@ class AppearanceMapper(nn.Module):
         self.encoder = Encoder(config.appearance_channels, config.widths[1:])
         height, width = config.level_size(len(config.channels) - 1)
         self.hidden = Linear(config.widths[-1] * height * width, config.latent, GAIN)
+        self.parts = SurfaceParts(config.embedding, config.parts) if config.parts else None
+        self.part_colours = Linear(4 * config.parts, config.latent, GAIN) if config.parts else None
         self.out = Linear(config.latent, 2 * config.latent)
 
     def forward(self, appearance: Tensor) -> tuple[Tensor, Tensor]:
@@ -185,8 +212,21 @@ class AppearanceMapper(nn.Module):
             Mean and log-variance of z, [B, latent] each; the log-variance in [-8, 4].
         """
         last = self.encoder(F.avg_pool2d(appearance, 2))[-1]
-        mean, log_variance = self.out(activate(self.hidden(last.flatten(1)))).float().chunk(2, 1)
+        hidden = self.hidden(last.flatten(1))
+        if self.parts is not None and self.part_colours is not None:
+            hidden = (hidden + self.part_colours(self._mean_colours(appearance))) * 0.5**0.5
+        mean, log_variance = self.out(activate(hidden)).float().chunk(2, 1)
         return mean, log_variance.clamp(-8, 4)
+
+    def _mean_colours(self, appearance: Tensor) -> Tensor:
+        """RGB of each part, 0 if unseen, and whether it is seen, [B, 4 * parts]."""
+        assert self.parts is not None
+        colours, mask, surface = appearance[:, :3], appearance[:, MASK : MASK + 1], appearance[:, MASK + 1 :]
+        shares = self.parts(surface[:, :-1], surface[:, -1:] * mask).flatten(2)
+        area = shares.sum(2, keepdim=True)
+        sums = shares @ colours.to(shares.dtype).flatten(2).transpose(1, 2)
+        seen = area / (area + 0.001 * shares.shape[2])
+        return torch.cat([sums / (area + 1e-3), seen], 2).flatten(1)
 
 
 class CoModulation(nn.Module):
@@ -242,18 +282,16 @@ class GeneratorNetwork(nn.Module):
         self.levels = nn.ModuleList(
             DecoderLevel(widths[level + 1], widths[level], latent) for level in reversed(range(len(widths) - 1))
         )
+        self.parts = SurfaceParts(config.embedding, config.parts) if config.parts else None
+        self.palette = Linear(latent, 3 * config.parts, 0.5) if config.parts else None
         self.w_mean: Tensor
         self.w_centers: Tensor
         self.register_buffer("w_mean", torch.zeros(latent))
         self.register_buffer("w_centers", torch.zeros(config.centers, latent))
 
-    def encode(self, condition: Tensor) -> list[Tensor]:
-        """Feature maps of each level, the finest first."""
+    def decode(self, condition: Tensor, w: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
+        """Colours [B, 3, H, W] of everything, also of what is not hidden; see `forward`."""
         maps: list[Tensor] = self.encoder(condition)
-        return maps
-
-    def decode(self, maps: Sequence[Tensor], w: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
-        """Colours [B, 3, H, W] from encoded conditions, w [B, latent] and noise (None draws it anew)."""
         drawn: Sequence[Tensor] = noise or [
             torch.randn(len(w), 1, *size, device=w.device) for size in self.config.noise_sizes
         ]
@@ -264,6 +302,10 @@ class GeneratorNetwork(nn.Module):
         for number, level in enumerate(self.levels):
             x, colours = level(x, maps[-2 - number], colours, w, drawn[1 + 2 * number : 3 + 2 * number])
         assert colours is not None
+        if self.parts is not None and self.palette is not None:
+            shares = self.parts(condition[:, MASK + 1 : -2], condition[:, -2:-1])
+            palette = self.palette(w.to(shares.dtype)).view(len(w), 3, -1)
+            colours = colours + (palette @ shares.flatten(2)).view_as(colours)
         return colours
 
     def forward(self, condition: Tensor, w: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
@@ -277,7 +319,7 @@ class GeneratorNetwork(nn.Module):
         Returns:
             [B, 3, H, W], about [-1, 1]; the condition's own colours where nothing is hidden.
         """
-        return merge(self.decode(self.encode(condition), w, noise), condition)
+        return merge(self.decode(condition, w, noise), condition)
 
     def silence(self, added: int) -> None:
         """Let the finest levels have no effect yet."""

@@ -27,6 +27,7 @@ from anonymize.train.dataset_reader import GeneratorBatch, People, PeopleBatches
 from anonymize.train.detector import Log
 from anonymize.train.generator_losses import (
     Augmentation,
+    colour_distance,
     discriminator_loss,
     epsilon_penalty,
     feature_distances,
@@ -59,6 +60,7 @@ class GeneratorOptions:
             the coarsest level's own convolution (thesis' row "more FM resolutions": the first five).
         feature_normalised: See `feature_distances`.
         feature_matching, kl: Weights of the losses (thesis 5.2.1: 5 and 0.01).
+        colour_matching: Weight of the difference of colours, see `colour_distance`.
         pairs: Factor on the feature matching of people whose z was read from another picture (thesis 7.2.1).
         r1: Weight of the gradient penalty (gamma of StyleGAN2) at 288 x 160; less for smaller pictures, by their share
             of pixels.
@@ -80,6 +82,7 @@ class GeneratorOptions:
     feature_normalised: bool = True
     feature_matching: float = 5.0
     kl: float = 0.01
+    colour_matching: float = 10.0
     pairs: float = 1.0
     r1: float = 2.0
     r1_every: int = 16
@@ -218,8 +221,12 @@ class GeneratorTraining:
                 read = mean + (0.5 * log_variance).exp() * torch.randn_like(mean)
                 z = torch.cat([read, z[known:]])
                 losses["kl"] = options.kl * kl_divergence(mean, log_variance)
-            colours = self.generator.decode(self.generator.encode(condition), self.generator.mapping(z))
+            colours = self.generator.decode(condition, self.generator.mapping(z))
             made = merge(colours.float(), condition)
+            if known:
+                hidden = condition[:known, MASK : MASK + 1]
+                distance = colour_distance(made[:known], batch.pictures[:known], hidden)
+                losses["colours"] = options.colour_matching * distance
             augmentation = Augmentation.draw(count, self.device, options.augmentation)
             with locked(self.discriminator):
                 told = self.discriminator.condition_on(made, condition)

@@ -28,6 +28,8 @@ def generator(
     judge_pose: Annotated[bool, typer.Option(help="Tell the discriminator the embedding.")] = True,
     more_resolutions: Annotated[bool, typer.Option(help="Feature matching on the finer maps (thesis 5.3.4).")] = True,
     feature_matching: Annotated[float, typer.Option(min=0, help="Weight of feature matching.")] = 5.0,
+    colour_matching: Annotated[float, typer.Option(min=0, help="Weight of the difference of colours.")] = 10.0,
+    parts: Annotated[int, typer.Option(min=0, help="Parts of the surface with a colour each; 0 for none.")] = 24,
     kl: Annotated[float, typer.Option(min=0, help="Weight of the divergence of z.")] = 0.01,
     workers: Annotated[int, typer.Option(min=0, help="Processes that read pictures.")] = 2,
     minutes: Annotated[float | None, typer.Option(help="Stop after so many minutes, with a checkpoint.")] = None,
@@ -46,7 +48,9 @@ def generator(
     people = People(data, halvings=halvings)
     config = baseline_config() if baseline else GeneratorConfig(judge_pose=judge_pose)
     if not baseline:
-        config = dataclasses.replace(config, co_modulation=co_modulation, improved_conditioning=improved_conditioning)
+        config = dataclasses.replace(
+            config, co_modulation=co_modulation, improved_conditioning=improved_conditioning, parts=parts
+        )
     config = dataclasses.replace(
         config, factor=factor, embedding=people.table.embedding.shape[1], surface=people.table.name
     ).halved(halvings)
@@ -58,6 +62,7 @@ def generator(
         feature_weights=GeneratorOptions.feature_weights if more_resolutions else coarse,
         feature_matching=feature_matching,
         kl=kl,
+        colour_matching=colour_matching,
         workers=workers,
         minutes=minutes,
         seed=seed,

@@ -73,6 +73,25 @@ def feature_distances(real: Sequence[Tensor], made: Sequence[Tensor], *, normali
     return torch.stack(rows)
 
 
+def colour_distance(made: Tensor, real: Tensor, hidden: Tensor, scales: int = 4) -> Tensor:
+    """Mean absolute difference of colours where the picture was hidden, at several sizes; 0-dimensional.
+
+    The thesis has feature matching alone; features of a young discriminator tell little of colours.
+
+    Args:
+        made, real: [B, 3, H, W].
+        hidden: [B, 1, H, W] of 0 and 1.
+        scales: Sizes looked at, each half of the one before.
+    """
+    difference, distances = (made - real) * hidden, []
+    for _ in range(scales):
+        distances.append(difference.abs().sum() / (3 * hidden.sum() + 1))
+        if min(difference.shape[2:]) < 2:
+            break
+        difference, hidden = F.avg_pool2d(difference, 2), F.avg_pool2d(hidden, 2)
+    return torch.stack(distances).mean()
+
+
 @dataclass(frozen=True, eq=False)
 class Augmentation:
     """Changes that the discriminator sees on real and made pictures alike (DiffAugment, Zhao et al. 2020).

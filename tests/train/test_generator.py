@@ -12,6 +12,7 @@ from anonymize.train.dataset_reader import GeneratorBatch
 from anonymize.train.generator import GeneratorOptions, GeneratorTraining
 from anonymize.train.generator_losses import (
     Augmentation,
+    colour_distance,
     epsilon_penalty,
     feature_distances,
     gradient_penalty,
@@ -214,3 +215,13 @@ def test_the_augmentation_lets_gradients_through() -> None:
     made.square().sum().backward()
     assert pictures.grad is not None
     assert (pictures.grad != 0).float().mean() > 0.5
+
+
+def test_colours_are_compared_where_hidden() -> None:
+    hidden = torch.zeros(1, 1, 16, 8)
+    hidden[:, :, 4:12, 2:6] = 1
+    real = torch.randn(1, 3, 16, 8)
+    elsewhere = real + torch.randn_like(real) * (1 - hidden)
+    assert colour_distance(elsewhere, real, hidden) == 0
+    brighter = real + 0.5 * hidden
+    assert colour_distance(brighter, real, hidden).item() == pytest.approx(0.5, rel=0.02)
