@@ -35,6 +35,28 @@ def detector(
 
 
 @app.command()
+def generator(
+    weights: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A generator's .safetensors.")],
+    data: Annotated[Path, typer.Option(exists=True, file_okay=False, help="Dataset of `anonymize dataset`.")],
+    training: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="JSON that tells how the weights were trained.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=24, help="At most so many people.", show_default=False)] = None,
+    films: Annotated[int, typer.Option(min=0, help="Rendered films to look for leaks on.")] = 3,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", exists=True, file_okay=False, help="Folder of the manifest.")
+    ] = None,
+) -> None:
+    """Measure a generator on people it was not trained on; with -o writes its manifest and a table."""
+    from anonymize.evaluate.generator import markdown, measure, write_manifest
+
+    figures = measure(weights, data, limit=limit, films=films)
+    if output is not None:
+        write_manifest(figures, json.loads(training.read_text()) if training else {}, output)
+    typer.echo(markdown(figures))
+
+
+@app.command()
 def tracking(
     truth: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The true tracks, MOTChallenge text.")],
     result: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The tracks to measure, the same.")],

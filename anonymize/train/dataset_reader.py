@@ -139,7 +139,8 @@ class People:
             others = [other for other in self.groups[self.notes[row].identity] if other != row]
             paired = bool(others)
             source = others[int(rng.integers(len(others)))] if others else row
-            rows.append(self._sample(rng, self[row], self[source], paired))
+            crops = [flip(self[i], self.table) if rng.random() < 0.5 else self[i] for i in (row, source)]
+            rows.append((*self.sample(rng, *crops), torch.tensor(paired)))
         return GeneratorBatch(*(torch.stack(values) for values in zip(*rows, strict=True)))
 
     def _draw(self, rng: Generator) -> int:
@@ -148,11 +149,8 @@ class People:
         rows = rows or self._real or self._rendered
         return rows[int(rng.integers(len(rows)))]
 
-    def _sample(
-        self, rng: Generator, crop: PersonCrop, source: PersonCrop, paired: bool
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        crop = flip(crop, self.table) if rng.random() < 0.5 else crop
-        source = flip(source, self.table) if rng.random() < 0.5 else source
+    def sample(self, rng: Generator, crop: PersonCrop, source: PersonCrop) -> tuple[Tensor, Tensor, Tensor]:
+        """Picture, condition and appearance of a person, see `GeneratorBatch`; the appearance is the source's."""
         hidden = grow_mask(rng, crop, self.table)
         if rng.random() < HIDE_OTHERS:  # in films, neighbours that are not replaced yet
             hidden |= crop.others
@@ -162,7 +160,7 @@ class People:
         condition = torch.cat([picture * (1 - mask), mask, embedding, body, padding])
         seen, pose, pose_mask, _ = _planes(source)
         own = torch.from_numpy(source.person & ~source.others & ~source.padding)[None].float()
-        return picture, condition, torch.cat([seen * own, own, pose, pose_mask]), torch.tensor(paired)
+        return picture, condition, torch.cat([seen * own, own, pose, pose_mask])
 
 
 class PeopleBatches(IterableDataset[GeneratorBatch]):

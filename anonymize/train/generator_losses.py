@@ -85,7 +85,7 @@ def colour_distance(made: Tensor, real: Tensor, hidden: Tensor, scales: int = 4)
     """
     difference, distances = (made - real) * hidden, []
     for _ in range(scales):
-        distances.append(difference.abs().sum() / (3 * hidden.sum() + 1))
+        distances.append(difference.abs().sum() / (3 * hidden.sum()).clamp(min=1e-6))
         if min(difference.shape[2:]) < 2:
             break
         difference, hidden = F.avg_pool2d(difference, 2), F.avg_pool2d(hidden, 2)
