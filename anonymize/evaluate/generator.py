@@ -101,12 +101,15 @@ class Studio:
         """z [N, latent] of people, by the appearance mapper."""
         if self.network.mapper is None:
             raise OptionError("this generator has no appearance mapper")
-        seen = [self.network.mapper(self.sample(row)[2][None])[0][0] for row in rows]
+        seen = [self.network.read(self.sample(row)[2][None])[0][0] for row in rows]
         return torch.stack(seen)
 
     def draw(self, count: int, first: int = 0) -> Tensor:
-        """z [count, latent], standard normal."""
-        return torch.stack([draw_latent(SEED, first + i, self.network.config.latent) for i in range(count)])
+        """z [count, latent] as the pipeline draws it."""
+        noise = torch.stack([draw_latent(SEED, first + i, self.network.config.latent) for i in range(count)])
+        with torch.inference_mode():
+            z: Tensor = self.network.prior(noise)
+        return z
 
 
 def independence(studio: Studio) -> dict[str, float]:

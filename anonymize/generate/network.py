@@ -26,6 +26,7 @@ from anonymize.generate.layers import (
     spread_within_batch,
     upsample,
 )
+from anonymize.generate.palette import Prior, SurfaceParts, surroundings
 
 MASK = 3
 """Channel of the condition that is 1 where the picture is hidden and has to be made; 0 to 2 are colours."""
@@ -48,7 +49,8 @@ class GeneratorConfig:
         co_modulation: The place has a say in the modulation (thesis 4.9).
         improved_conditioning: The discriminator is not told the person's mask (thesis 4.10).
         judge_pose: The discriminator is told the embedding.
-        parts: Soft parts of the surface, each with a colour of its own (see `SurfaceParts`); 0 for none.
+        parts: Soft parts of the surface, each with a colour of its own (see `SurfaceParts`), on which the decoder
+            builds; 0 for none.
         centers: Cluster centres of w, for multi-modal truncation (Mokady et al. 2022).
     """
 
@@ -57,14 +59,14 @@ class GeneratorConfig:
     judge_channels: tuple[int, ...] = (16, 32, 64, 96, 160, 256)
     factor: float = 1.0
     latent: int = 512
-    mapping_layers: int = 4
+    mapping_layers: int = 2
     embedding: int = 16
     surface: str = "anny"
     appearance_mapper: bool = True
     co_modulation: bool = True
     improved_conditioning: bool = True
     judge_pose: bool = True
-    parts: int = 24
+    parts: int = 32
     centers: int = 32
 
     def __post_init__(self) -> None:
@@ -162,29 +164,8 @@ class MappingNetwork(nn.Sequential):
     def __init__(self, latent: int, layers: int) -> None:
         steps: list[nn.Module] = []
         for _ in range(layers):
-            steps += [Linear(latent, latent, GAIN, rate=0.1), nn.LeakyReLU(0.2)]
+            steps += [Linear(latent, latent, GAIN), nn.LeakyReLU(0.2)]
         super().__init__(*steps)
-
-
-class SurfaceParts(nn.Module):
-    """Divides the body into soft parts by its surface embedding alone.
-
-    The same garment lies on the same parts in every pose, so colours carry over from one picture of a person to
-    another by way of the parts (the idea of region-adaptive styles, Zhu et al. 2020, on a continuous surface).
-    """
-
-    def __init__(self, embedding: int, parts: int) -> None:
-        super().__init__()
-        self.anchors = nn.Parameter(torch.randn(parts, embedding, 1, 1))
-
-    def forward(self, embedding: Tensor, body: Tensor) -> Tensor:
-        """Shares [B, parts, H, W] that sum to 1 on the body and are 0 elsewhere.
-
-        Args:
-            embedding: [B, D, H, W] of mean square 1 over D.
-            body: [B, 1, H, W] of 0 and 1.
-        """
-        return F.conv2d(embedding, self.anchors.to(embedding.dtype)).softmax(1) * body
 
 
 class AppearanceMapper(nn.Module):
@@ -198,35 +179,36 @@ class AppearanceMapper(nn.Module):
         self.encoder = Encoder(config.appearance_channels, config.widths[1:])
         height, width = config.level_size(len(config.channels) - 1)
         self.hidden = Linear(config.widths[-1] * height * width, config.latent, GAIN)
-        self.parts = SurfaceParts(config.embedding, config.parts) if config.parts else None
-        self.part_colours = Linear(4 * config.parts, config.latent, GAIN) if config.parts else None
+        self.colours = Linear(4 * config.parts, config.latent, GAIN) if config.parts else None
         self.out = Linear(config.latent, 2 * config.latent)
+        if config.parts:
+            nn.init.zeros_(self.hidden.weight)  # begins with colours alone, see `from_colours`
 
-    def forward(self, appearance: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, appearance: Tensor, colours: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Read people.
 
         Args:
             appearance: [B, appearance channels, H, W]: RGB in [-1, 1] (0 but on the person), mask, embedding, its mask.
+            colours: [B, parts, 4], see `SurfaceParts.mean_colours`; None if the network has no parts.
 
         Returns:
             Mean and log-variance of z, [B, latent] each; the log-variance in [-8, 4].
         """
-        last = self.encoder(F.avg_pool2d(appearance, 2))[-1]
-        hidden = self.hidden(last.flatten(1))
-        if self.parts is not None and self.part_colours is not None:
-            hidden = (hidden + self.part_colours(self._mean_colours(appearance))) * 0.5**0.5
+        hidden = self.hidden(self.encoder(F.avg_pool2d(appearance, 2))[-1].flatten(1))
+        return self._distribution(hidden if colours is None else self._with(colours) + hidden)
+
+    def from_colours(self, colours: Tensor) -> tuple[Tensor, Tensor]:
+        """What `forward` reads in the colours alone."""
+        return self._distribution(self._with(colours))
+
+    def _with(self, colours: Tensor) -> Tensor:
+        assert self.colours is not None
+        hidden: Tensor = self.colours(colours.flatten(1))
+        return hidden
+
+    def _distribution(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
         mean, log_variance = self.out(activate(hidden)).float().chunk(2, 1)
         return mean, log_variance.clamp(-8, 4)
-
-    def _mean_colours(self, appearance: Tensor) -> Tensor:
-        """RGB of each part, 0 if unseen, and whether it is seen, [B, 4 * parts]."""
-        assert self.parts is not None
-        colours, mask, surface = appearance[:, :3], appearance[:, MASK : MASK + 1], appearance[:, MASK + 1 :]
-        shares = self.parts(surface[:, :-1], surface[:, -1:] * mask).flatten(2)
-        area = shares.sum(2, keepdim=True)
-        sums = shares @ colours.to(shares.dtype).flatten(2).transpose(1, 2)
-        seen = area / (area + 0.001 * shares.shape[2])
-        return torch.cat([sums / (area + 1e-3), seen], 2).flatten(1)
 
 
 class CoModulation(nn.Module):
@@ -264,7 +246,7 @@ class DecoderLevel(nn.Module):
 
 
 class GeneratorNetwork(nn.Module):
-    """The generator with its mapping network, appearance mapper and centres of w.
+    """The generator with its prior of z, mapping network, appearance mapper and centres of w.
 
     Conditions are [B, condition channels, H, W] float: masked RGB in [-1, 1] with 0 where hidden, mask (1: hidden),
     surface embedding (0 off the body), embedding mask, padding (1: outside of the frame).
@@ -275,6 +257,7 @@ class GeneratorNetwork(nn.Module):
         self.config = config
         widths, latent = config.widths, config.latent
         self.encoder = Encoder(config.condition_channels, widths)
+        self.prior = Prior(latent)
         self.mapping = MappingNetwork(latent, config.mapping_layers)
         self.mapper = AppearanceMapper(config) if config.appearance_mapper else None
         self.co_modulation = CoModulation(config) if config.co_modulation else None
@@ -284,10 +267,35 @@ class GeneratorNetwork(nn.Module):
         )
         self.parts = SurfaceParts(config.embedding, config.parts) if config.parts else None
         self.palette = Linear(latent, 3 * config.parts, 0.5) if config.parts else None
+        if config.parts:
+            for module in self.modules():
+                if isinstance(module, DecoderLevel):  # begins with the palette and the surroundings
+                    nn.init.normal_(module.colours.weight, std=0.1)
         self.w_mean: Tensor
         self.w_centers: Tensor
         self.register_buffer("w_mean", torch.zeros(latent))
         self.register_buffer("w_centers", torch.zeros(config.centers, latent))
+
+    def read(self, appearance: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of z of people in pictures, see `AppearanceMapper`.
+
+        Raises:
+            ValueError: The network has no appearance mapper.
+        """
+        if self.mapper is None:
+            raise ValueError("this network has no appearance mapper")
+        colours = None
+        if self.parts is not None:
+            mask, surface = appearance[:, MASK : MASK + 1], appearance[:, MASK + 1 :]
+            colours = self.parts.mean_colours(appearance[:, :MASK], surface[:, :-1], surface[:, -1:] * mask)
+        mean, log_variance = self.mapper(appearance, colours)
+        return mean, log_variance
+
+    def colours_of(self, w: Tensor) -> Tensor:
+        """Colour of each part of the surface, [B, parts, 3], before the decoder adds to it."""
+        assert self.palette is not None
+        colours: Tensor = self.palette(w)
+        return colours.view(len(w), 3, -1).transpose(1, 2)
 
     def decode(self, condition: Tensor, w: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
         """Colours [B, 3, H, W] of everything, also of what is not hidden; see `forward`."""
@@ -295,17 +303,19 @@ class GeneratorNetwork(nn.Module):
         drawn: Sequence[Tensor] = noise or [
             torch.randn(len(w), 1, *size, device=w.device) for size in self.config.noise_sizes
         ]
-        if self.co_modulation is not None:
-            w = self.co_modulation(w, maps[-1])
-        x = activate(self.bottom(maps[-1], w, drawn[0]))
+        style = w if self.co_modulation is None else self.co_modulation(w, maps[-1])
+        x = activate(self.bottom(maps[-1], style, drawn[0]))
         colours: Tensor | None = None
         for number, level in enumerate(self.levels):
-            x, colours = level(x, maps[-2 - number], colours, w, drawn[1 + 2 * number : 3 + 2 * number])
+            x, colours = level(x, maps[-2 - number], colours, style, drawn[1 + 2 * number : 3 + 2 * number])
         assert colours is not None
-        if self.parts is not None and self.palette is not None:
-            shares = self.parts(condition[:, MASK + 1 : -2], condition[:, -2:-1])
-            palette = self.palette(w.to(shares.dtype)).view(len(w), 3, -1)
-            colours = colours + (palette @ shares.flatten(2)).view_as(colours)
+        if self.parts is not None:
+            surface, body, padding = condition[:, MASK + 1 : -2], condition[:, -2:-1], condition[:, -1:]
+            shares = self.parts(surface, body)
+            person = self.colours_of(w).to(shares.dtype).transpose(1, 2) @ shares.flatten(2)
+            known = 1 - condition[:, MASK : MASK + 1] - padding
+            place = surroundings(condition[:, :MASK], known) * (1 - body)
+            colours = colours + person.view_as(colours) + place
         return colours
 
     def forward(self, condition: Tensor, w: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:

@@ -71,7 +71,8 @@ class EmbeddedGenerator(TrackGenerator):
     def _person(self, track: int) -> tuple[Tensor, list[Tensor]]:
         """w and noise of a track."""
         if track not in self._people:
-            w = self.network.mapping(self._draw(track).to(self._precision))
+            z = self._draw(track).to(self._precision)
+            w = self.network.mapping(z if self.identities else self.network.prior(z))
             w = self._truncate(w, self.network.w_centers)
             noise = draw_noise(self.seed, track, self.config.noise_sizes)
             person = w[0].to(self._precision), [n.to(self.device, self._precision) for n in noise]
@@ -97,5 +98,5 @@ class EmbeddedGenerator(TrackGenerator):
         seen = build_condition([cut(image, outside, box, size)], surface, body)
         mask = (1 - seen[:, 3:4]) * (1 - seen[:, -1:])
         appearance = torch.cat([seen[:, :3] * mask, mask, surface, body], 1).to(self._precision)
-        mean, _ = self.network.mapper(appearance.contiguous(memory_format=torch.channels_last))
+        mean, _ = self.network.read(appearance.contiguous(memory_format=torch.channels_last))
         return mean[0].float().cpu(), row

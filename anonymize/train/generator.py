@@ -41,6 +41,9 @@ M = TypeVar("M", bound=nn.Module)
 BETAS = (0.0, 0.99)
 DRAWN_FOR_CENTERS = 8192
 RANDOM_IN_PREVIEW = 4
+COLOUR_BATCH = 128
+REMEMBERED = 0.998  # share of the moments of z that stays from step to step
+FIT_EVERY = 50
 FULL_PIXELS = 288 * 160
 SEED_STRIDE = 1_000_003
 """Between the seeds of two trainings, so that their steps do not share random numbers."""
@@ -61,6 +64,9 @@ class GeneratorOptions:
         feature_normalised: See `feature_distances`.
         feature_matching, kl: Weights of the losses (thesis 5.2.1: 5 and 0.01).
         colour_matching: Weight of the difference of colours, see `colour_distance`.
+        colour_steps: Steps before the first in which z learns to carry the colours of people alone, see
+            `learn_colours`.
+        colour_people: People it learns from.
         pairs: Factor on the feature matching of people whose z was read from another picture (thesis 7.2.1).
         r1: Weight of the gradient penalty (gamma of StyleGAN2) at 288 x 160; less for smaller pictures, by their share
             of pixels.
@@ -76,13 +82,15 @@ class GeneratorOptions:
     steps: int = 100_000
     batch_size: int = 32
     learning_rate: float = 1e-3
-    warmup: int = 500
+    warmup: int = 200
     ema: float = 0.999
     feature_weights: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0)
     feature_normalised: bool = True
     feature_matching: float = 5.0
     kl: float = 0.01
     colour_matching: float = 10.0
+    colour_steps: int = 5000
+    colour_people: int = 4096
     pairs: float = 1.0
     r1: float = 2.0
     r1_every: int = 16
@@ -91,8 +99,28 @@ class GeneratorOptions:
     seed: int = 0
     workers: int = 2
     log_every: int = 20
-    save_every: int = 1000
+    save_every: int = 500
     minutes: float | None = None
+
+
+class Moments(nn.Module):
+    """Running mean and second moment of z of real people."""
+
+    def __init__(self, latent: int) -> None:
+        super().__init__()
+        self.mean: Tensor
+        self.square: Tensor
+        self.register_buffer("mean", torch.zeros(latent))
+        self.register_buffer("square", torch.eye(latent))
+
+    def add(self, z: Tensor, weight: float) -> None:
+        """Take z [N, latent] in with this weight over what was seen before."""
+        z = z.detach().float()
+        self.mean.lerp_(z.mean(0), weight)
+        self.square.lerp_(z.T @ z / len(z), weight)
+
+    def covariance(self) -> Tensor:
+        return self.square - torch.outer(self.mean, self.mean)
 
 
 class GeneratorTraining:
@@ -128,6 +156,7 @@ class GeneratorTraining:
         self.discriminator = _to(Discriminator(config), self.device)
         self.averaged = _to(GeneratorNetwork(config), self.device).eval().requires_grad_(False)
         self.averaged.load_state_dict(self.generator.state_dict())
+        self.moments = Moments(config.latent).to(self.device)
         share = options.r1_every / (options.r1_every + 1)  # lazy regularisation (StyleGAN2, appendix B)
         self.optimizers = {
             "generator": torch.optim.Adam(self.generator.parameters(), options.learning_rate, BETAS),
@@ -148,7 +177,12 @@ class GeneratorTraining:
 
     @property
     def _modules(self) -> dict[str, nn.Module]:
-        return {"generator": self.generator, "discriminator": self.discriminator, "averaged": self.averaged}
+        return {
+            "generator": self.generator,
+            "discriminator": self.discriminator,
+            "averaged": self.averaged,
+            "moments": self.moments,
+        }
 
     def _resume(self) -> None:
         state = load_checkpoint(self.checkpoint, self.device)
@@ -168,6 +202,7 @@ class GeneratorTraining:
             raise OptionError(f"{start} is of another network, not of this one at a smaller size")
         grow(self.generator, state["averaged"], added)
         grow(self.discriminator, state["discriminator"], added)
+        self.moments.load_state_dict(state["moments"])
         self.averaged.load_state_dict(self.generator.state_dict())
         self.seconds = state["seconds"]
 
@@ -202,24 +237,25 @@ class GeneratorTraining:
         judged = self.discriminator_losses(batch, made)
         self._descend("discriminator", judged)
         self._average()
+        if self.step % FIT_EVERY == 0:
+            self._fit_prior()
         self.step += 1
         return {name: value.item() for name, value in (losses | judged).items()} | {"rate": rate}
 
     def generator_losses(self, batch: GeneratorBatch) -> tuple[dict[str, Tensor], Tensor]:
         """Weighted losses of the generator, and the made pictures (detached).
 
-        The first half of the batch is made from z that the mapper read, the rest from random z (all, if there is no
-        mapper): both are judged.
+        The first half of the batch is made from z that the mapper read, the rest from z drawn from its prior (all, if
+        there is no mapper): both are judged.
         """
         options, condition = self.options, batch.condition
         count, losses = len(condition), {}
         with self._low_precision():
-            z = torch.randn(count, self.config.latent, device=self.device)
+            z = self.generator.prior(torch.randn(count, self.config.latent, device=self.device)).float()
             known = (count + 1) // 2 if self.generator.mapper is not None else 0
             if self.generator.mapper is not None:
-                mean, log_variance = self.generator.mapper(batch.appearance[:known])
-                read = mean + (0.5 * log_variance).exp() * torch.randn_like(mean)
-                z = torch.cat([read, z[known:]])
+                mean, log_variance = self.generator.read(batch.appearance[:known])
+                z = torch.cat([_sample(mean, log_variance), z[known:]])
                 losses["kl"] = options.kl * kl_divergence(mean, log_variance)
             colours = self.generator.decode(condition, self.generator.mapping(z))
             made = merge(colours.float(), condition)
@@ -236,6 +272,8 @@ class GeneratorTraining:
                     losses["features"] = self._feature_matching(
                         batch.first(known), augmentation.first(known), [m[:known] for m in features], told[:known]
                     )
+        if known:
+            self.moments.add(z[:known], 1 - REMEMBERED)
         return losses, made.detach()
 
     def _feature_matching(
@@ -288,6 +326,44 @@ class GeneratorTraining:
         usable = self.device.type in {"cpu", "cuda"}
         return torch.autocast(self.device.type, torch.bfloat16, enabled=usable)
 
+    def learn_colours(self, people: People) -> None:
+        """Let z carry the mean colours of people from the mapper to the palette, before there are any pictures.
+
+        Minutes of small matrices save hours of pictures: the decoder begins with colours that follow z.
+        """
+        options, network, config = self.options, self.generator, self.config
+        if network.parts is None or network.mapper is None or not options.colour_steps:
+            return
+        torch.manual_seed(options.seed)
+        network.parts.spread(torch.from_numpy(people.table.embedding).to(self.device))
+        rng, start = np.random.default_rng([options.seed, options.seed]), 3 + 1 + config.embedding
+        seen = []
+        for _ in tqdm(range(0, options.colour_people, options.batch_size), desc="colours of people", disable=None):
+            looks = people.batch(rng, options.batch_size).appearance.to(self.device)
+            body = looks[:, start : start + 1] * looks[:, MASK : MASK + 1]
+            with torch.no_grad():
+                seen.append(network.parts.mean_colours(looks[:, :3], looks[:, 4:start], body))
+        known = torch.cat(seen)
+        modules = [network.mapper.colours, network.mapper.out, network.mapping, network.palette]
+        adam = torch.optim.Adam([p for m in modules if m is not None for p in m.parameters()], 1e-3, BETAS)
+        for _ in tqdm(range(options.colour_steps), desc="colours", unit="step", disable=None):
+            given = known[torch.randint(len(known), (COLOUR_BATCH,), device=self.device)]
+            mean, log_variance = network.mapper.from_colours(given)
+            made = network.colours_of(network.mapping(_sample(mean, log_variance)))
+            distance = ((made - given[..., :3]).abs().mean(2) * given[..., 3]).sum() / given[..., 3].sum()
+            loss = options.colour_matching * distance + options.kl * kl_divergence(mean, log_variance)
+            adam.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            adam.step()
+        with torch.no_grad():
+            self.moments.add(_sample(*network.mapper.from_colours(known)), 1.0)
+        self._fit_prior()
+        self.averaged.load_state_dict(network.state_dict())
+
+    def _fit_prior(self) -> None:
+        for network in (self.generator, self.averaged):
+            network.prior.fit(self.moments.mean, self.moments.covariance())
+
     @torch.no_grad()
     def _average(self) -> None:
         decay = min(self.options.ema, (1 + self.step) / (10 + self.step))
@@ -297,6 +373,8 @@ class GeneratorTraining:
     def run(self, people: People) -> None:
         """Train until `steps` or `minutes` are reached; checkpoints, log and previews on the way."""
         options = self.options
+        if self.step == 0 and self.seconds == 0:
+            self.learn_colours(people)
         stream = PeopleBatches(people, options.batch_size, seed=options.seed, first=self.step)
         loader: DataLoader[GeneratorBatch] = DataLoader(stream, batch_size=None, num_workers=options.workers)
         log = Log(self.folder)
@@ -331,9 +409,9 @@ class GeneratorTraining:
         columns = [seen, batch.pictures]
         with self._low_precision():
             latents = [torch.randn(1, self.config.latent, generator=rng) for _ in range(RANDOM_IN_PREVIEW)]
-            latents = [z.to(self.device).expand(count, -1) for z in latents]
+            latents = [self.averaged.prior(z.to(self.device)).expand(count, -1) for z in latents]
             if self.averaged.mapper is not None:
-                latents.insert(0, self.averaged.mapper(batch.appearance)[0])
+                latents.insert(0, self.averaged.read(batch.appearance)[0])
             columns += [self.averaged(batch.condition, self.averaged.mapping(z), noise) for z in latents]
         sheet = torch.cat([c.float() for c in columns], 3).permute(0, 2, 3, 1).flatten(0, 1)  # [B * H, columns * W, 3]
         pixels = ((sheet + 1) * 127.5).clamp(0, 255).byte().cpu().numpy()
@@ -344,10 +422,15 @@ class GeneratorTraining:
         """Write the averaged network, with the mean and the centres of its w, as a weights file (half precision)."""
         rng = torch.Generator().manual_seed(self.options.seed)
         z = torch.randn(DRAWN_FOR_CENTERS, self.config.latent, generator=rng)
-        w = self.averaged.mapping(z.to(self.device)).float()
+        w = self.averaged.mapping(self.averaged.prior(z.to(self.device))).float()
         self.averaged.w_mean.copy_(w.mean(0))
         self.averaged.w_centers.copy_(cluster(w, self.config.centers))
         save_weights(path, self.averaged, {"steps": str(self.step), "seconds": f"{self.seconds:.0f}"})
+
+
+def _sample(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """Draw from normal distributions so that gradients reach both parameters (Kingma and Welling 2014)."""
+    return mean + (0.5 * log_variance).exp() * torch.randn_like(mean)
 
 
 def _to(module: M, device: torch.device) -> M:

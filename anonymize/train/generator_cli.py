@@ -29,7 +29,7 @@ def generator(
     more_resolutions: Annotated[bool, typer.Option(help="Feature matching on the finer maps (thesis 5.3.4).")] = True,
     feature_matching: Annotated[float, typer.Option(min=0, help="Weight of feature matching.")] = 5.0,
     colour_matching: Annotated[float, typer.Option(min=0, help="Weight of the difference of colours.")] = 10.0,
-    parts: Annotated[int, typer.Option(min=0, help="Parts of the surface with a colour each; 0 for none.")] = 24,
+    parts: Annotated[int, typer.Option(min=0, help="Parts of the surface with a colour each; 0 for none.")] = 32,
     kl: Annotated[float, typer.Option(min=0, help="Weight of the divergence of z.")] = 0.01,
     workers: Annotated[int, typer.Option(min=0, help="Processes that read pictures.")] = 2,
     minutes: Annotated[float | None, typer.Option(help="Stop after so many minutes, with a checkpoint.")] = None,

@@ -1,7 +1,9 @@
 import dataclasses
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
@@ -24,9 +26,23 @@ CONFIG = GeneratorConfig(
     size_hw=(16, 8), channels=(4, 6, 8), judge_channels=(4, 6, 8), latent=12, mapping_layers=2, embedding=4, centers=3
 )
 OPTIONS = GeneratorOptions(
-    steps=6, batch_size=2, warmup=2, feature_weights=(1.0, 1.0, 1.0, 0.0), r1_every=2, workers=0, log_every=1
+    steps=6,
+    batch_size=2,
+    warmup=2,
+    feature_weights=(1.0, 1.0, 1.0, 0.0),
+    r1_every=2,
+    workers=0,
+    log_every=1,
+    colour_steps=300,
+    colour_people=8,
 )
-BASELINE = {"appearance_mapper": False, "co_modulation": False, "improved_conditioning": False, "judge_pose": False}
+BASELINE = {
+    "appearance_mapper": False,
+    "co_modulation": False,
+    "improved_conditioning": False,
+    "judge_pose": False,
+    "parts": 0,
+}
 
 
 def batch(seed: int, config: GeneratorConfig = CONFIG, count: int = 2) -> GeneratorBatch:
@@ -49,6 +65,8 @@ def training(folder: Path, config: GeneratorConfig = CONFIG, options: GeneratorO
 
 class Batches:
     """Stands in for a dataset: each step's batch depends on the step alone."""
+
+    table = SimpleNamespace(embedding=np.eye(4, dtype=np.float32).repeat(3, 0))
 
     def batch(self, rng: object, count: int) -> GeneratorBatch:
         return batch(int(rng.integers(1000)), count=count)  # type: ignore[attr-defined]
@@ -130,6 +148,34 @@ def test_training_logs_saves_previews_and_exports(tmp_path: Path) -> None:
     assert exported.config == CONFIG
     assert exported.w_centers.std(0).max() > 0
     torch.testing.assert_close(exported.w_mean, trained.averaged.w_mean, rtol=1e-3, atol=1e-3)
+
+
+def test_colours_are_learnt_before_pictures(tmp_path: Path) -> None:
+    class Red(Batches):
+        def batch(self, rng: object, count: int) -> GeneratorBatch:
+            people = super().batch(rng, count)
+            people.appearance[:, 0] = 0.8 * people.appearance[:, -1]
+            return people
+
+    trained = training(tmp_path, options=dataclasses.replace(OPTIONS, colour_matching=100.0))
+    network = trained.averaged
+    trained.learn_colours(Red())  # type: ignore[arg-type]
+    with torch.no_grad():
+        reddest = network.colours_of(network.mapping(network.prior(torch.randn(100, 12))))[..., 0].amax(1)
+    assert reddest.median().item() == pytest.approx(0.8, abs=0.2)
+    covariance = trained.averaged.prior.factor @ trained.averaged.prior.factor.T
+    assert not torch.equal(covariance, torch.eye(12))
+    assert trained.step == 0
+
+
+def test_the_prior_follows_what_the_mapper_reads(tmp_path: Path) -> None:
+    trained = training(tmp_path)
+    trained.moments.add(torch.randn(5000, 12) * 3 + 2, 1.0)
+    trained._fit_prior()
+    for network in (trained.generator, trained.averaged):
+        z = network.prior(torch.randn(5000, 12))
+        assert z.mean().item() == pytest.approx(2, abs=0.2)
+        assert z.std().item() == pytest.approx(3, abs=0.2)
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,109 @@
+"""The colours a replacement begins with, before its decoder adds to them: the person's by parts, the place's around."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+SHARPNESS = 2.0  # of the borders between parts
+VISIBLE_SHARE = 0.001  # of the picture, at which a part counts as half seen
+
+
+class SurfaceParts(nn.Module):
+    """Divides the body into soft parts by its surface embedding alone.
+
+    The same garment lies on the same parts in every pose, so colours carry over from one picture of a person to
+    another by way of the parts (the idea of region-adaptive styles, Zhu et al. 2020, on a continuous surface).
+    """
+
+    def __init__(self, embedding: int, parts: int) -> None:
+        super().__init__()
+        self.anchors = nn.Parameter(SHARPNESS * torch.randn(parts, embedding, 1, 1))
+
+    @torch.no_grad()
+    def spread(self, surface: Tensor) -> None:
+        """Lay the parts evenly over the surface.
+
+        Args:
+            surface: [L, D] unit vectors, the embedding of points all over the body.
+        """
+        chosen = [0]
+        nearest = surface @ surface[0]
+        while len(chosen) < len(self.anchors):
+            chosen.append(int(nearest.argmin()))
+            nearest = torch.maximum(nearest, surface @ surface[chosen[-1]])
+        self.anchors.copy_(SHARPNESS * surface.shape[1] ** 0.5 * surface[chosen][:, :, None, None])
+
+    def forward(self, embedding: Tensor, body: Tensor) -> Tensor:
+        """Shares [B, parts, H, W] that sum to 1 on the body and are 0 elsewhere.
+
+        Args:
+            embedding: [B, D, H, W] of mean square 1 over D.
+            body: [B, 1, H, W] of 0 and 1.
+        """
+        return F.conv2d(embedding, self.anchors.to(embedding.dtype)).softmax(1) * body
+
+    def mean_colours(self, colours: Tensor, embedding: Tensor, seen: Tensor) -> Tensor:
+        """Mean RGB of each part (0 if hidden) and how well it is seen, in [0, 1]: [B, parts, 4].
+
+        Args:
+            colours: [B, 3, H, W].
+            embedding: [B, D, H, W].
+            seen: [B, 1, H, W] of 0 and 1, where the body is seen.
+        """
+        shares = self(embedding, seen).flatten(2)
+        area = shares.sum(2, keepdim=True)
+        sums = shares @ colours.to(shares.dtype).flatten(2).transpose(1, 2)
+        return torch.cat([sums / (area + 1e-3), area / (area + VISIBLE_SHARE * shares.shape[2])], 2)
+
+
+def surroundings(colours: Tensor, known: Tensor) -> Tensor:
+    """Fill what is unknown with the colours round it, the smoother the farther (pull-push, Gortler et al. 1996).
+
+    Args:
+        colours: [B, C, H, W].
+        known: [B, 1, H, W] of 0 and 1.
+
+    Returns:
+        [B, C, H, W]: the colours where they are known.
+    """
+    levels = [(colours * known, known)]
+    while max(known.shape[2:]) > 1:
+        levels.append((_halve(levels[-1][0]), known := _halve(known)))
+    filled, known = levels.pop()
+    filled = filled / known.clamp(min=1e-4)
+    for weighted, known in reversed(levels):
+        filled = weighted + (1 - known) * F.interpolate(filled, weighted.shape[2:], mode="bilinear")
+    return filled
+
+
+def _halve(x: Tensor) -> Tensor:
+    return F.avg_pool2d(x, 2, ceil_mode=True)
+
+
+class Prior(nn.Module):
+    """What z of people is like: a normal distribution fitted to what the appearance mapper reads.
+
+    z read from pictures does not fill the standard normal distribution evenly; people drawn from the fitted one are as
+    diverse as the training's (density estimated after the fact, Ghosh et al. 2020).
+    """
+
+    def __init__(self, latent: int) -> None:
+        super().__init__()
+        self.mean: Tensor
+        self.factor: Tensor
+        self.register_buffer("mean", torch.zeros(latent))
+        self.register_buffer("factor", torch.eye(latent))
+
+    def forward(self, noise: Tensor) -> Tensor:
+        """Standard normal noise [B, latent] to z [B, latent]."""
+        return self.mean + noise @ self.factor.T
+
+    def fit(self, mean: Tensor, covariance: Tensor) -> None:
+        """Take on this mean [latent] and covariance [latent, latent]."""
+        self.mean.copy_(mean)
+        jitter: Any = 1e-3 * torch.eye(len(mean), device=mean.device)
+        self.factor.copy_(torch.linalg.cholesky(covariance + jitter))
