@@ -339,6 +339,10 @@ class Following:
         self._looks, self._grids = self._looks[rows], self._grids[rows]
         for person in self.people:
             person.met -= gone
+        for person in gone:  # those who met each other would keep each other and their frames in memory
+            person.met.clear()
+            person.missing.clear()
+            person.sightings.clear()
 
     def _sighting(self, moment: Moment, row: int) -> Sighting:
         assert moment.found is not None
