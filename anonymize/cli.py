@@ -125,6 +125,10 @@ def plain(
         float | None,
         typer.Option("-t", "--truncation", min=0, max=1, help="Of --mode generate: 1 diverse people, 0 all alike."),
     ] = None,
+    multi_modal: Annotated[
+        bool,
+        typer.Option("--multi-modal", help="Of --truncation: pull toward typical looks, not toward one for all."),
+    ] = False,
     identity: Annotated[
         list[Path] | None,
         typer.Option(
@@ -210,6 +214,7 @@ def plain(
         "mode": mode,
         "color": color,
         "truncation": truncation,
+        "multi_modal": multi_modal,
         "identity": tuple(identity or ()),
         "seed": seed,
         "weights": weights if weights in ("embedded", "zoo") else Path(weights),

@@ -12,10 +12,14 @@ import torch
 
 from anonymize.compose import Composer, CoverComposer, CoverMode, GeneratedComposer
 from anonymize.compose.cover import parse_color
-from anonymize.detect.predictor import DEFAULT_SCORE, Detector, EmbeddedDetector
+from anonymize.detect.detectron2 import Detectron2Detector
+from anonymize.detect.predictor import DEFAULT_SCORE, Detector
+from anonymize.detect.zoo.nearest import VertexIndex
+from anonymize.detect.zoo.predictor import ZooDetector
 from anonymize.errors import OptionError, WeightsError
 from anonymize.generate.base import DEFAULT_TRUNCATION, TrackGenerator
 from anonymize.generate.build import build_generator, check_pairing
+from anonymize.generate.zoo.predictor import ZooGenerator
 from anonymize.media import read_image
 from anonymize.resources import weights_path
 
@@ -63,6 +67,7 @@ class DrawingOptions:
         identities: Pictures, of "generate": people take the looks of their most prominent persons in turn.
         seed: Of the looks of "generate".
         weights: "embedded", "zoo" or the generator's weights file.
+        multi_modal: Of "generate": the truncation pulls toward the nearest of some typical looks, not toward one.
 
     Raises:
         OptionError: Options contradict each other or have a value that is not supported.
@@ -74,6 +79,7 @@ class DrawingOptions:
     identities: tuple[Path, ...] = ()
     seed: int | None = None
     weights: str | Path = "embedded"
+    multi_modal: bool = False
 
     def __post_init__(self) -> None:
         if self.mode not in get_args(Mode):
@@ -88,6 +94,7 @@ class DrawingOptions:
                 (self.truncation is not None, "a truncation"),
                 (bool(self.identities), "an identity"),
                 (self.seed is not None, "a seed"),
+                (self.multi_modal, "multi-modal truncation"),
                 (file, "a generator's weights file"),
             ):
                 if given:
@@ -106,6 +113,7 @@ class DrawingOptions:
         identity: Sequence[Path | str] = (),
         seed: int | None = None,
         weights: str | Path = "embedded",
+        multi_modal: bool = False,
     ) -> DrawingOptions:
         """Options as `anonymize_video` takes them.
 
@@ -113,7 +121,7 @@ class DrawingOptions:
             OptionError: See the class.
         """
         identities = tuple(Path(path) for path in identity)
-        return cls(mode or default_mode(), color, truncation, identities, seed, weights)
+        return cls(mode or default_mode(), color, truncation, identities, seed, weights, multi_modal)
 
     def told(self, folder: Path, **others: Any) -> dict[str, Any]:
         """The options as JSON values, pictures as seen from a folder; and other settings."""
@@ -124,6 +132,7 @@ class DrawingOptions:
             "identity": [os.path.relpath(path, folder) for path in self.identities],
             "seed": self.seed,
             "weights": str(self.weights),
+            "multi_modal": self.multi_modal,
         } | others
 
     @property
@@ -149,22 +158,41 @@ def build_composer(options: DrawingOptions, detector: Detector, device: torch.de
     cover = CoverComposer(options.cover, color=options.color)
     if options.mode != "generate":
         return cover, []
-    generator = make_generator(options, device)
-    if isinstance(detector, EmbeddedDetector):
-        check_pairing(detector.network.config.surface, generator.surface)
+    generator = make_generator(options, device, lambda: detector)
+    check_pairing(detector.surface, generator.surface)
     warnings = read_identities(options.identities, generator, lambda: detector)
+    if detector.surface is None:
+        warnings.append("the detector predicts no body surface: people are blurred, not replaced")
     return GeneratedComposer(generator, cover), warnings
 
 
-def make_generator(options: DrawingOptions, device: torch.device, *, seed: int | None = None) -> TrackGenerator:
-    """The generator of the options' weights, truncation and seed, without identities; `seed` replaces theirs.
+def make_generator(
+    options: DrawingOptions, device: torch.device, detector: Callable[[], Detector], *, seed: int | None = None
+) -> TrackGenerator:
+    """The generator of the options' weights, truncation and seed, without identities.
+
+    Args:
+        options: How to draw.
+        device: Where to compute.
+        detector: Gives who finds the people; called only for a generator that was trained on exact vertices.
+        seed: Replaces that of the options.
 
     Raises:
         WeightsError: The weights cannot be read.
     """
     own = seed if seed is not None else options.seed or 0
     truncation = DEFAULT_TRUNCATION if options.truncation is None else options.truncation
-    return build_generator(options.weights, seed=own, truncation=truncation, device=device)
+    generator = build_generator(
+        options.weights, seed=own, truncation=truncation, multi_modal=options.multi_modal, device=device
+    )
+    if isinstance(generator, ZooGenerator) and generator.surface is not None:
+        finder = detector()
+        check_pairing(finder.surface, generator.surface)
+        vertices = finder.vertices() if isinstance(finder, ZooDetector | Detectron2Detector) else None
+        if vertices is not None:
+            index = VertexIndex(vertices)
+            generator.to_vertices = lambda pixels: vertices[index(pixels)]
+    return generator
 
 
 def read_identities(pictures: Sequence[Path], generator: TrackGenerator, detector: Callable[[], Detector]) -> list[str]:

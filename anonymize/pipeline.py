@@ -74,6 +74,7 @@ def anonymize_video(
     mode: Mode | None = None,
     color: str | None = None,
     truncation: float | None = None,
+    multi_modal: bool = False,
     identity: Sequence[Path | str] = (),
     seed: int | None = None,
     weights: str | Path = "embedded",
@@ -112,6 +113,7 @@ def anonymize_video(
             "generate" where the embedded generator is installed, otherwise "blur".
         color: Colour of "solid", RRGGBB; None for black.
         truncation: Of "generate", in [0, 1]: 1 for the most diverse people, 0 for one look; None for the default.
+        multi_modal: Of "generate": the truncation pulls toward the nearest of some typical looks, not toward one.
         identity: Of "generate", pictures: people take the looks of their most prominent persons in turn, in order of
             appearance.
         seed: Of "generate": same seed, same looks; None for 0.
@@ -145,7 +147,7 @@ def anonymize_video(
         AnonymizeError: With one line for the user.
     """
     began = time.monotonic()
-    options = DrawingOptions.of(mode, color, truncation, identity, seed, weights)
+    options = DrawingOptions.of(mode, color, truncation, identity, seed, weights, multi_modal)
     where = resolve_device(device)
     always, never = _regions(always_cover), _regions(never_cover)
     if tracks is not None:
@@ -196,6 +198,7 @@ def anonymize_image(
     mode: Mode | None = None,
     color: str | None = None,
     truncation: float | None = None,
+    multi_modal: bool = False,
     identity: Sequence[Path | str] = (),
     seed: int | None = None,
     weights: str | Path = "embedded",
@@ -218,7 +221,7 @@ def anonymize_image(
         AnonymizeError: With one line for the user.
     """
     began = time.monotonic()
-    options = DrawingOptions.of(mode, color, truncation, identity, seed, weights)
+    options = DrawingOptions.of(mode, color, truncation, identity, seed, weights, multi_modal)
     where = resolve_device(device)
     always, never = _regions(always_cover), _regions(never_cover)
     picture = read_image(source)

@@ -36,6 +36,7 @@ class WalkingDetector:
     nobody_from: int | None = None
     seen: int = 0
     batches: list[int] = field(default_factory=list)
+    surface: str | None = None
 
     def detect(self, images: Sequence[UInt8Array]) -> list[Detections]:
         self.batches.append(len(images))

@@ -43,7 +43,7 @@ def test_synthesis_stands_alone() -> None:
 
 
 def test_the_leaves_import_no_stage() -> None:
-    for name in ("types", "errors", "prefetch", "resources", "device"):
+    for name in ("types", "errors", "prefetch", "resources", "device", "parameters"):
         assert imports(PACKAGE / f"{name}.py") <= {"types", "errors"}
 
 

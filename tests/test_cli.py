@@ -313,6 +313,8 @@ from anonymize import cli, pipeline
 from anonymize.types import Detections
 
 class SlowDetector:
+    surface = None
+
     def detect(self, images):
         print("detecting", flush=True)
         time.sleep({pause})

@@ -25,7 +25,7 @@ TINY = GeneratorConfig(
 class Bodies:
     """A detector that finds `people` boxes with a body surface, the first of them larger, everywhere alike."""
 
-    def __init__(self, people: int = 2, surface: str = "anny") -> None:
+    def __init__(self, people: int = 2, surface: str | None = "anny") -> None:
         self.people, self.surface = people, surface
 
     def detect(self, images: Sequence[UInt8Array]) -> list[Detections]:
@@ -44,10 +44,10 @@ class Bodies:
             boxes,
             np.full(n, 0.9, np.float32),
             tuple(masks),
-            np.ones(n, np.bool_),
+            np.full(n, self.surface is not None),
             torch.randn(n, TINY.embedding, 14, 14, generator=draw),
             torch.ones(n, 14, 14),
-            self.surface,
+            self.surface or "anny",
         )
 
 
@@ -55,7 +55,8 @@ class Bodies:
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     network = GeneratorNetwork(TINY)
-    network.w_centers.copy_(torch.randn_like(network.w_centers))
+    with torch.no_grad():
+        network.w_centers.copy_(network.mapping(4 * torch.randn(TINY.centers, TINY.latent)))
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
     save_weights(path, network, {})
     return path
@@ -111,12 +112,13 @@ class TestFilm:
         assert sizes == [4, 4, 2]
 
     def test_truncation_0_makes_people_alike(self, film: Path, weights: Path) -> None:
-        def looks(t: float) -> list[torch.Tensor]:
-            options = DrawingOptions("generate", truncation=t, weights=weights)
-            generator = drawing.make_generator(options, torch.device("cpu"))
+        def looks(t: float, multi_modal: bool = False) -> list[torch.Tensor]:
+            options = DrawingOptions("generate", truncation=t, weights=weights, multi_modal=multi_modal)
+            generator = drawing.make_generator(options, torch.device("cpu"), Bodies)
             return [generator._person(track)[0] for track in (1, 2, 3, 4, 5, 6)]  # type: ignore[attr-defined]
 
-        assert len({tuple(w.float().tolist()) for w in looks(0)}) <= TINY.centers
+        assert len({tuple(w.float().tolist()) for w in looks(0)}) == 1
+        assert 1 < len({tuple(w.float().tolist()) for w in looks(0, multi_modal=True)}) <= TINY.centers
         assert len({tuple(w.float().tolist()) for w in looks(1)}) == 6
 
     def test_an_error_of_the_generator_leaves_no_file(
@@ -133,6 +135,11 @@ class TestFilm:
     def test_a_generator_of_another_surface_is_refused(self, film: Path, weights: Path) -> None:
         with pytest.raises(AnonymizeError, match="surface"):
             self.make(film, weights, "out.mp4", detector=Bodies(surface="smpl_27554"))
+
+    def test_without_surfaces_people_are_blurred_with_a_warning(self, film: Path, weights: Path) -> None:
+        options: dict[str, Any] = {"mode": "generate", "weights": weights, "detector": Bodies(surface=None)}
+        summary = anonymize_video(film, film.with_name("out.mp4"), device="cpu", **options)
+        assert "no body surface" in " ".join(summary.warnings)
 
     def test_without_weights_nothing_is_written(self, film: Path) -> None:
         with pytest.raises(WeightsError, match="gone"):
@@ -189,6 +196,7 @@ class TestOptions:
             ("solid", {"seed": 1}),
             ("pixelate", {"truncation": 0.5}),
             ("blur", {"weights": Path("a.safetensors")}),
+            ("blur", {"multi_modal": True}),
             ("generate", {"truncation": 1.5}),
             ("generate", {"seed": -1}),
             ("gauss", {}),
@@ -231,11 +239,12 @@ class TestCommand:
         for name, options in {
             "b.mp4": ("--seed", 5),
             "c.mp4": ("-t", 0),
+            "f.mp4": ("-t", 0.5, "--multi-modal"),
             "d.mp4": ("--identity", picture, "--identity", picture),
         }.items():
             assert not np.array_equal(run(name, *options), plain), name
         run("e.mp4", "--detector", "other")
-        assert [each["weights"] for each in asked] == ["embedded"] * 4 + ["other"]
+        assert [each["weights"] for each in asked] == ["embedded"] * 5 + ["other"]
 
     @pytest.mark.parametrize(
         "options",

@@ -237,7 +237,7 @@ def _checked_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
         raise OptionError(f"a folder has no setting {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}")
     checked = known | {name: _absolute(value) for name, value in settings.items()}
     pick_encoder(checked["codec"], checked["crf"], checked["preset"])
-    drawing = ("mode", "color", "truncation", "identity", "seed", "weights")
+    drawing = ("mode", "color", "truncation", "identity", "seed", "weights", "multi_modal")
     checked["mode"] = DrawingOptions.of(*(checked[name] for name in drawing)).mode
     return checked
 

@@ -32,15 +32,21 @@ class Detectron2Detector:
     """
 
     def __init__(self, masks: Any, surface: Any = None, *, person: int = 0) -> None:
-        self.masks, self.surface, self.person = masks, surface, person
+        self._masks, self._bodies, self._person = masks, surface, person
+        self.surface = None if surface is None else SURFACE
+
+    @torch.inference_mode()
+    def vertices(self) -> torch.Tensor | None:
+        """See `ZooDetector.vertices`."""
+        return None if self._bodies is None else self._bodies.model.roi_heads.embedder(SURFACE).float()
 
     @torch.inference_mode()
     def detect(self, images: Sequence[UInt8Array]) -> list[Detections]:
         """See `Detector.detect`."""
         if not images:
             return []
-        people = _instances(self.masks, images)
-        bodies = [None] * len(images) if self.surface is None else _instances(self.surface, images)
+        people = _instances(self._masks, images)
+        bodies = [None] * len(images) if self._bodies is None else _instances(self._bodies, images)
         return [
             self._convert((image.shape[0], image.shape[1]), *found)
             for image, *found in zip(images, people, bodies, strict=True)
@@ -49,7 +55,7 @@ class Detectron2Detector:
     def _convert(self, size_hw: tuple[int, int], people: Any, bodies: Any) -> Detections:
         if not people.has("pred_masks"):
             raise OptionError("this configuration of Detectron2 predicts no masks")
-        people = people[people.pred_classes == self.person]
+        people = people[people.pred_classes == self._person]
         regions = [RegionMask.from_full(mask) for mask in people.pred_masks.bool().cpu().numpy()]
         boxes = people.pred_boxes.tensor.cpu().numpy().astype(np.float32)
         return merge(size_hw, boxes, people.scores.cpu().numpy(), regions, _surface(bodies))

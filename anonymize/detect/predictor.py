@@ -26,7 +26,13 @@ BODY_THRESHOLD = 0.5
 
 
 class Detector(Protocol):
-    """The stage that finds people."""
+    """The stage that finds people.
+
+    Attributes:
+        surface: Name of the body surface that its embeddings refer to; None if it predicts none.
+    """
+
+    surface: str | None
 
     def detect(self, images: Sequence[UInt8Array]) -> list[Detections]:
         """Find the people of each picture.
@@ -69,6 +75,7 @@ class EmbeddedDetector:
     ) -> None:
         self.device = torch.device(device)
         self.network = network.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self.surface: str | None = network.config.surface
         self.score = score
         self.lowest_score = score if unsure is None else min(score, unsure)
         self.network.roi_heads.score_thresh = (

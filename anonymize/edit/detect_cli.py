@@ -23,6 +23,7 @@ def detect(
     truncation: Annotated[
         float | None, typer.Option("-t", "--truncation", min=0, max=1, help="Of --mode generate: diversity.")
     ] = None,
+    multi_modal: Annotated[bool, typer.Option("--multi-modal", help="Of --truncation: toward typical looks.")] = False,
     identity: Annotated[list[Path] | None, typer.Option(metavar="PICTURE", help="Of --mode generate: looks.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of --mode generate: same seed, same looks.")] = None,
     weights: Annotated[str, typer.Option(metavar="embedded|zoo|PATH", help="Networks.")] = "embedded",
@@ -53,6 +54,7 @@ def detect(
             mode=mode,
             color=color,
             truncation=truncation,
+            multi_modal=multi_modal,
             identity=tuple(identity or ()),
             seed=seed,
             weights=weights,

@@ -34,6 +34,7 @@ from anonymize.edit.regions import apply_regions, read_regions
 from anonymize.edit.settle import settle
 from anonymize.edit.tracks_file import TracksFile, write_tracks
 from anonymize.errors import AnonymizeError, OptionError
+from anonymize.generate.build import check_pairing
 from anonymize.media import FilmWriter, open_film
 from anonymize.pipeline import FRAMES_AHEAD, Summary, Tally, build_tracker, compose, detect, write
 from anonymize.prefetch import Prefetch
@@ -49,6 +50,7 @@ def detect_film(
     mode: Mode | None = None,
     color: str | None = None,
     truncation: float | None = None,
+    multi_modal: bool = False,
     identity: Sequence[Path | str] = (),
     seed: int | None = None,
     weights: str | Path = "embedded",
@@ -73,7 +75,7 @@ def detect_film(
         AnonymizeError: With one line for the user.
     """
     began = time.monotonic()
-    options = DrawingOptions.of(mode, color, truncation, identity, seed, weights)
+    options = DrawingOptions.of(mode, color, truncation, identity, seed, weights, multi_modal)
     where = resolve_device(device)
     output = Path(output)
     if not output.name.endswith((".json", ".json.gz")) or output.name.endswith(".coco.json"):
@@ -184,6 +186,7 @@ class _Settings:
                 tuple(stored.path.parent / path for path in settings.pop("identity")),
                 settings.pop("seed"),
                 settings.pop("weights"),
+                settings.pop("multi_modal", False),
             )
             return cls(drawing, **settings)
         except KeyError as error:
@@ -220,14 +223,15 @@ def _composer(
         )
         return detector
 
-    generator = make_generator(options, where)
+    generator = make_generator(options, where, find)
+    check_pairing(header.surface if header.channels else None, generator.surface)
     warnings = read_identities(options.identities, generator, find) if options.identities else []
     own: dict[tuple[int | None, str | None], PersonGenerator] = {}
     for track in made:
         key = (track.seed, track.identity)
         if key == (None, None) or key in own:
             continue
-        other_look = make_generator(options, where, seed=track.seed)
+        other_look = make_generator(options, where, find, seed=track.seed)
         if track.identity is not None:
             warnings += read_identities([stored.path.parent / track.identity], other_look, find)
         own[key] = other_look

@@ -51,7 +51,7 @@ class Studio:
         network: The generator.
         people: Held-out people.
         observer: Reads their looks.
-        limit: At most so many, spread over the dataset; None for all.
+        limit: At most so many pictures, spread over the dataset, and so many identities; None for all.
     """
 
     def __init__(self, network: GeneratorNetwork, people: People, observer: Observer, limit: int | None = None) -> None:
@@ -61,9 +61,12 @@ class Studio:
             rows = np.linspace(0, len(rows) - 1, limit).astype(int)
         self.rows: list[int] = rows.tolist()
         self.rendered = [row for row in self.rows if people.notes[row].rendered]
-        self.groups: dict[str, list[int]] = defaultdict(list)
-        for row in self.rendered:
-            self.groups[people.notes[row].identity].append(row)
+        groups: dict[str, list[int]] = defaultdict(list)
+        for row, note in enumerate(people.notes):
+            if note.rendered:
+                groups[note.identity].append(row)
+        self.groups = list(groups.values())[:limit]
+        """Rows of the pictures of each rendered person."""
 
     def parts(self, row: int) -> np.ndarray:
         """[h, w] body part of each pixel, 0 for none."""
@@ -155,7 +158,7 @@ def steadiness(studio: Studio, latents: int = 40) -> dict[str, float]:
 
 def identity(studio: Studio) -> dict[str, float]:
     """How often a person made from a reference is nearer to its true look in another pose than to nine others."""
-    pairs = [(group[0], group[-1]) for group in studio.groups.values() if len(group) > 1]
+    pairs = [(group[0], group[-1]) for group in studio.groups if len(group) > 1]
     sources, targets = [a for a, _ in pairs], [b for _, b in pairs]
     made, true = studio.made_looks(targets, studio.read(sources)), studio.true_looks(targets)
     rng = np.random.default_rng(SEED)

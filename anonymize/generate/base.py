@@ -33,7 +33,8 @@ class TrackGenerator(ABC):
         latent: Size of z.
         surface: Name of the body surface that the generator was trained for; None if it needs none.
         seed: Of the people's looks.
-        truncation: t in [0, 1], see `truncate`.
+        truncation: t in [0, 1], toward the mean of all looks, see `truncate`.
+        multi_modal: Truncate toward the nearest of the typical looks instead (Mokady et al. 2022).
         identities: z [latent] each; track 1 takes the first, and so on in turn. Without any, z is drawn from
             (seed, track).
         device: Where to compute.
@@ -50,6 +51,7 @@ class TrackGenerator(ABC):
         surface: str | None,
         seed: int,
         truncation: float,
+        multi_modal: bool,
         identities: Sequence[Tensor],
         device: torch.device | str,
     ) -> None:
@@ -57,6 +59,7 @@ class TrackGenerator(ABC):
             raise OptionError(f"truncation must be in [0, 1], got {truncation:g}")
         self.size_hw, self.latent, self.surface = size_hw, latent, surface
         self.seed, self.truncation, self.identities = seed, truncation, list(identities)
+        self.multi_modal = multi_modal
         self.device = torch.device(device)
         self._boxes: OrderedDict[int, FloatArray] = OrderedDict()
 
@@ -123,9 +126,9 @@ class TrackGenerator(ABC):
             z = draw_latent(self.seed, track, self.latent)
         return z.to(self.device)[None]
 
-    def _truncate(self, w: Tensor, centers: Tensor) -> Tensor:
+    def _truncate(self, w: Tensor, mean: Tensor, centers: Tensor) -> Tensor:
         """See `truncate`; identities that were asked for stay as they are."""
-        return w if self.identities else truncate(w, centers, self.truncation)
+        return w if self.identities else truncate(w, centers if self.multi_modal else mean[None], self.truncation)
 
     def _predictions(self, requests: Sequence[PersonRequest], channels: int) -> tuple[Tensor, Tensor]:
         """Embeddings [N, channels, S, S] and body probabilities [N, S, S] of the requested people, float32."""

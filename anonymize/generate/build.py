@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -61,8 +61,8 @@ def build_generator(
     *,
     seed: int = 0,
     truncation: float = DEFAULT_TRUNCATION,
+    multi_modal: bool = False,
     identities: Sequence[Tensor] = (),
-    to_vertices: Callable[[Tensor], Tensor] | None = None,
     device: torch.device | str = "cpu",
 ) -> TrackGenerator:
     """A generator ready for use.
@@ -72,8 +72,8 @@ def build_generator(
             `.ckpt` for a checkpoint of DeepPrivacy2, else one written by `anonymize train generator`.
         seed: Of the people's looks.
         truncation: t in [0, 1]: 1 for the most diverse people, 0 for one look.
+        multi_modal: Truncate toward the nearest of some typical looks, so that 0 gives several.
         identities: z [latent] each, which the tracks take in turn instead of drawing theirs.
-        to_vertices: For the zoo's generators, see `ZooGenerator`.
         device: Where to compute.
 
     Raises:
@@ -86,28 +86,36 @@ def build_generator(
             load_generator(file),
             seed=seed,
             truncation=truncation,
+            multi_modal=multi_modal,
             identities=identities,
-            to_vertices=to_vertices,
             device=device,
         )
     file = weights_path("generator-embedded.safetensors") if weights == "embedded" else file
-    return EmbeddedGenerator(load_network(file), seed=seed, truncation=truncation, identities=identities, device=device)
+    return EmbeddedGenerator(
+        load_network(file),
+        seed=seed,
+        truncation=truncation,
+        multi_modal=multi_modal,
+        identities=identities,
+        device=device,
+    )
 
 
 def check_pairing(detector_surface: str | None, generator_surface: str | None) -> None:
     """Refuse a generator that would misread the detector's surface; call it before any frame is read.
 
     Args:
-        detector_surface: Name of the body surface that the detector predicts; None if it predicts none.
+        detector_surface: Name of the body surface that the detector predicts; None if it predicts none: nobody can be
+            misread, as nobody is generated.
         generator_surface: Name of the one that the generator was trained for; None if it needs none.
 
     Raises:
         OptionError: They do not go together.
     """
-    if generator_surface is None or generator_surface == detector_surface:
+    if detector_surface is None or generator_surface is None or generator_surface == detector_surface:
         return
-    found = "no body surface" if detector_surface is None else f"the body surface {detector_surface!r}"
     raise OptionError(
-        f"the detector predicts {found} but the generator was trained for {generator_surface!r}; "
-        "take the detector and the generator from the same weights: both embedded, or both of the zoo"
+        f"the detector predicts the body surface {detector_surface!r} "
+        f"but the generator was trained for {generator_surface!r}; "
+        "take both from the same weights (embedded, or zoo), or cover people by --mode blur, pixelate or solid"
     )

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 SHARPNESS = 2.0  # of the borders between parts
 VISIBLE_SHARE = 0.001  # of the picture, at which a part counts as half seen
+RIM = 12  # in this share of the height, from its border inwards, the hidden part passes from surroundings to made
 
 
 class SurfaceParts(nn.Module):
@@ -78,6 +79,21 @@ def surroundings(colours: Tensor, known: Tensor) -> Tensor:
     for weighted, known in reversed(levels):
         filled = weighted + (1 - known) * F.interpolate(filled, weighted.shape[2:], mode="bilinear")
     return filled
+
+
+def depth(hidden: Tensor) -> Tensor:
+    """How deep in the hidden part a pixel lies: 0 at its border, 1 far inside, so that no halo shows round people.
+
+    Args:
+        hidden: [B, 1, H, W] of 0 and 1.
+
+    Returns:
+        [B, 1, H, W] in [0, 1], 0 where nothing is hidden.
+    """
+    cells = max(1, hidden.shape[2] // RIM)
+    mean = F.avg_pool2d(hidden.float(), (2 * cells + 1, 1), 1, (cells, 0), count_include_pad=False)
+    mean = F.avg_pool2d(mean, (1, 2 * cells + 1), 1, (0, cells), count_include_pad=False)
+    return ((2 * mean - 1).clamp(min=0) * hidden).to(hidden.dtype)
 
 
 def _halve(x: Tensor) -> Tensor:

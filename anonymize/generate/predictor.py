@@ -23,7 +23,8 @@ class EmbeddedGenerator(TrackGenerator):
     Args:
         network: The network with its weights; changed for inference, do not train it further.
         seed: Of the people's looks.
-        truncation: t in [0, 1], see `truncate`.
+        truncation: t in [0, 1], toward the mean of all looks, see `truncate`.
+        multi_modal: Truncate toward the nearest of the network's centres instead.
         identities: z [latent] each, from `read_identity`; track 1 takes the first, and so on in turn. Without any, z is
             drawn from (seed, track).
         device: Where to compute.
@@ -38,6 +39,7 @@ class EmbeddedGenerator(TrackGenerator):
         *,
         seed: int = 0,
         truncation: float = DEFAULT_TRUNCATION,
+        multi_modal: bool = False,
         identities: Sequence[Tensor] = (),
         device: torch.device | str = "cpu",
     ) -> None:
@@ -48,6 +50,7 @@ class EmbeddedGenerator(TrackGenerator):
             surface=self.config.surface,
             seed=seed,
             truncation=truncation,
+            multi_modal=multi_modal,
             identities=identities,
             device=device,
         )
@@ -73,7 +76,7 @@ class EmbeddedGenerator(TrackGenerator):
         if track not in self._people:
             z = self._draw(track).to(self._precision)
             w = self.network.mapping(z if self.identities else self.network.prior(z))
-            w = self._truncate(w, self.network.w_centers)
+            w = self._truncate(w, self.network.w_mean, self.network.w_centers)
             noise = draw_noise(self.seed, track, self.config.noise_sizes)
             person = w[0].to(self._precision), [n.to(self.device, self._precision) for n in noise]
             remember(self._people, track, person)

@@ -16,6 +16,8 @@ from anonymize.types import Detections, RegionMask, UInt8Array
 class BandDetector:
     """Finds one person whose place depends on the picture only, so that each run has the same result."""
 
+    surface = None
+
     def __init__(self, seconds: float = 0.0) -> None:
         self._seconds = seconds
 

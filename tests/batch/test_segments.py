@@ -43,7 +43,7 @@ class Counting:
     """Counts what a detector sees."""
 
     def __init__(self, detector: Detector) -> None:
-        self._detector, self.seen = detector, 0
+        self._detector, self.seen, self.surface = detector, 0, detector.surface
 
     def detect(self, images: Sequence[np.ndarray]) -> list[Detections]:
         self.seen += len(images)

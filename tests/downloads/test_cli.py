@@ -53,6 +53,24 @@ def test_a_wrong_file_is_refused() -> None:
     assert "its checksum is another" in result.stderr
 
 
+def test_a_file_from_elsewhere_is_kept_found_and_watched(tmp_path: Path) -> None:
+    source = tmp_path / "copy.pkl"
+    source.write_bytes(b"weights")
+    pulled = RUN.invoke(app, ["weights", "pull", "mask-rcnn-r50", "--from", str(source)])
+    assert pulled.exit_code == 0
+    path = RUN.invoke(app, ["weights", "path", "mask-rcnn-r50"])
+    assert path.exit_code == 0
+    assert Path(path.stdout.strip()).read_bytes() == b"weights"
+    assert path.stdout == pulled.stdout
+    good = RUN.invoke(app, ["weights", "check", "mask-rcnn-r50"])
+    assert (good.exit_code, good.stdout.split()) == (0, ["mask-rcnn-r50", "good"])
+    assert "here" in RUN.invoke(app, ["weights", "list"]).stdout
+
+    Path(path.stdout.strip()).write_bytes(b"weightz")
+    changed = RUN.invoke(app, ["weights", "check", "mask-rcnn-r50"])
+    assert (changed.exit_code, changed.stdout.split()) == (1, ["mask-rcnn-r50", "changed"])
+
+
 def test_a_film_with_the_zoo_says_what_to_pull(tmp_path: Path) -> None:
     from anonymize.detect.build import build_detector
     from anonymize.errors import WeightsError

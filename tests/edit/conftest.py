@@ -18,6 +18,8 @@ TINY = GeneratorConfig(
 class Walkers:
     """A detector that finds two people with a body surface; the first walks to the right, the second stands."""
 
+    surface = "anny"
+
     def __init__(self) -> None:
         self.seen = 0
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from anonymize.generate.palette import Prior, SurfaceParts, surroundings
+from anonymize.generate.palette import Prior, SurfaceParts, depth, surroundings
 
 
 def test_parts_share_the_body() -> None:
@@ -55,6 +55,16 @@ def test_surroundings_keep_what_is_known_and_fill_the_rest_from_it(size: tuple[i
     left[..., :4], left[..., 12:] = 1, 1
     ramp = surroundings(torch.where(torch.arange(16) < 8, 0.0, 1.0) * left, left)[0, 0, 4]
     assert ramp[5] < 0.5 < ramp[10]
+
+
+def test_depth_grows_from_the_border_of_what_is_hidden() -> None:
+    hidden = torch.zeros(1, 1, 48, 40)
+    hidden[:, :, :, 10:] = 1
+    row = depth(hidden)[0, 0, 24]
+    assert (row[:10] == 0).all()
+    assert (row[10:].diff() >= 0).all(), "the border of the picture is none of the hidden part"
+    assert row[10] < 0.2
+    assert row[-1] == 1
 
 
 def test_nothing_known_is_no_error() -> None:

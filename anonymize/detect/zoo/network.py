@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from torchvision.ops import batched_nms, clip_boxes_to_image
 
 from anonymize.detect.zoo.backbone import NormedConv, Pyramid, ResNet
-from anonymize.detect.zoo.checkpoint import load_strictly
 from anonymize.detect.zoo.heads import (
     BOX_NMS,
     SURFACE,
@@ -26,6 +25,7 @@ from anonymize.detect.zoo.heads import (
     pool,
 )
 from anonymize.errors import WeightsError
+from anonymize.parameters import load_strictly
 
 BOX_WEIGHTS = (10.0, 10.0, 5.0, 5.0)
 DIVISOR = 32  # the pyramid's coarsest stride that is added to a finer one

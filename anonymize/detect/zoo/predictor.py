@@ -51,12 +51,18 @@ class ZooDetector:
         if masks.config.surface or (surface is not None and not surface.config.surface):
             raise WeightsError("the zoo's detector needs a Mask R-CNN first and a CSE second")
         self.device, self.dtype = torch.device(device), dtype
-        self.masks, self.surface = self._ready(masks, score), None if surface is None else self._ready(surface, score)
+        self._masks, self._bodies = self._ready(masks, score), None if surface is None else self._ready(surface, score)
+        self.surface = None if surface is None else SURFACE
         self.shorter, self.longer = shorter, longer
 
     def _ready(self, network: ZooNetwork, score: float) -> ZooNetwork:
         network.score = score
         return network.fold().lower(self.dtype).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+    @torch.inference_mode()
+    def vertices(self) -> Tensor | None:
+        """Embeddings of the surface's vertices, [V, D] float32 of length 1; None if it predicts no surface."""
+        return None if self._bodies is None else self._bodies.vertices().float()
 
     @torch.inference_mode()
     def detect(self, images: Sequence[UInt8Array]) -> list[Detections]:
@@ -68,8 +74,8 @@ class ZooDetector:
         for size, indices in by_size.items():
             resized = resized_hw(size, self.shorter, self.longer)
             inputs = [to_input(images[i], resized).to(self.device) for i in indices]
-            found = self.masks(inputs)
-            bodies = [None] * len(inputs) if self.surface is None else self.surface(inputs)
+            found = self._masks(inputs)
+            bodies = [None] * len(inputs) if self._bodies is None else self._bodies(inputs)
             for index, people, body in zip(indices, found, bodies, strict=True):
                 results[index] = assemble(size, resized, people, body)
         return [results[i] for i in range(len(images))]

@@ -21,8 +21,8 @@ class ZooGenerator(TrackGenerator):
     Args:
         network: The network with its weights; changed for inference.
         seed: Of the people's looks.
-        truncation: t in [0, 1], toward the nearest of the checkpoint's centres of w, or toward the mean where it has
-            none, see `truncate`.
+        truncation: t in [0, 1], toward the mean of all looks, see `truncate`.
+        multi_modal: Truncate toward the nearest of the checkpoint's centres of w instead, where it has any.
         identities: z [latent] each; track 1 takes the first, and so on in turn. Without any, z is drawn from
             (seed, track).
         to_vertices: Maps pixels' embeddings [P, D] float32 to those of the nearest vertices, [P, D] of length 1. That
@@ -39,6 +39,7 @@ class ZooGenerator(TrackGenerator):
         *,
         seed: int = 0,
         truncation: float = DEFAULT_TRUNCATION,
+        multi_modal: bool = False,
         identities: Sequence[Tensor] = (),
         to_vertices: Callable[[Tensor], Tensor] | None = None,
         device: torch.device | str = "cpu",
@@ -50,13 +51,14 @@ class ZooGenerator(TrackGenerator):
             surface=self.config.surface,
             seed=seed,
             truncation=truncation,
+            multi_modal=multi_modal,
             identities=identities,
             device=device,
         )
-        self._to_vertices = to_vertices
+        self.to_vertices = to_vertices
         self._precision = low_precision(self.device)
         mapping = network.fold().style_net.to(self.device)
-        self._mapping, self._centers = mapping, mapping.centers()
+        self._mapping = mapping
         self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         for part in (p for name, p in network.named_children() if name != "style_net"):
             part.to(self._precision)
@@ -75,16 +77,17 @@ class ZooGenerator(TrackGenerator):
         predictions = self._predictions(requests, self.config.embedding)
         surface, body = sample_surface(*predictions, *rectangles(requests), self.size_hw)
         surface = surface / self.config.embedding**0.5
-        if self._to_vertices is not None:
+        if self.to_vertices is not None:
             pixels, inside = surface.permute(0, 2, 3, 1).contiguous(), body[:, 0] > 0
-            pixels[inside] = self._to_vertices(pixels[inside])
+            pixels[inside] = self.to_vertices(pixels[inside])
             surface = pixels.permute(0, 3, 1, 2)
         return surface, body
 
     def _style(self, track: int) -> Tensor:
         """w [latent] of a track."""
         if track not in self._styles:
-            remember(self._styles, track, self._truncate(self._mapping(self._draw(track)), self._centers)[0])
+            w, mapping = self._mapping(self._draw(track)), self._mapping
+            remember(self._styles, track, self._truncate(w, mapping.w_avg, mapping.centers())[0])
         self._styles.move_to_end(track)
         return self._styles[track]
 
