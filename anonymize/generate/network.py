@@ -55,8 +55,8 @@ class GeneratorConfig:
     """
 
     size_hw: tuple[int, int] = (288, 160)
-    channels: tuple[int, ...] = (16, 32, 64, 96, 160, 224)
-    judge_channels: tuple[int, ...] = (16, 32, 64, 96, 160, 256)
+    channels: tuple[int, ...] = (16, 32, 48, 80, 128, 192)
+    judge_channels: tuple[int, ...] = (16, 24, 48, 80, 128, 192)
     factor: float = 1.0
     latent: int = 512
     mapping_layers: int = 2
@@ -392,18 +392,19 @@ class Discriminator(nn.Module):
         self.hidden = Linear(widths[-1] * height * width, widths[-1], GAIN)
         self.score = Linear(widths[-1], 1)
 
-    def condition_on(self, pictures: Tensor, condition: Tensor) -> Tensor:
-        """What the discriminator is told beside the picture, [B, 4 (+ embedding), H, W].
+    def condition_on(self, pictures: Tensor, condition: Tensor, noise: Tensor) -> Tensor:
+        """What the discriminator is told beside the picture [B, 3, H, W], [B, 4 (+ embedding), H, W].
 
         With `improved_conditioning` the surrounding is cut out of the judged picture by the embedding's mask and the
-        hole filled with noise, so that the person's own mask is hard to find (thesis 4.10); else masked RGB and mask.
+        hole filled with noise [B, 3, H, W], so that the person's own mask is hard to find (thesis 4.10); else masked
+        RGB and mask.
         """
         start = MASK + 1
         embedding = condition[:, start : start + self.config.embedding]
         body = condition[:, start + self.config.embedding : start + self.config.embedding + 1]
         if self.config.improved_conditioning:
             seen = pictures.detach()
-            told = [torch.where(body > 0.5, torch.randn_like(seen), seen), body]
+            told = [torch.where(body > 0.5, noise, seen), body]
         else:
             told = [condition[:, :start]]
         return torch.cat([*told, embedding] if self.config.judge_pose else told, 1)

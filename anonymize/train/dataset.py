@@ -31,7 +31,7 @@ SHARD = 500
 NO_VERTEX = 65535
 MIN_VERTICES_PER_PART = 3.0
 """Of the landmarks seen, per body part seen. FDH's 135 of SMPL's 27,554 vertices are the same share of 1,024."""
-MIN_HEIGHT_PX = 48
+MIN_HEIGHT_PX = 48.0
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,12 @@ class PersonCrop:
     vertices: np.ndarray
     embedding: np.ndarray
     note: PersonNote
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory that the arrays take."""
+        arrays = (self.image, self.person, self.others, self.padding, self.body, self.vertices, self.embedding)
+        return sum(array.nbytes for array in arrays)
 
     def members(self, key: str) -> Iterator[tuple[str, bytes]]:
         """Names and contents of the files in a shard: KEY.png, KEY.npz, KEY.json."""
@@ -221,13 +227,21 @@ def crop_person(
     )
 
 
-def crops_of(frame: Frame, tracks: Tracks, table: SurfaceTable, source: str, *, film: bool) -> Iterator[PersonCrop]:
+def crops_of(
+    frame: Frame,
+    tracks: Tracks,
+    table: SurfaceTable,
+    source: str,
+    *,
+    film: bool,
+    min_height_px: float = MIN_HEIGHT_PX,
+) -> Iterator[PersonCrop]:
     """The people of a frame whose surface is known and who are large enough."""
     found = tracks.detections
     masks = [region.to_full(found.size_hw) for region in found.masks]
     for row in np.flatnonzero(found.has_cse):
         region, box = found.masks[row], found.boxes_xyxy[row]
-        if region.area == 0 or box[3] - box[1] < MIN_HEIGHT_PX:
+        if region.area == 0 or box[3] - box[1] < min_height_px:
             continue
         others = np.any([m for i, m in enumerate(masks) if i != row] or [np.zeros(found.size_hw, np.bool_)], axis=0)
         whole, own, rest, rectangle = crop_person(frame.image, region, others, box)
@@ -289,6 +303,7 @@ def build_dataset(
     surface: BodySurface,
     *,
     min_vertices_per_part: float = MIN_VERTICES_PER_PART,
+    min_height_px: float = MIN_HEIGHT_PX,
     every: int = 3,
     limit: int | None = None,
 ) -> int:
@@ -300,6 +315,7 @@ def build_dataset(
         detector: The embedded detector.
         surface: Its surface.
         min_vertices_per_part: People with fewer are left out, see `vertices_per_part`.
+        min_height_px: Smaller people are left out; they would be shown enlarged, and teach a generator to blur.
         every: Of a film, each so many-th frame.
         limit: Read so many files only.
 
@@ -318,7 +334,7 @@ def build_dataset(
             film = is_film(path)
             frames = read_film(path, every) if film else [read_image(path)]
             for frame, tracks in PeopleTracker(lookahead_seconds=0).track(_detect(frames, detector)):
-                for crop in crops_of(frame, tracks, table, path.stem, film=film):
+                for crop in crops_of(frame, tracks, table, path.stem, film=film, min_height_px=min_height_px):
                     if crop.note.vertices_per_part >= min_vertices_per_part:
                         writer.write(crop)
     return writer.count

@@ -21,6 +21,9 @@ def build(
     min_vertices: Annotated[
         float, typer.Option(min=0, help="Leave out people with fewer unique vertices per body part.")
     ] = 3.0,
+    min_height: Annotated[
+        float, typer.Option(min=1, help="Leave out people of fewer pixels: they would be enlarged, and blurred.")
+    ] = 48.0,
     every: Annotated[int, typer.Option(min=1, help="Of films, take each so many-th frame.")] = 3,
     files: Annotated[int | None, typer.Option(min=1, help="Read so many files only (to try the command).")] = None,
     weights: Weights = "embedded",
@@ -34,7 +37,14 @@ def build(
 
     detector = build_detector(weights, device=resolve_device(device))
     count = build_dataset(
-        source, output, detector, load_surface(), min_vertices_per_part=min_vertices, every=every, limit=files
+        source,
+        output,
+        detector,
+        load_surface(),
+        min_vertices_per_part=min_vertices,
+        min_height_px=min_height,
+        every=every,
+        limit=files,
     )
     typer.echo(f"{count} people written")
 

@@ -28,7 +28,8 @@ SHARPNESS = 20.0  # of the soft choice of landmarks, as in the detector's traini
 HEAD_PARTS = (1, 2)
 LEG_PARTS = (15, 16, 17, 18)
 HIDE_OTHERS = 0.5
-REAL_SHARE = 0.4
+MEMORY_BYTES = 6 << 30
+REAL_SHARE = 0.5
 """Of the samples: photographs are few, but rendered people are not what replacements have to look like."""
 
 
@@ -70,13 +71,16 @@ class People:
     Args:
         folder: Holds `people-*.tar` and `surface.npz`.
         held_out: The people kept out of training, instead of all others.
-        halvings: Read at half the size so many times; such crops are small enough to stay in memory.
+        halvings: Read at half the size so many times.
+        memory_bytes: Crops stay in memory, also mirrored, until they take so much.
 
     Raises:
         OptionError: There is nobody.
     """
 
-    def __init__(self, folder: Path, *, held_out: bool = False, halvings: int = 0) -> None:
+    def __init__(
+        self, folder: Path, *, held_out: bool = False, halvings: int = 0, memory_bytes: int = MEMORY_BYTES
+    ) -> None:
         self.table = SurfaceTable.load(folder / "surface.npz")
         self.notes: list[PersonNote] = []
         self._places: list[tuple[Path, dict[str, tuple[int, int]]]] = []
@@ -90,8 +94,8 @@ class People:
         self.groups = dict(groups)
         rows = {rendered: [i for i, n in enumerate(self.notes) if n.rendered == rendered] for rendered in (True, False)}
         self._rendered, self._real = rows[True], rows[False]
-        self._halvings = halvings
-        self._small: dict[int, PersonCrop] = {}
+        self._halvings, self._free_bytes = halvings, memory_bytes
+        self._kept: dict[tuple[int, bool], PersonCrop] = {}
 
     def __len__(self) -> int:
         return len(self.notes)
@@ -113,13 +117,22 @@ class People:
                 self._places.append((shard, places))
 
     def __getitem__(self, row: int) -> PersonCrop:
-        if row in self._small:
-            return self._small[row]
-        crop = self._read(row)
-        for _ in range(self._halvings):
-            crop = halve(crop)
-        if self._halvings:
-            self._small[row] = crop
+        return self.crop(row)
+
+    def crop(self, row: int, *, mirrored: bool = False) -> PersonCrop:
+        """A person, as they are or as in a mirror."""
+        kept = self._kept.get((row, mirrored))
+        if kept is not None:
+            return kept
+        if mirrored:
+            crop = flip(self.crop(row), self.table)
+        else:
+            crop = self._read(row)
+            for _ in range(self._halvings):
+                crop = halve(crop)
+        if crop.n_bytes <= self._free_bytes:
+            self._free_bytes -= crop.n_bytes
+            self._kept[row, mirrored] = crop
         return crop
 
     def _read(self, row: int) -> PersonCrop:
@@ -139,7 +152,7 @@ class People:
             others = [other for other in self.groups[self.notes[row].identity] if other != row]
             paired = bool(others)
             source = others[int(rng.integers(len(others)))] if others else row
-            crops = [flip(self[i], self.table) if rng.random() < 0.5 else self[i] for i in (row, source)]
+            crops = [self.crop(i, mirrored=bool(rng.random() < 0.5)) for i in (row, source)]
             rows.append((*self.sample(rng, *crops), torch.tensor(paired)))
         return GeneratorBatch(*(torch.stack(values) for values in zip(*rows, strict=True)))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +72,10 @@ class GeneratorOptions:
             of pixels.
         r1_every: Steps from one gradient penalty to the next (lazy regularisation).
         epsilon: Weight of the epsilon penalty.
+        r1_share: Share of the batch that the gradient penalty looks at.
         augmentation: Strength of what the discriminator sees changed, 0 for none.
+        mapped: Share of the people made from z that the mapper read, see `GeneratorTraining.generator_losses`.
+        compile: Compile the networks (`torch.compile`): a minute or two at the start, steps half as long on CPUs.
         seed: Of the initial parameters, the pictures and all noise.
         workers: Processes that read pictures; 0 reads them in the training's own.
         log_every, save_every: In steps.
@@ -94,10 +97,13 @@ class GeneratorOptions:
     pairs: float = 1.0
     r1: float = 2.0
     r1_every: int = 16
+    r1_share: float = 0.25
     epsilon: float = 1e-3
     augmentation: float = 1.0
+    mapped: float = 0.75
+    compile: bool = False
     seed: int = 0
-    workers: int = 2
+    workers: int = 1
     log_every: int = 20
     save_every: int = 500
     minutes: float | None = None
@@ -121,6 +127,25 @@ class Moments(nn.Module):
 
     def covariance(self) -> Tensor:
         return self.square - torch.outer(self.mean, self.mean)
+
+
+@dataclass(frozen=True, eq=False)
+class Showing:
+    """How the discriminator sees one batch: real and made pictures with the same noise in the hole, changed alike.
+
+    What differs between the two is then the people alone, for the scores as for the features.
+    """
+
+    discriminator: Discriminator
+    condition: Tensor
+    noise: Tensor
+    augmentation: Augmentation
+
+    def __call__(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """The discriminator's inputs for pictures [B', 3, H, W] of the batch's first people."""
+        few = len(pictures)
+        told = self.discriminator.condition_on(pictures, self.condition[:few], self.noise[:few])
+        return self.augmentation.first(few)(pictures, told)
 
 
 class GeneratorTraining:
@@ -156,12 +181,21 @@ class GeneratorTraining:
         self.discriminator = _to(Discriminator(config), self.device)
         self.averaged = _to(GeneratorNetwork(config), self.device).eval().requires_grad_(False)
         self.averaged.load_state_dict(self.generator.state_dict())
+        self._decode: Callable[..., Tensor] = self.generator.decode
+        self._read: Callable[[Tensor], tuple[Tensor, Tensor]] = self.generator.read
+        self._judge: Callable[..., tuple[Tensor, list[Tensor]]] = self.discriminator.forward
+        if options.compile:
+            self._decode, self._read = torch.compile(self._decode), torch.compile(self._read)
+            self._judge = torch.compile(self._judge)
         self.moments = Moments(config.latent).to(self.device)
         share = options.r1_every / (options.r1_every + 1)  # lazy regularisation (StyleGAN2, appendix B)
         self.optimizers = {
-            "generator": torch.optim.Adam(self.generator.parameters(), options.learning_rate, BETAS),
+            "generator": torch.optim.Adam(self.generator.parameters(), options.learning_rate, BETAS, fused=True),
             "discriminator": torch.optim.Adam(
-                self.discriminator.parameters(), options.learning_rate, (BETAS[0] ** share, BETAS[1] ** share)
+                self.discriminator.parameters(),
+                options.learning_rate,
+                (BETAS[0] ** share, BETAS[1] ** share),
+                fused=True,
             ),
         }
         self.step = 0
@@ -232,9 +266,10 @@ class GeneratorTraining:
             for group in optimizer.param_groups:
                 group["lr"] = rate
         batch = batch.to(self.device)
-        losses, made = self.generator_losses(batch)
+        show = self.showing(batch.condition)
+        losses, made, real_scores = self.generator_losses(batch, show)
         self._descend("generator", losses)
-        judged = self.discriminator_losses(batch, made)
+        judged = self.discriminator_losses(batch, show, made, real_scores)
         self._descend("discriminator", judged)
         self._average()
         if self.step % FIT_EVERY == 0:
@@ -242,74 +277,66 @@ class GeneratorTraining:
         self.step += 1
         return {name: value.item() for name, value in (losses | judged).items()} | {"rate": rate}
 
-    def generator_losses(self, batch: GeneratorBatch) -> tuple[dict[str, Tensor], Tensor]:
-        """Weighted losses of the generator, and the made pictures (detached).
+    def showing(self, condition: Tensor) -> Showing:
+        """Draw how the discriminator sees a batch."""
+        noise = torch.randn_like(condition[:, :3])
+        augmentation = Augmentation.draw(len(condition), self.device, self.options.augmentation)
+        return Showing(self.discriminator, condition, noise, augmentation)
 
-        The first half of the batch is made from z that the mapper read, the rest from z drawn from its prior (all, if
-        there is no mapper): both are judged.
+    def generator_losses(self, batch: GeneratorBatch, show: Showing) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        """Weighted losses of the generator, the made pictures (detached), and the scores of the real ones.
+
+        The first part of the batch is made from z that the mapper read, the rest from z drawn from its prior (all, if
+        there is no mapper): both are judged. The real pictures go through the discriminator once for both networks'
+        losses: their features are detached, their scores are not.
         """
         options, condition = self.options, batch.condition
         count, losses = len(condition), {}
         with self._low_precision():
             z = self.generator.prior(torch.randn(count, self.config.latent, device=self.device)).float()
-            known = (count + 1) // 2 if self.generator.mapper is not None else 0
+            known = math.ceil(options.mapped * count) if self.generator.mapper is not None else 0
             if self.generator.mapper is not None:
-                mean, log_variance = self.generator.read(batch.appearance[:known])
+                mean, log_variance = self._read(batch.appearance[:known])
                 z = torch.cat([_sample(mean, log_variance), z[known:]])
                 losses["kl"] = options.kl * kl_divergence(mean, log_variance)
-            colours = self.generator.decode(condition, self.generator.mapping(z))
-            made = merge(colours.float(), condition)
+            made = merge(self._decode(condition, self.generator.mapping(z)).float(), condition)
             if known:
                 hidden = condition[:known, MASK : MASK + 1]
                 distance = colour_distance(made[:known], batch.pictures[:known], hidden)
                 losses["colours"] = options.colour_matching * distance
-            augmentation = Augmentation.draw(count, self.device, options.augmentation)
+            real_scores, wanted = self._judge(*show(batch.pictures))
             with locked(self.discriminator):
-                told = self.discriminator.condition_on(made, condition)
-                scores, features = self.discriminator(*augmentation(made, told))
+                scores, features = self._judge(*show(made))
                 losses["generator"] = generator_loss(scores)
                 if known:
-                    losses["features"] = self._feature_matching(
-                        batch.first(known), augmentation.first(known), [m[:known] for m in features], told[:known]
+                    distances = feature_distances(
+                        [m[:known] for m in wanted],
+                        [m[:known] for m in features],
+                        normalised=options.feature_normalised,
                     )
+                    weights = torch.tensor(options.feature_weights[-len(distances) :], device=self.device)
+                    people = torch.where(batch.paired[:known], options.pairs, 1.0)
+                    distance = (weights[:, None] * distances * people).sum(0).mean()  # thesis, equation 4.3
+                    losses["features"] = options.feature_matching * distance
         if known:
             self.moments.add(z[:known], 1 - REMEMBERED)
-        return losses, made.detach()
+        return losses, made.detach(), real_scores
 
-    def _feature_matching(
-        self, batch: GeneratorBatch, augmentation: Augmentation, features: list[Tensor], told: Tensor
-    ) -> Tensor:
-        """Distance to the real pictures in the eyes of the locked discriminator (thesis, equation 4.3)."""
-        options = self.options
-        with torch.no_grad():
-            # The same noise in the hole as for the made picture, or it would count as a difference.
-            real = self.discriminator.condition_on(batch.pictures, batch.condition)
-            if self.config.improved_conditioning:
-                body = real[:, 3:4] > 0.5
-                real = torch.cat([torch.where(body, told[:, :3], real[:, :3]), real[:, 3:]], 1)
-            _, wanted = self.discriminator(*augmentation(batch.pictures, real))
-        distances = feature_distances(wanted, features, normalised=options.feature_normalised)
-        weights = torch.tensor(options.feature_weights[-len(distances) :], device=self.device)
-        people = torch.where(batch.paired, options.pairs, 1.0)
-        return options.feature_matching * (weights[:, None] * distances * people).sum(0).mean()
-
-    def discriminator_losses(self, batch: GeneratorBatch, made: Tensor) -> dict[str, Tensor]:
+    def discriminator_losses(
+        self, batch: GeneratorBatch, show: Showing, made: Tensor, real_scores: Tensor
+    ) -> dict[str, Tensor]:
         """Weighted losses of the discriminator."""
-        options, count = self.options, len(batch.pictures)
-        augmentation = Augmentation.draw(count, self.device, options.augmentation)
+        options = self.options
         with self._low_precision():
-            told = self.discriminator.condition_on(made, batch.condition)
-            made_scores, _ = self.discriminator(*augmentation(made, told))
-            told = self.discriminator.condition_on(batch.pictures, batch.condition)
-            scores, _ = self.discriminator(*augmentation(batch.pictures, told))
+            made_scores, _ = self._judge(*show(made))
         losses = {
-            "discriminator": discriminator_loss(scores, made_scores),
-            "epsilon": options.epsilon * epsilon_penalty(scores),
+            "discriminator": discriminator_loss(real_scores, made_scores),
+            "epsilon": options.epsilon * epsilon_penalty(real_scores),
         }
         if self.step % options.r1_every == 0:  # in full precision: gradients of gradients are small
-            pictures = batch.pictures.clone().requires_grad_(True)
-            told = self.discriminator.condition_on(pictures, batch.condition)
-            scores, _ = self.discriminator(*augmentation(pictures, told))
+            few = math.ceil(options.r1_share * len(batch.pictures))
+            pictures = batch.pictures[:few].clone().requires_grad_(True)
+            scores, _ = self.discriminator(*show(pictures))
             weight = options.r1 / 2 * options.r1_every * math.prod(pictures.shape[2:]) / FULL_PIXELS
             losses["r1"] = weight * gradient_penalty(pictures, scores)
         return losses
@@ -345,7 +372,7 @@ class GeneratorTraining:
                 seen.append(network.parts.mean_colours(looks[:, :3], looks[:, 4:start], body))
         known = torch.cat(seen)
         modules = [network.mapper.colours, network.mapper.out, network.mapping, network.palette]
-        adam = torch.optim.Adam([p for m in modules if m is not None for p in m.parameters()], 1e-3, BETAS)
+        adam = torch.optim.Adam([p for m in modules if m is not None for p in m.parameters()], 1e-3, BETAS, fused=True)
         for _ in tqdm(range(options.colour_steps), desc="colours", unit="step", disable=None):
             given = known[torch.randint(len(known), (COLOUR_BATCH,), device=self.device)]
             mean, log_variance = network.mapper.from_colours(given)

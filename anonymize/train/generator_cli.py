@@ -31,7 +31,10 @@ def generator(
     colour_matching: Annotated[float, typer.Option(min=0, help="Weight of the difference of colours.")] = 10.0,
     parts: Annotated[int, typer.Option(min=0, help="Parts of the surface with a colour each; 0 for none.")] = 32,
     kl: Annotated[float, typer.Option(min=0, help="Weight of the divergence of z.")] = 0.01,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that read pictures.")] = 2,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that read pictures.")] = 1,
+    compile_networks: Annotated[
+        bool, typer.Option("--compile", help="Compile the networks first: steps half as long on CPUs.")
+    ] = False,
     minutes: Annotated[float | None, typer.Option(help="Stop after so many minutes, with a checkpoint.")] = None,
     seed: int = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
@@ -64,6 +67,7 @@ def generator(
         kl=kl,
         colour_matching=colour_matching,
         workers=workers,
+        compile=compile_networks,
         minutes=minutes,
         seed=seed,
     )

@@ -80,7 +80,7 @@ def test_the_divergence_of_a_standard_normal_is_0() -> None:
 
 def test_no_gradient_reaches_the_locked_discriminator(tmp_path: Path) -> None:
     trained = training(tmp_path)
-    losses, made = trained.generator_losses(batch(0))
+    losses, made, _ = trained.generator_losses(batch(0), trained.showing(batch(0).condition))
     torch.stack(list(losses.values())).sum().backward()
     assert all(p.grad is None for p in trained.discriminator.parameters())
     assert all(p.requires_grad for p in trained.discriminator.parameters()), "unlocked again"
@@ -92,8 +92,9 @@ def test_no_gradient_reaches_the_locked_discriminator(tmp_path: Path) -> None:
 
 def test_no_gradient_of_the_discriminator_reaches_the_generator(tmp_path: Path) -> None:
     trained = training(tmp_path)
-    _, made = trained.generator_losses(batch(0))
-    losses = trained.discriminator_losses(batch(0), made)
+    show = trained.showing(batch(0).condition)
+    _, made, real_scores = trained.generator_losses(batch(0), show)
+    losses = trained.discriminator_losses(batch(0), show, made, real_scores)
     assert {"discriminator", "epsilon", "r1"} == set(losses)
     torch.stack(list(losses.values())).sum().backward()
     assert all(p.grad is None for p in trained.generator.parameters())
