@@ -92,8 +92,8 @@ class GeneratorOptions:
     feature_matching: float = 5.0
     kl: float = 0.01
     colour_matching: float = 10.0
-    colour_steps: int = 5000
-    colour_people: int = 4096
+    colour_steps: int = 2500
+    colour_people: int = 2048
     pairs: float = 1.0
     r1: float = 2.0
     r1_every: int = 16
@@ -105,7 +105,7 @@ class GeneratorOptions:
     seed: int = 0
     workers: int = 1
     log_every: int = 20
-    save_every: int = 500
+    save_every: int = 250
     minutes: float | None = None
 
 
@@ -226,6 +226,8 @@ class GeneratorTraining:
             module.load_state_dict(state[name])
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
+            for group in optimizer.param_groups:
+                group["fused"] = True
         self.step, self.seconds = state["step"], state["seconds"]
 
     def _grow(self, start: Path) -> None:
