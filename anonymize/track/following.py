@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -247,11 +248,14 @@ class Following:
     def name(self, moment: Moment) -> None:
         """Give everybody who is to be shown in a frame their ID: that of somebody known, or a new one."""
         new = [i for i, p in enumerate(self.people) if not p.number and p.sightings]
-        due = [i for i in new if self.people[i].sightings[0].moment.seconds <= moment.seconds]
         if not new:
             return
-        gone = {i for i in due if self._is_part(self.people[i])}
+        gone = set[int]()
+        for i in self._due(new, moment):
+            if self._join_whole(self.people[i], {self.people[k] for k in gone}):
+                gone.add(i)
         new = [i for i in new if i not in gone]
+        due = self._due(new, moment)  # whoever got a part may be due by it
         for i, j in self._known_again(new):
             # a frame of the gap between the two is the last chance to fill it
             last = self.people[i].sightings[-1].moment.seconds if self.people[i].sightings else np.inf
@@ -353,13 +357,24 @@ class Following:
         sightings = self.people[row].sightings
         return bool(sightings) and sightings[-1].moment is moment
 
-    def _is_part(self, newcomer: Person) -> bool:
-        """Whether somebody was found within one and the same other person only; gives the pixels to that one then."""
+    def _due(self, rows: list[int], moment: Moment) -> list[int]:
+        """Those of some people who are to be shown by now."""
+        return [i for i in rows if self.people[i].sightings[0].moment.seconds <= moment.seconds]
+
+    def _join_whole(self, newcomer: Person, gone: Collection[Person]) -> bool:
+        """Whether somebody was found within one and the same other person only; gives the pixels to that one then.
+
+        Args:
+            newcomer: Who may be a part.
+            gone: Who has become a part of others already, and is nobody's whole.
+        """
         whole: dict[Person, list[Sighting]] = {}
         for sighting in newcomer.sightings:
             for person in self.people:
+                if person is newcomer or person in gone:
+                    continue
                 other = next((s for s in person.sightings if s.moment is sighting.moment), None)
-                if person is not newcomer and other is not None and mask_in(sighting.mask, other.mask) > PART_OF:
+                if other is not None and mask_in(sighting.mask, other.mask) > PART_OF:
                     whole.setdefault(person, []).append(other)
         person, others = max(whole.items(), key=lambda item: len(item[1]), default=(newcomer, []))
         if len(others) < PART_OF * len(newcomer.sightings):

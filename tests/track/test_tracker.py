@@ -45,18 +45,27 @@ def test_the_best_total_wins_over_the_best_pair() -> None:
     assert lefts([people(10, 18), people(12, 2)])[-1] == {1: 2, 2: 12}
 
 
-def test_a_part_of_somebody_is_nobody_else() -> None:
-    def with_part(i: int) -> Detections:
-        left = 10 + 2 * i
-        boxes = np.array([[left, 5, left + 20, 35], [left + 4, 20, left + 16, 34]], np.float32)
-        masks = (
-            RegionMask(left, 5, np.ones((30, 20), np.bool_)),
-            RegionMask(left + 4, 20, np.ones((14, 12), np.bool_)),
-        )
-        return Detections(SIZE, boxes, np.ones(2, np.float32), masks, np.zeros(2, np.bool_))
+def with_part(left: int, *, whole: bool = True) -> Detections:
+    """Somebody, of whom a part is found once more."""
+    boxes = np.array([[left, 5, left + 20, 35], [left + 4, 20, left + 16, 34]], np.float32)
+    masks = (RegionMask(left, 5, np.ones((30, 20), np.bool_)), RegionMask(left + 4, 20, np.ones((14, 12), np.bool_)))
+    found = Detections(SIZE, boxes, np.ones(2, np.float32), masks, np.zeros(2, np.bool_))
+    return found if whole else found[[1]]
 
-    found = [with_part(i) if 4 <= i < 12 else people(10 + 2 * i) for i in range(20)]
+
+def test_a_part_of_somebody_is_nobody_else() -> None:
+    found = [with_part(10 + 2 * i) if 4 <= i < 12 else people(10 + 2 * i) for i in range(20)]
     assert [set(shown) for shown in lefts(found)] == [{1}] * 20
+
+
+def test_a_part_that_is_there_first_gives_its_pixels_to_the_whole() -> None:
+    found = [with_part(10, whole=i > 0) for i in range(12)]
+    assert lefts(found)[0] == {1: 14}
+    assert [set(shown) for shown in lefts(found)] == [{1}] * 12
+
+
+def test_of_two_who_are_parts_of_each_other_one_stays() -> None:
+    assert [set(shown) for shown in lefts([people(10, 10)] * 12)] == [{1}] * 12
 
 
 def test_a_gap_is_filled_from_both_sides() -> None:
