@@ -26,7 +26,7 @@ from anonymize.generate.layers import (
     spread_within_batch,
     upsample,
 )
-from anonymize.generate.palette import Prior, SurfaceParts, depth, surroundings
+from anonymize.generate.palette import Prior, SurfaceParts, depth, soften, surroundings
 
 MASK = 3
 """Channel of the condition that is 1 where the picture is hidden and has to be made; 0 to 2 are colours."""
@@ -314,9 +314,10 @@ class GeneratorNetwork(nn.Module):
             shares = self.parts(surface, body)
             person = self.colours_of(w).to(shares.dtype).transpose(1, 2) @ shares.flatten(2)
             known = 1 - condition[:, MASK : MASK + 1] - padding
-            place = surroundings(condition[:, :MASK], known) * (1 - body)
-            made = torch.maximum(body, depth(condition[:, MASK : MASK + 1]))  # else the place as it is
-            colours = colours * made + person.view_as(colours) + place
+            opacity = soften(body)
+            place = surroundings(condition[:, :MASK], known) * (1 - opacity)
+            made = torch.maximum(opacity, depth(condition[:, MASK : MASK + 1]))  # else the place as it is
+            colours = colours * made + soften(person.view_as(colours)) + place
         return colours
 
     def forward(self, condition: Tensor, w: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:

@@ -96,6 +96,11 @@ def depth(hidden: Tensor) -> Tensor:
     return ((2 * mean - 1).clamp(min=0) * hidden).to(hidden.dtype)
 
 
+def soften(planes: Tensor) -> Tensor:
+    """Smooth edges of planes [B, C, H, W] that are 0 off the body, colours and opacity alike."""
+    return F.avg_pool2d(planes, 3, 1, 1)
+
+
 def _halve(x: Tensor) -> Tensor:
     return F.avg_pool2d(x, 2, ceil_mode=True)
 

@@ -95,11 +95,11 @@ class GeneratorOptions:
     colour_steps: int = 2500
     colour_people: int = 2048
     pairs: float = 1.0
-    r1: float = 2.0
+    r1: float = 1.0
     r1_every: int = 16
     r1_share: float = 0.25
     epsilon: float = 1e-3
-    augmentation: float = 1.0
+    augmentation: float = 0.3
     mapped: float = 0.75
     compile: bool = False
     seed: int = 0

@@ -31,6 +31,9 @@ def generator(
     colour_matching: Annotated[float, typer.Option(min=0, help="Weight of the difference of colours.")] = 10.0,
     parts: Annotated[int, typer.Option(min=0, help="Parts of the surface with a colour each; 0 for none.")] = 32,
     kl: Annotated[float, typer.Option(min=0, help="Weight of the divergence of z.")] = 0.01,
+    augmentation: Annotated[
+        float, typer.Option(min=0, help="Strength of what the discriminator sees changed; more for fewer pictures.")
+    ] = 0.3,
     workers: Annotated[int, typer.Option(min=0, help="Processes that read pictures.")] = 1,
     compile_networks: Annotated[
         bool, typer.Option("--compile", help="Compile the networks first: steps half as long on CPUs.")
@@ -66,6 +69,7 @@ def generator(
         feature_matching=feature_matching,
         kl=kl,
         colour_matching=colour_matching,
+        augmentation=augmentation,
         workers=workers,
         compile=compile_networks,
         minutes=minutes,

@@ -167,8 +167,8 @@ def test_a_part_keeps_its_colour_in_another_pose() -> None:
     given[:, MASK + 1 : -2], moved[:, MASK + 1 : -2] = 0, 0
     given[:, -2], moved[:, -2] = 0, 0
     point = torch.tensor([1.0, -1.0, 1.0, 1.0])
-    given[0, MASK + 1 : -2, 5, 3], given[0, -2, 5, 3] = point, 1
-    moved[0, MASK + 1 : -2, 10, 4], moved[0, -2, 10, 4] = point, 1
+    given[0, MASK + 1 : -2, 4:7, 2:5], given[0, -2, 4:7, 2:5] = point[:, None, None], 1
+    moved[0, MASK + 1 : -2, 9:12, 3:6], moved[0, -2, 9:12, 3:6] = point[:, None, None], 1
     here, there = network(given, w)[0, :, 5, 3], network(moved, w)[0, :, 10, 4]
     torch.testing.assert_close(here, there)
     assert (here - network(given, -w)[0, :, 5, 3]).abs().max() > 1e-3

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from anonymize.generate.palette import Prior, SurfaceParts, depth, surroundings
+from anonymize.generate.palette import Prior, SurfaceParts, depth, soften, surroundings
 
 
 def test_parts_share_the_body() -> None:
@@ -65,6 +65,14 @@ def test_depth_grows_from_the_border_of_what_is_hidden() -> None:
     assert (row[10:].diff() >= 0).all(), "the border of the picture is none of the hidden part"
     assert row[10] < 0.2
     assert row[-1] == 1
+
+
+def test_softened_colours_are_those_of_the_body_times_its_opacity() -> None:
+    body = torch.zeros(1, 1, 9, 9)
+    body[:, :, 3:6, 3:6] = 1
+    opacity, colours = soften(body), soften(0.6 * body)
+    assert opacity[0, 0, 4].tolist() == pytest.approx([0, 0, 1 / 3, 2 / 3, 1, 2 / 3, 1 / 3, 0, 0])
+    torch.testing.assert_close(colours, 0.6 * opacity)
 
 
 def test_nothing_known_is_no_error() -> None:
