@@ -113,10 +113,10 @@ def build_detectron2_detector(
 def build_predictor(config: str, score: float, device: torch.device | str, *, densepose: bool) -> Any:
     """Detectron2's `DefaultPredictor` of CONFIG or CONFIG=WEIGHTS, see `build_detectron2_detector`."""
     name, _, weights = config.partition("=")
-    settings = import_module("detectron2.config").get_cfg()
+    settings = _import("detectron2.config", REPOSITORY).get_cfg()
     if densepose:
         _import("densepose", f"{REPOSITORY}#subdirectory=projects/DensePose").add_densepose_config(settings)
-    zoo, engine = import_module("detectron2.model_zoo"), import_module("detectron2.engine")
+    zoo, engine = (_import(f"detectron2.{part}", REPOSITORY) for part in ("model_zoo", "engine"))
     try:
         settings.merge_from_file(name if Path(name).is_file() else zoo.get_config_file(name))
     except (RuntimeError, OSError, KeyError, ValueError, AssertionError) as error:
@@ -167,7 +167,7 @@ def _import(package: str, address: str) -> Any:
     except ImportError as error:
         raise BackendError(
             f"{package} is not installed or does not work ({_line(error)}); "
-            f"it needs a compiler: pip install --no-build-isolation '{address}'"
+            f"it needs a compiler: pip install --no-build-isolation '{address}' 'setuptools<81'"
         ) from error
 
 

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import pickle
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -112,6 +113,22 @@ def test_without_detectron2_the_error_says_how_to_install_it(name: str) -> None:
     with pytest.raises(BackendError, match=r"pip install .*github\.com/facebookresearch/detectron2") as caught:
         build_detector(name)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(INSTALLED, reason="Detectron2 is installed")
+def test_a_broken_detectron2_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its model zoo wants a part of setuptools that newer ones lack."""
+    package = tmp_path / "detectron2"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "config.py").write_text("def get_cfg(): pass")
+    (package / "model_zoo.py").write_text("import a_package_that_is_gone")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(BackendError, match=r"a_package_that_is_gone.*setuptools<81") as caught:
+        build_detector("detectron2")
+    assert "\n" not in str(caught.value)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "detectron2"]:
+        monkeypatch.delitem(sys.modules, name)
 
 
 @pytest.mark.detectron2
