@@ -12,11 +12,13 @@ from anonymize.track.following import Person
 from anonymize.track.geometry import grow, move_mask, union
 from anonymize.track.moments import Box, Moment, Sighting
 from anonymize.track.smoothing import steady_box, steady_mask
-from anonymize.track.surface import gather, steady, still
+from anonymize.track.surface import gather, still
 from anonymize.types import Detections, RegionMask, Tracks
 
 GROWTH, MIN_GROWTH_PX = 0.03, 2
 """By how much a filled mask is grown, of the height: nobody knows exactly where the person was."""
+LINGER_SECONDS = 0.25
+"""Who is missed may be as they were so long before or will be so long after, such as half behind somebody else."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,8 +67,8 @@ def complete(moment: Moment, people: Sequence[Person], reach_seconds: float) -> 
         has_cse=np.zeros(len(shown), np.bool_),
         surface=moment.found.surface,
     )
-    has_cse, embeddings, segmentations = gather(moment, [s.source for s in shown])
-    embeddings, segmentations = steady(embeddings, segmentations, [still(s.source, s.around) for s in shown])
+    around = [still(s.source, s.around) for s in shown]
+    has_cse, embeddings, segmentations = gather(moment, [s.source for s in shown], around)
     found = replace(plain, has_cse=has_cse, embeddings=embeddings, segmentations=segmentations)
     return Tracks(found, np.array([s.number for s in shown], np.int64), np.array([s.filled for s in shown], np.bool_))
 
@@ -80,10 +82,11 @@ def show(person: Person, moment: Moment, reach_seconds: float) -> Shown | None:
     here = next((k for k in range(at, len(sightings)) if sightings[k].moment is moment), None)
     if here is not None:
         own = sightings[here]
+        mask = steady_mask(sightings, here)
         return Shown(
             person.number,
             steady_box(sightings, here),
-            steady_mask(sightings, here),
+            mask if own.row >= 0 else _generous([mask], sightings, moment),
             own,
             filled=own.row < 0,
             around=sightings[max(0, here - 1) : here] + sightings[here + 1 : here + 2],
@@ -103,13 +106,36 @@ def show(person: Person, moment: Moment, reach_seconds: float) -> Shown | None:
     spans = [_span(s, moment) for s in (before, after)]
     span = spans[0] + (spans[1] - spans[0]) * share
     masks = [move_mask(s.mask, r, span, size_hw) for s, r in zip((before, after), spans, strict=True)]
-    mask = grow(union(masks), max(MIN_GROWTH_PX, round(GROWTH * (span[3] - span[1]))), size_hw)
+    mask = _generous(masks, sightings, moment)
     if not mask.area:
         return None
     return Shown(person.number, box, mask, before if gone <= ahead else after, filled=True)
 
 
+def _generous(masks: Sequence[RegionMask], sightings: Sequence[Sighting], moment: Moment) -> RegionMask:
+    """The mask of somebody whom the detector misses: more than they are thought to take up.
+
+    Args:
+        masks: Where they are thought to be.
+        sightings: Where they were seen; what is near in time counts as well, at the place where it was.
+        moment: The frame.
+    """
+    assert moment.found is not None
+    size_hw = moment.found.size_hw
+    near = [s for s in sightings if s.row >= 0 and abs(s.moment.seconds - moment.seconds) <= LINGER_SECONDS]
+    before = [s for s in near if s.moment.seconds < moment.seconds][-1:]
+    after = [s for s in near if s.moment.seconds > moment.seconds][:1]
+    there = [move_mask(s.mask, _rectangle(s), _span(s, moment), size_hw) for s in before + after]
+    whole = union([*masks, *there])
+    return grow(whole, max(MIN_GROWTH_PX, round(GROWTH * whole.mask.shape[0])), size_hw)
+
+
+def _rectangle(sighting: Sighting) -> Box:
+    """The rectangle [4] of a sighting's mask in pixels of its own frame."""
+    return np.array(sighting.mask.box_xyxy, np.float64)
+
+
 def _span(sighting: Sighting, moment: Moment) -> Box:
     """The rectangle [4] of a sighting's mask in pixels of another moment's frame."""
-    span: Box = moment.here(sighting.moment, np.array([sighting.mask.box_xyxy], np.float64))[0]
+    span: Box = moment.here(sighting.moment, _rectangle(sighting)[None])[0]
     return span

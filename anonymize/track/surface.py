@@ -18,12 +18,15 @@ STILL_IOU = 0.9
 """Boxes that overlap so much from frame to frame frame the same picture: what differs in the prediction is noise."""
 
 
-def gather(moment: Moment, sources: Sequence[Sighting]) -> tuple[BoolArray, Tensor | None, Tensor | None]:
+def gather(
+    moment: Moment, sources: Sequence[Sighting], around: Sequence[Sequence[Sighting]]
+) -> tuple[BoolArray, Tensor | None, Tensor | None]:
     """Surface predictions of people at a moment.
 
     Args:
         moment: The frame.
         sources: [N] the sighting of each person, or the nearest one.
+        around: [N] the sightings whose predictions cover the same picture; these are averaged.
 
     Returns:
         Whether each has a usable prediction [N], embeddings [N, D, S, S] and segmentations [N, S, S], zero where there
@@ -32,50 +35,41 @@ def gather(moment: Moment, sources: Sequence[Sighting]) -> tuple[BoolArray, Tens
     assert moment.found is not None
     has_cse = np.array([_usable(s, moment) for s in sources], np.bool_)
     own = moment.found
-    if own.embeddings is not None and own.segmentations is not None and all(s.moment is moment for s in sources):
-        rows = np.array([s.row for s in sources], np.int64)
-        if (rows >= 0).all():
-            if np.array_equal(rows, np.arange(len(own))):
-                return has_cse, own.embeddings, own.segmentations
-            chosen = own[rows]
-            return has_cse, chosen.embeddings, chosen.segmentations
+    if own.embeddings is not None and own.segmentations is not None and not any(around):
+        rows = np.array([s.row if s.moment is moment else -1 for s in sources], np.int64)
+        if np.array_equal(rows, np.arange(len(own))):
+            return has_cse, own.embeddings, own.segmentations
     model = own if own.embeddings is not None else next((s.moment.found for s in sources if _has_surface(s)), None)
     if model is None or model.embeddings is None or model.segmentations is None:
         return np.zeros(len(sources), np.bool_), None, None
-    blank = model.embeddings.new_zeros((1, *model.embeddings.shape[1:]))
-    no_body = model.segmentations.new_zeros((1, *model.segmentations.shape[1:]))
-    embeddings, segmentations = [], []
-    for usable, source in zip(has_cse, sources, strict=True):
-        found = source.moment.found
-        if usable and found is not None and found.embeddings is not None and found.segmentations is not None:
-            embeddings.append(found.embeddings[source.row : source.row + 1].to(blank))
-            segmentations.append(found.segmentations[source.row : source.row + 1].to(no_body))
-        else:
-            embeddings.append(blank)
-            segmentations.append(no_body)
-    return has_cse, torch.cat(embeddings), torch.cat(segmentations)
+    # they are large: each is written once, where it is to be
+    embeddings = model.embeddings.new_empty((len(sources), *model.embeddings.shape[1:]))
+    segmentations = model.segmentations.new_empty((len(sources), *model.segmentations.shape[1:]))
+    for k, (usable, source, others) in enumerate(zip(has_cse, sources, around, strict=True)):
+        same = [_prediction(s) for s in (source, *others)] if usable else []
+        _mean(embeddings[k], [one for one, _ in same])
+        _mean(segmentations[k], [one for _, one in same])
+    return has_cse, embeddings, segmentations
 
 
-def steady(
-    embeddings: Tensor | None, segmentations: Tensor | None, around: Sequence[Sequence[Sighting]]
-) -> tuple[Tensor | None, Tensor | None]:
-    """Predictions of people who stand still, averaged over neighbouring frames; of all others as they are.
+def _prediction(sighting: Sighting) -> tuple[Tensor, Tensor]:
+    """Embedding [D, S, S] and segmentation [S, S] of a sighting that has them."""
+    found = sighting.moment.found
+    assert found is not None and found.embeddings is not None and found.segmentations is not None
+    return found.embeddings[sighting.row], found.segmentations[sighting.row]
 
-    Args:
-        embeddings: [N, D, S, S], or None.
-        segmentations: [N, S, S], or None.
-        around: N times the sightings whose predictions cover the same picture.
-    """
-    if embeddings is None or segmentations is None or not any(around):
-        return embeddings, segmentations
-    embeddings, segmentations = embeddings.clone(), segmentations.clone()
-    for k, sightings in enumerate(around):
-        for n, sighting in enumerate(sightings):
-            found = sighting.moment.found
-            if found is not None and found.embeddings is not None and found.segmentations is not None:
-                embeddings[k].lerp_(found.embeddings[sighting.row].to(embeddings), 1 / (n + 2))
-                segmentations[k].lerp_(found.segmentations[sighting.row].to(segmentations), 1 / (n + 2))
-    return embeddings, segmentations
+
+def _mean(out: Tensor, values: Sequence[Tensor]) -> None:
+    """Write the mean of some tensors into another one, zero for none."""
+    values = [value.to(out) for value in values]
+    if not values:
+        out.zero_()
+    elif len(values) == 1:
+        out.copy_(values[0])
+    else:
+        torch.lerp(values[0], values[1], 0.5, out=out)
+        for n, value in enumerate(values[2:], 3):
+            out.lerp_(value, 1 / n)
 
 
 def still(own: Sighting, others: Sequence[Sighting]) -> list[Sighting]:

@@ -68,9 +68,15 @@ def test_of_two_who_are_parts_of_each_other_one_stays() -> None:
     assert [set(shown) for shown in lefts([people(10, 10)] * 12)] == [{1}] * 12
 
 
-def test_a_gap_is_filled_from_both_sides() -> None:
+def test_a_gap_is_filled_from_both_sides_with_more_than_the_person() -> None:
     found = [people(10 + 4 * i) if i not in (4, 5, 6) else people() for i in range(12)]
-    assert [shown[1] for shown in lefts(found)] == pytest.approx([10 + 4 * i for i in range(12)], abs=3)
+    tracked = PeopleTracker().track((frame(i), one) for i, one in enumerate(found))
+    for i, (_, tracks) in enumerate(tracked):
+        left, _, right, _ = tracks.detections.masks[0].box_xyxy
+        most = 0 if i not in (4, 5, 6) else 12  # as far as they were or will be a moment before or after
+        assert tracks.detections.boxes_xyxy[0, 0] == pytest.approx(10 + 4 * i, abs=3)
+        assert 10 + 4 * i - most <= left <= 10 + 4 * i
+        assert 30 + 4 * i <= right <= 30 + 4 * i + most
 
 
 def test_a_gap_longer_than_the_look_ahead_is_not_filled() -> None:
