@@ -1,182 +1,61 @@
-"""Our tracker, norfair and supervision's ByteTrack on the same detections in the same run.
+"""Our tracker, norfair and supervision's ByteTrack on the same detections in the same run, and its other figures.
 
 python benchmarks/tracking.py --films FOLDER --tud ../shared/data/mot_tud
+python benchmarks/tracking.py --films FOLDER --detector --cache FOLDER
+python benchmarks/tracking.py --visits ../shared/data/one-by-one-person-detection.mp4 --cache FOLDER
+python benchmarks/tracking.py --cost
+python benchmarks/tracking.py --flicker --generator GENERATOR.safetensors
 
-Films of walking people are rendered into FOLDER if it does not hold them yet: crossings, people who leave and come
-back, a wall that hides them for up to two seconds, cameras that shake, turn and drive. The detections are the true
-boxes, jittered, 20 % of them dropped; masks and surface embeddings are the true ones. With --detector the embedded
-network looks at the films instead. The other two trackers (pip install norfair "supervision<0.28") are shown with the
-best of a few settings each.
+Films of walking people are rendered into the folder if it does not hold them yet: crossings, people who leave and come
+back, a wall that hides them, cameras that shake, turn and drive. The detections are the true boxes, jittered, 20 % of
+them dropped; masks and surface embeddings are the true ones. With --detector the embedded network looks at the films
+instead. The other two trackers are shown with the best of a few settings each. norfair's requirements ask for an older
+numpy than ours, supervision's for another build of OpenCV; both work with what is there:
+
+pip install --no-deps norfair "supervision<0.28" && pip install filterpy matplotlib defusedxml pyyaml pyDeprecate
 """
 
 import argparse
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
+from films import (
+    DROPPED,
+    Film,
+    Rows,
+    Stream,
+    events,
+    find,
+    ideal_embedding,
+    read_film,
+    read_frames,
+    read_tud,
+    render,
+    simulate,
+)
+from flicker import flicker
 
 from anonymize.detect.build import build_detector
 from anonymize.evaluate.tracking import TrackingScores, score
-from anonymize.media import open_film, write_film
 from anonymize.pipeline import build_tracker
-from anonymize.synthesis.film import render_film
+from anonymize.resources import weights_path
 from anonymize.synthesis.surface import load_surface
 from anonymize.track import UNSURE_SCORE, PartTable, PeopleTracker
 from anonymize.types import Detections, Frame, RegionMask
 
-MOTIONS = ("still", "still", "hand", "pan", "drive")
-WALLED = (0, 1)  # of each five films: those whose camera rests
-SIZE_HW, FPS = (288, 512), 10
-JITTER, DROPPED = 0.03, 0.2
-MIN_VISIBLE = (0.25, 0.06)  # height and width, of the full height: who shows less is not there
-MIN_HEIGHT = 12
 COVERED_FROM_PX = 40
 LOOKAHEAD = 1.0
-
-Rows = np.ndarray
-Stream = list[tuple[Frame, Detections]]
-
-
-@dataclass
-class Film:
-    """A film with its truth.
-
-    Attributes:
-        name: For the table.
-        rate: Frames per second.
-        frames: The frames.
-        truth: [K, 6] frame from 1, ID, left, top, width, height.
-        people: [T, H, W] uint8, ID of each pixel; None without pictures.
-        vertices: [T, H, W] vertex of the body surface, -1 none; None without pictures.
-        heights: Full height in pixels by (frame from 1, ID).
-    """
-
-    name: str
-    rate: Fraction
-    frames: list[Frame]
-    truth: Rows
-    people: np.ndarray | None = None
-    vertices: np.ndarray | None = None
-    heights: dict[tuple[int, int], float] | None = None
-
-
-def render(folder: Path, number: int, n_frames: int) -> None:
-    """Render a film with its truth, unless it is there."""
-    path = folder / f"film_{number:02d}.mp4"
-    if path.with_suffix(".npz").exists():
-        return
-    people, vertices, rows = [], [], []
-
-    def pictures() -> Iterator[np.ndarray]:
-        scenes = render_film(
-            700 + number, n_frames, SIZE_HW, fps=FPS, n_people=4 + number % 4, motion=MOTIONS[number % 5]
-        )
-        for k, scene in enumerate(scenes):
-            people.append(np.concatenate([[0], scene.track_ids]).astype(np.uint8)[scene.instances])
-            vertices.append(scene.vertices.astype(np.int16))
-            ids = scene.track_ids[:, None]
-            rows.append(np.concatenate([np.full_like(ids, k), ids, scene.boxes_xyxy, scene.heights_px[:, None]], 1))
-            yield scene.image
-
-    write_film(path, pictures(), Fraction(FPS), crf=16, overwrite=True)
-    boxes = np.concatenate(rows).astype(np.float32)
-    np.savez_compressed(path.with_suffix(".npz"), tracks=np.stack(people), vertices=np.stack(vertices), boxes=boxes)
-
-
-def read_film(folder: Path, number: int) -> Film:
-    """A rendered film; in some a wall is put before the people."""
-    path = folder / f"film_{number:02d}.mp4"
-    with open_film(path) as film:
-        frames = [Frame(f.image, f.index, f.pts, f.time_base) for f in film]
-    with np.load(path.with_suffix(".npz")) as archive:
-        people, vertices, boxes = (archive[key] for key in ("tracks", "vertices", "boxes"))
-    if number % 5 in WALLED:
-        left, right = (int(SIZE_HW[1] * share) for share in ((0.3, 0.55) if number % 5 else (0.45, 0.75)))
-        bricks = np.random.default_rng(number).integers(90, 150, (SIZE_HW[0] // 6, (right - left) // 12 + 1, 3))
-        wall = cv2.resize(bricks.astype(np.uint8), (right - left, SIZE_HW[0]), interpolation=cv2.INTER_NEAREST)
-        people[:, :, left:right], vertices[:, :, left:right] = 0, -1
-        for frame in frames:
-            frame.image[:, left:right] = wall
-    heights = {(int(r[0]) + 1, int(r[1])): float(r[6]) for r in boxes}
-    truth = []
-    for k, picture in enumerate(people):
-        for number_ in np.unique(picture[picture > 0]):
-            region = RegionMask.from_full(picture == number_)
-            height, width = region.mask.shape
-            full = heights[k + 1, int(number_)]
-            if height >= max(MIN_HEIGHT, MIN_VISIBLE[0] * full) and width >= MIN_VISIBLE[1] * full:
-                truth.append((k + 1, number_, region.x, region.y, width, height))
-    name = f"{path.stem} {MOTIONS[number % 5]}{' wall' if number % 5 in WALLED else ''}"
-    return Film(name, Fraction(FPS), frames, np.array(truth, np.float64), people, vertices, heights)
-
-
-def read_tud(folder: Path, name: str) -> Film:
-    """Truth of a public film, without its pictures."""
-    truth = np.loadtxt(folder / name / "gt.txt", delimiter=",")[:, :6]
-    rate, blank = Fraction(25), np.zeros((480, 640, 3), np.uint8)
-    frames = [Frame(blank, k, k, 1 / rate) for k in range(int(truth[:, 0].max()))]
-    return Film(name, rate, frames, truth)
-
-
-def ideal_embedding(dimensions: int = 16, reach_cm: float = 30.0) -> np.ndarray:
-    """[L, D] embedding of the landmarks in which what is near on the body is near: principal axes of a heat kernel."""
-    kernel = np.exp(-((load_surface().geodesics_cm.astype(np.float64) / reach_cm) ** 2))
-    values, axes = np.linalg.eigh(kernel)
-    return (axes[:, -dimensions:] * np.sqrt(np.maximum(values[-dimensions:], 0))).astype(np.float32)
-
-
-def simulate(film: Film, table: np.ndarray, seed: int) -> Stream:
-    """Detections made from the truth: boxes jittered by 3 % of their size, 20 % dropped."""
-    rng = np.random.default_rng(seed)
-    stream: Stream = []
-    landmarks = load_surface().landmark_of_vertex
-    for k, frame in enumerate(film.frames):
-        rows = film.truth[film.truth[:, 0] == k + 1]
-        rows = rows[rng.random(len(rows)) >= DROPPED]
-        boxes = np.concatenate([rows[:, 2:4], rows[:, 2:4] + rows[:, 4:6]], 1)
-        boxes += rng.normal(0, JITTER, boxes.shape) * np.tile(rows[:, 4:6], 2)
-        masks, embeddings, bodies = [], [], []
-        for row, box in zip(rows, boxes, strict=True):
-            if film.people is None or film.vertices is None:
-                masks.append(ellipse(box, frame.size_hw))
-                continue
-            masks.append(RegionMask.from_full(film.people[k] == row[1]))
-            u = np.clip(box[0] + (np.arange(112) + 0.5) / 112 * (box[2] - box[0]), 0, SIZE_HW[1] - 1).astype(int)
-            v = np.clip(box[1] + (np.arange(112) + 0.5) / 112 * (box[3] - box[1]), 0, SIZE_HW[0] - 1).astype(int)
-            body = (film.people[k][np.ix_(v, u)] == row[1]) & (film.vertices[k][np.ix_(v, u)] >= 0)
-            vertex = np.where(body, film.vertices[k][np.ix_(v, u)], 0)
-            embeddings.append(table[landmarks[vertex]].transpose(2, 0, 1) * body)
-            bodies.append(body)
-        surface = bool(embeddings)
-        stream.append(
-            (
-                frame,
-                Detections(
-                    size_hw=frame.size_hw,
-                    boxes_xyxy=boxes.astype(np.float32).reshape(-1, 4),
-                    scores=np.full(len(rows), 0.9, np.float32),
-                    masks=tuple(masks),
-                    has_cse=np.full(len(rows), surface),
-                    embeddings=torch.from_numpy(np.stack(embeddings).astype(np.float32)) if surface else None,
-                    segmentations=torch.from_numpy(np.stack(bodies).astype(np.float32)) if surface else None,
-                ),
-            )
-        )
-    return stream
-
-
-def ellipse(box: np.ndarray, size_hw: tuple[int, int]) -> RegionMask:
-    """A body in its box, where there are no pictures."""
-    full = np.zeros(size_hw, np.uint8)
-    centre, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2
-    cv2.ellipse(full, centre.astype(int).tolist(), half.astype(int).tolist(), 0, 0, 360, 1, -1)
-    return RegionMask.from_full(full.astype(np.bool_))
+DIFFERENT, LARGE = 40, 0.03  # of 255, and of the frame: what differs more from the empty place is somebody
+TOGETHER_SECONDS = 1.0
+COST_RUNS = 4
 
 
 def as_rows(number: int, ids: Iterable[int], boxes: np.ndarray) -> list[tuple[float, ...]]:
@@ -226,12 +105,13 @@ def ours(stream: Stream, tracker: PeopleTracker) -> tuple[Rows, list[tuple[Regio
     return np.array(rows, np.float64).reshape(-1, 6), masks, 1000 * spent / max(1, len(stream))
 
 
-def norfair_tracks(stream: Stream, threshold: float, delay: int, patience: int) -> Rows:
+def norfair_tracks(stream: Stream, lowest: float, threshold: float, delay: int, patience: int) -> Rows:
     import norfair
 
     tracker = norfair.Tracker("iou", threshold, hit_counter_max=patience, initialization_delay=delay)
     rows = []
-    for k, (_, found) in enumerate(stream):
+    for k, (_, everything) in enumerate(stream):
+        found = everything[everything.scores >= lowest]
         points = [
             norfair.Detection(b.reshape(2, 2).astype(float), np.full(2, s))
             for b, s in zip(found.boxes_xyxy, found.scores, strict=True)
@@ -241,11 +121,14 @@ def norfair_tracks(stream: Stream, threshold: float, delay: int, patience: int) 
     return np.array(rows, np.float64).reshape(-1, 6)
 
 
-def bytetrack_tracks(stream: Stream, rate: Fraction, threshold: float, patience: int) -> Rows:
+def bytetrack_tracks(stream: Stream, rate: Fraction, sure: float, threshold: float, patience: int) -> Rows:
     import supervision
 
     tracker = supervision.ByteTrack(
-        minimum_matching_threshold=threshold, lost_track_buffer=patience, frame_rate=float(rate)
+        track_activation_threshold=sure,
+        minimum_matching_threshold=threshold,
+        lost_track_buffer=patience,
+        frame_rate=float(rate),
     )
     rows = []
     for k, (_, found) in enumerate(stream):
@@ -257,24 +140,14 @@ def bytetrack_tracks(stream: Stream, rate: Fraction, threshold: float, patience:
     return np.array(rows, np.float64).reshape(-1, 6)
 
 
-NORFAIR = [(0.5, 0, 8), (0.7, 0, 20)]  # distance, frames until sure, frames until lost
-BYTETRACK = [(0.8, 30), (0.9, 90)]  # distance, frames until lost at 30 a second
+# lowest score, distance, frames until sure, frames until lost
+NORFAIR = [(s, *o) for s in (0.5, 0.7) for o in ((0.5, 0, 8), (0.7, 0, 20))]
+# score of the sure, distance, frames until lost at 30 a second
+BYTETRACK = [(s, *o) for s in (0.25, 0.6) for o in ((0.8, 30), (0.9, 90))]
 
 
 def mean(scores: list[TrackingScores], name: str) -> float:
     return float(np.mean([getattr(s, name) for s in scores]))
-
-
-def best(films: list[Film], track: Callable[..., Rows], streams: list[Stream], settings: list[tuple]) -> list:
-    """Scores of each film with the one setting that is best on average."""
-    tried = []
-    for setting in settings:
-        results = [track(film, stream, *setting) for film, stream in zip(films, streams, strict=True)]
-        scores = [score(film.truth, rows) for film, rows in zip(films, results, strict=True)]
-        tried.append((mean(scores, "idf1"), setting, scores))
-    _, setting, scores = max(tried, key=lambda t: t[0])
-    print(f"  setting {setting}")
-    return scores
 
 
 def cost(table: np.ndarray, people: int = 10, frames: int = 120) -> float:
@@ -303,7 +176,86 @@ def cost(table: np.ndarray, people: int = 10, frames: int = 120) -> float:
             torch.ones(people, 112, 112),
         )
         stream.append((Frame(image, k, k, Fraction(1, 30)), found[kept] if k % 2 else found))
-    return ours(stream, PeopleTracker(parts=PartTable(table, load_surface().landmark_parts)))[2]
+    tracker = PeopleTracker(parts=PartTable(table, load_surface().landmark_parts))
+    # the first run also prepares; other work on the machine only ever adds
+    return min(ours(stream, tracker)[2] for _ in range(COST_RUNS))
+
+
+def visits(frames: list[Frame]) -> list[tuple[int, int]]:
+    """First and last frame of each visit to a place that a still camera looks at, empty at first; by the picture alone.
+
+    Somebody is there while much differs from the median of the empty frames; a visit ends when the place is empty.
+    """
+    first = frames[0].image.astype(np.int16)
+    empty = [f.image for f in frames if (np.abs(f.image - first).max(2) > DIFFERENT).mean() < 0.005]
+    ground = np.median(np.stack(empty[:: max(1, len(empty) // 60)]), 0).astype(np.int16)
+    shown = []
+    for k, frame in enumerate(frames):
+        differs = (np.abs(frame.image - ground).max(2) > DIFFERENT).astype(np.uint8)
+        shown.append((k, cv2.morphologyEx(differs, cv2.MORPH_OPEN, np.ones((9, 9), np.uint8)).mean() > LARGE))
+    found: list[tuple[int, int]] = []
+    for k in (k for k, somebody in shown if somebody):
+        if found and k - found[-1][1] <= TOGETHER_SECONDS / float(frames[1].pts_seconds - frames[0].pts_seconds):
+            found[-1] = found[-1][0], k
+        else:
+            found.append((k, k))
+    return found
+
+
+def tell_visits(stream: Stream, tracker: PeopleTracker) -> None:
+    """Who is said to have come, visit by visit."""
+    frames = [frame for frame, _ in stream]
+    tracked = [tracks.ids.tolist() for _, tracks in tracker.track(iter(stream))]
+    when = visits(frames)
+    spans = {i: [k for k, ids in enumerate(tracked) if i in ids] for i in sorted({i for ids in tracked for i in ids})}
+    print("| visit | frames | frames of each ID |\n|---|---|---|")
+    for number, (start, end) in enumerate(when, 1):
+        ids = Counter(i for k in range(start, end + 1) for i in tracked[k])
+        print(f"| {number} | {start} to {end} | {', '.join(f'ID {i}: {n}' for i, n in ids.items())} |")
+    print(f"visits {len(when)}, IDs {len(spans)}: " + ", ".join(f"{i} {s[0]} to {s[-1]}" for i, s in spans.items()))
+
+
+def measure(title: str, films: Iterable[tuple[Film, Stream]], tracker: PeopleTracker, only_ours: bool) -> None:
+    """Print the figures of some films; they are looked at one after the other, or they would fill the memory."""
+    print(f"\n{title}")
+    hard: Counter[str] = Counter()
+    scores: list[TrackingScores] = []
+    others: dict[tuple, list[TrackingScores]] = {}
+    bare = np.zeros(3, int)
+    for film, stream in films:
+        hard.update(events(film))
+        rows, masks, spent = ours(stream, tracker)
+        scores.append(score(film.truth, rows))
+        missed = uncovered(film, stream, masks)
+        bare += missed
+        s, ids = scores[-1], len(np.unique(rows[:, 1]))
+        print(
+            f"  {film.name:22} idf1 {s.idf1:.3f} mota {s.mota:.3f} recall {s.recall:.3f} prec {s.precision:.3f} "
+            f"switches {s.switches:3d} people {s.people} ids {ids} {spent:.1f} ms "
+            f"uncovered {missed[1]}/{missed[0]}, avoidable {missed[2]}",
+            flush=True,
+        )
+        for setting in [] if only_ours else NORFAIR:
+            others.setdefault(("norfair", *setting), []).append(score(film.truth, norfair_tracks(stream, *setting)))
+        for setting in [] if only_ours else BYTETRACK:
+            rows = bytetrack_tracks(stream, film.rate, *setting)
+            others.setdefault(("ByteTrack", *setting), []).append(score(film.truth, rows))
+    if hard:
+        print("  " + ", ".join(f"{n} {name}" for name, n in hard.items()))
+    lines = [("ours", scores)]
+    for name in sorted({name for name, *_ in others}, reverse=True):
+        # the one setting that is best on average
+        setting = max((s for s in others if s[0] == name), key=lambda s: mean(others[s], "idf1"))
+        lines.append((f"{name} {setting[1:]}", others[setting]))
+    print("| tracker | IDF1 | MOTA | switches a person | fragmentations |\n|---|---|---|---|---|")
+    for name, figures in lines:
+        per_person = sum(s.switches for s in figures) / sum(s.people for s in figures)
+        print(
+            f"| {name} | {mean(figures, 'idf1'):.3f} | {mean(figures, 'mota'):.3f} | {per_person:.2f} "
+            f"| {sum(s.fragmentations for s in figures)} |"
+        )
+    if bare[0]:
+        print(f"frames x people over {COVERED_FROM_PX} px: {bare[0]}, uncovered {bare[1]}, avoidable {bare[2]}")
 
 
 def main() -> None:
@@ -313,65 +265,45 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=300)
     parser.add_argument("--tud", type=Path, help="Folder of TUD-Campus and TUD-Stadtmitte.")
     parser.add_argument("--detector", nargs="?", const="embedded", help="Detect instead of simulating; weights.")
+    parser.add_argument("--cache", type=Path, help="Folder that keeps what the detector found.")
+    parser.add_argument("--visits", type=Path, help="Film of a place to which people come one by one.")
     parser.add_argument("--only-ours", action="store_true")
     parser.add_argument("--cost", action="store_true", help="Time of our tracker with ten people.")
+    parser.add_argument("--flicker", action="store_true", help="Unrest of whoever replaces somebody standing still.")
+    parser.add_argument("--generator", help="Weights of --flicker: a file, 'embedded' or 'untrained'; else it blurs.")
     parser.add_argument("--seeds", type=int, default=1, help="Repeat the simulated detections.")
     a = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     warnings.simplefilter("ignore")
-    surface = load_surface()
     table = ideal_embedding()
     if a.cost:
         print(f"10 people: {cost(table):.1f} ms a frame")
-    groups: list[tuple[str, list[Film]]] = []
-    if a.films is not None:
+    embedded = a.detector in (None, "embedded")
+    weights = weights_path("detector-embedded.safetensors") if embedded else Path(a.detector)
+    detector = build_detector("embedded" if embedded else weights, unsure=UNSURE_SCORE)
+    if a.flicker:
+        flicker(detector, a.generator)
+    if a.visits is not None:
+        tell_visits(find(read_frames(a.visits), detector, weights, a.cache), build_tracker(detector))
+    numbers = range(a.count) if a.films is not None else ()
+    for number in numbers:
         a.films.mkdir(parents=True, exist_ok=True)
-        for number in range(a.count):
-            render(a.films, number, a.frames)
-        groups.append(("rendered films", [read_film(a.films, number) for number in range(a.count)]))
+        render(a.films, number, a.frames)
+    if a.detector is not None:
+        films = (read_film(a.films, number) for number in numbers)
+        found = ((film, find(film.frames, detector, weights, a.cache)) for film in films)
+        measure(f"rendered films, {a.detector} detector", found, build_tracker(detector), a.only_ours)
+        return
+    groups = {"rendered films": [partial(read_film, a.films, number) for number in numbers]}
     if a.tud is not None:
-        groups += [(name, [read_tud(a.tud, name)]) for name in ("TUD-Campus", "TUD-Stadtmitte")]
-    for title, films in groups:
-        films = [film for film in films for _ in range(a.seeds)]
-        if a.detector is not None:
-            if films[0].people is None:
-                continue
-            detector = build_detector(a.detector, unsure=UNSURE_SCORE)
-            streams = [[(f, detector.detect([f.image])[0]) for f in film.frames] for film in films]
-            tracker = build_tracker(detector)
-        else:
-            streams = [simulate(film, table, seed=k) for k, film in enumerate(films)]
-            tracker = PeopleTracker(parts=PartTable(table, surface.landmark_parts))
-        print(f"\n{title}")
-        scores, bare = [], np.zeros(3, int)
-        for film, stream in zip(films, streams, strict=True):
-            rows, masks, spent = ours(stream, tracker)
-            scores.append(score(film.truth, rows))
-            missed = uncovered(film, stream, masks)
-            bare += missed
-            s, ids = scores[-1], len(np.unique(rows[:, 1]))
-            print(
-                f"  {film.name:22} idf1 {s.idf1:.3f} mota {s.mota:.3f} recall {s.recall:.3f} prec {s.precision:.3f} "
-                f"switches {s.switches:3d} people {s.people} ids {ids} {spent:.1f} ms "
-                f"uncovered {missed[1]}/{missed[0]}, avoidable {missed[2]}"
-            )
-        lines = [("ours", scores)]
-        if not a.only_ours:
-            sure = [[(f, d[d.scores >= 0.6] if a.detector else d) for f, d in stream] for stream in streams]
-            lines.append(("norfair", best(films, lambda _, s, *o: norfair_tracks(s, *o), sure, NORFAIR)))
-            lines.append(
-                ("ByteTrack", best(films, lambda f, s, *o: bytetrack_tracks(s, f.rate, *o), streams, BYTETRACK))
-            )
-        print("| tracker | IDF1 | MOTA | switches a person | fragmentations |\n|---|---|---|---|---|")
-        for name, figures in lines:
-            per_person = sum(s.switches for s in figures) / sum(s.people for s in figures)
-            print(
-                f"| {name} | {mean(figures, 'idf1'):.3f} | {mean(figures, 'mota'):.3f} | {per_person:.2f} "
-                f"| {sum(s.fragmentations for s in figures)} |"
-            )
-        if bare[0]:
-            print(f"frames x people over {COVERED_FROM_PX} px: {bare[0]}, uncovered {bare[1]}, avoidable {bare[2]}")
+        groups |= {name: [partial(read_tud, a.tud, name)] for name in ("TUD-Campus", "TUD-Stadtmitte")}
+    tracker = PeopleTracker(parts=PartTable(table, load_surface().landmark_parts))
+    for title, readers in groups.items():
+        films = (reader() for reader in readers for _ in range(a.seeds))
+        found = ((film, simulate(film, table, seed=k)) for k, film in enumerate(films))
+        if readers:
+            measure(f"{title}, boxes of the truth less {DROPPED:.0%}", found, tracker, a.only_ours)
 
 
 if __name__ == "__main__":
