@@ -38,7 +38,8 @@ from anonymize.train.generator_losses import (
 )
 
 M = TypeVar("M", bound=nn.Module)
-BETAS = (0.0, 0.99)
+BETAS, JUDGE_BETAS = (0.5, 0.99), (0.0, 0.99)
+LATENT_PARTS = ("mapping", "mapper", "palette", "parts")
 DRAWN_FOR_CENTERS = 8192
 RANDOM_IN_PREVIEW = 4
 COLOUR_BATCH = 128
@@ -56,7 +57,10 @@ class GeneratorOptions:
     Attributes:
         steps: Length of the cosine schedule; a resumed training may name another.
         batch_size: People a step.
-        learning_rate: Of Adam at the top of the schedule (thesis 5.2: 0.001).
+        learning_rate: Of Adam at the top of the schedule. The thesis has 0.001 for tens of millions of pictures
+            (5.2); to get anywhere in a thousand steps, parameters of unit variance need ten times as much.
+        latent_rate: Share of it for what makes and maps z, as in StyleGAN, where it is 0.01.
+        judge_rate: Share of it for the discriminator.
         warmup: Steps from 0 to `learning_rate`.
         ema: Decay of the averaged generator, which is what is exported.
         feature_weights: Weight of the feature maps of each resolution, that of 288 x 160 first; the last is that after
@@ -85,7 +89,9 @@ class GeneratorOptions:
     steps: int = 100_000
     batch_size: int = 32
     learning_rate: float = 1e-3
-    warmup: int = 200
+    latent_rate: float = 0.1
+    judge_rate: float = 0.3
+    warmup: int = 100
     ema: float = 0.999
     feature_weights: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0)
     feature_normalised: bool = True
@@ -189,14 +195,13 @@ class GeneratorTraining:
             self._judge = torch.compile(self._judge)
         self.moments = Moments(config.latent).to(self.device)
         share = options.r1_every / (options.r1_every + 1)  # lazy regularisation (StyleGAN2, appendix B)
+        latent = [p for name, p in self.generator.named_parameters() if name.partition(".")[0] in LATENT_PARTS]
+        known = {id(p) for p in latent}
+        pictures = [p for p in self.generator.parameters() if id(p) not in known]
+        judge = list(self.discriminator.parameters())
         self.optimizers = {
-            "generator": torch.optim.Adam(self.generator.parameters(), options.learning_rate, BETAS, fused=True),
-            "discriminator": torch.optim.Adam(
-                self.discriminator.parameters(),
-                options.learning_rate,
-                (BETAS[0] ** share, BETAS[1] ** share),
-                fused=True,
-            ),
+            "generator": _adam([(pictures, 1.0), (latent, options.latent_rate)], BETAS),
+            "discriminator": _adam([(judge, options.judge_rate)], (JUDGE_BETAS[0] ** share, JUDGE_BETAS[1] ** share)),
         }
         self.step = 0
         self.seconds = 0.0
@@ -226,8 +231,6 @@ class GeneratorTraining:
             module.load_state_dict(state[name])
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
-            for group in optimizer.param_groups:
-                group["fused"] = True
         self.step, self.seconds = state["step"], state["seconds"]
 
     def _grow(self, start: Path) -> None:
@@ -266,7 +269,7 @@ class GeneratorTraining:
         rate = self.learning_rate()
         for optimizer in self.optimizers.values():
             for group in optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group["share"]
         batch = batch.to(self.device)
         show = self.showing(batch.condition)
         losses, made, real_scores = self.generator_losses(batch, show)
@@ -374,7 +377,9 @@ class GeneratorTraining:
                 seen.append(network.parts.mean_colours(looks[:, :3], looks[:, 4:start], body))
         known = torch.cat(seen)
         modules = [network.mapper.colours, network.mapper.out, network.mapping, network.palette]
-        adam = torch.optim.Adam([p for m in modules if m is not None for p in m.parameters()], 1e-3, BETAS, fused=True)
+        adam = torch.optim.Adam(
+            [p for m in modules if m is not None for p in m.parameters()], 1e-3, JUDGE_BETAS, fused=True
+        )
         for _ in tqdm(range(options.colour_steps), desc="colours", unit="step", disable=None):
             given = known[torch.randint(len(known), (COLOUR_BATCH,), device=self.device)]
             mean, log_variance = network.mapper.from_colours(given)
@@ -455,6 +460,11 @@ class GeneratorTraining:
         self.averaged.w_mean.copy_(w.mean(0))
         self.averaged.w_centers.copy_(cluster(w, self.config.centers))
         save_weights(path, self.averaged, {"steps": str(self.step), "seconds": f"{self.seconds:.0f}"})
+
+
+def _adam(groups: list[tuple[list[nn.Parameter], float]], betas: tuple[float, float]) -> torch.optim.Adam:
+    """Adam for groups of parameters, each with its share of the learning rate."""
+    return torch.optim.Adam([{"params": p, "share": s} for p, s in groups], betas=betas, fused=True)
 
 
 def _sample(mean: Tensor, log_variance: Tensor) -> Tensor:
