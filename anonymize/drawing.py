@@ -16,7 +16,7 @@ from anonymize.detect.detectron2 import Detectron2Detector
 from anonymize.detect.predictor import DEFAULT_SCORE, Detector
 from anonymize.detect.zoo.nearest import VertexIndex
 from anonymize.detect.zoo.predictor import ZooDetector
-from anonymize.errors import OptionError, WeightsError
+from anonymize.errors import OptionError
 from anonymize.generate.base import DEFAULT_TRUNCATION, TrackGenerator
 from anonymize.generate.build import build_generator, check_pairing
 from anonymize.generate.zoo.predictor import ZooGenerator
@@ -24,17 +24,9 @@ from anonymize.media import read_image
 from anonymize.resources import weights_path
 
 Mode = Literal["generate", "blur", "pixelate", "solid"]
+DEFAULT_MODE: Mode = "generate"
 GENERATOR_WEIGHTS = "generator-embedded.safetensors"
 DETECTOR_WEIGHTS = "detector-embedded.safetensors"
-
-
-def default_mode() -> Mode:
-    """The mode of whoever asks for none: "generate" where the embedded generator is installed."""
-    try:
-        weights_path(GENERATOR_WEIGHTS)
-    except WeightsError:
-        return "blur"
-    return "generate"
 
 
 def weights_files(settings: Mapping[str, Any]) -> list[Path]:
@@ -44,7 +36,7 @@ def weights_files(settings: Mapping[str, Any]) -> list[Path]:
         WeightsError: Embedded weights are missing.
     """
     files = {"detector_weights": DETECTOR_WEIGHTS}
-    if (settings.get("mode") or default_mode()) == "generate":
+    if (settings.get("mode") or DEFAULT_MODE) == "generate":
         files["weights"] = GENERATOR_WEIGHTS
     found = []
     for name, embedded in files.items():
@@ -121,7 +113,7 @@ class DrawingOptions:
             OptionError: See the class.
         """
         identities = tuple(Path(path) for path in identity)
-        return cls(mode or default_mode(), color, truncation, identities, seed, weights, multi_modal)
+        return cls(mode or DEFAULT_MODE, color, truncation, identities, seed, weights, multi_modal)
 
     def told(self, folder: Path, **others: Any) -> dict[str, Any]:
         """The options as JSON values, pictures as seen from a folder; and other settings."""

@@ -110,7 +110,7 @@ def anonymize_video(
         source: The film.
         output: The result; its suffix chooses the container.
         mode: "generate" puts a new person in each one's place; "blur", "pixelate" and "solid" cover. None for
-            "generate" where the embedded generator is installed, otherwise "blur".
+            "generate".
         color: Colour of "solid", RRGGBB; None for black.
         truncation: Of "generate", in [0, 1]: 1 for the most diverse people, 0 for one look; None for the default.
         multi_modal: Of "generate": the truncation pulls toward the nearest of some typical looks, not toward one.

@@ -10,7 +10,7 @@ import torch
 from typer.testing import CliRunner
 
 from anonymize import anonymize_image, anonymize_video, cli, drawing, pipeline
-from anonymize.drawing import DrawingOptions, default_mode
+from anonymize.drawing import DrawingOptions
 from anonymize.errors import AnonymizeError, OptionError, WeightsError
 from anonymize.generate import predictor
 from anonymize.generate.build import save_weights
@@ -206,14 +206,12 @@ class TestOptions:
         with pytest.raises(OptionError):
             DrawingOptions(mode, **options)
 
-    def test_the_default_depends_on_the_installed_generator(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def missing(name: str) -> Path:
-            raise WeightsError("missing")
-
-        monkeypatch.setattr(drawing, "weights_path", missing)
-        assert default_mode() == "blur"
-        monkeypatch.setattr(drawing, "weights_path", Path)
-        assert default_mode() == "generate"
+    def test_people_are_replaced_by_default_with_the_embedded_generator(self) -> None:
+        options = DrawingOptions.of()
+        assert (options.mode, options.weights) == ("generate", "embedded")
+        generator = drawing.make_generator(options, torch.device("cpu"), Bodies)
+        assert generator.size_hw == (288, 160)
+        assert generator.surface == "anny"
 
 
 class TestCommand:
