@@ -1,6 +1,6 @@
 """Peak memory of the pipeline for a short and a long film: it must not grow with the length.
 
-usage: python benchmarks/memory.py [--frames 500 3000] [--detector embedded|double] [--limit 1.05]
+usage: python benchmarks/memory.py [--frames 500 3000] [--detector embedded|double] [--mode MODE] [--limit 1.05]
 
 Each film is anonymized in a process of its own, whose peak resident memory counts. The double finds two people who
 walk through the picture, at no cost, so that it is the pipeline that is measured; `embedded` takes the real detector.
@@ -27,6 +27,8 @@ CLIP = Path(__file__).resolve().parents[1] / "examples" / "street.mp4"
 
 class WalkingDouble:
     """Finds two boxes that walk to and fro, whatever is in the picture."""
+
+    surface = None
 
     def __init__(self) -> None:
         self._frame = 0
@@ -70,11 +72,12 @@ def render(path: Path, frames: int) -> None:
         container.mux(sound.encode())
 
 
-def run(source: Path, output: Path, detector: str) -> int:
+def run(source: Path, output: Path, detector: str, mode: str) -> int:
     """Anonymize a film; the peak resident memory of this process in KiB."""
     from anonymize import anonymize_video
 
-    anonymize_video(source, output, preset="ultrafast", detector=WalkingDouble() if detector == "double" else None)
+    found_by = WalkingDouble() if detector == "double" else None
+    anonymize_video(source, output, preset="ultrafast", mode=mode, detector=found_by)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
@@ -82,6 +85,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="peak memory by length of the film")
     parser.add_argument("--frames", type=int, nargs=2, default=[500, 3000], metavar=("SHORT", "LONG"))
     parser.add_argument("--detector", choices=["double", "embedded"], default="double")
+    parser.add_argument("--mode", choices=["generate", "blur", "pixelate", "solid"], default="blur")
     parser.add_argument("--limit", type=float, default=1.05)
     arguments = parser.parse_args()
 
@@ -92,7 +96,7 @@ def main() -> int:
             render(source, frames)
             # A fresh interpreter: a forked one would start with the peak of its parent.
             with multiprocessing.get_context("spawn").Pool(1) as pool:
-                peaks.append(pool.apply(run, (source, output, arguments.detector)))
+                peaks.append(pool.apply(run, (source, output, arguments.detector, arguments.mode)))
             print(f"{frames} frames: {peaks[-1] / 1024:.0f} MiB", flush=True)
     ratio = peaks[1] / peaks[0]
     print(f"ratio {ratio:.3f}, limit {arguments.limit}")

@@ -24,6 +24,7 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 CSE_SIZE = 112
 LEVELS = ("p2", "p3", "p4", "p5", "pool")
+REGIONS_STEP = 8
 
 
 @dataclass(frozen=True)
@@ -230,14 +231,23 @@ class DetectorNetwork(nn.Module):
 
     def masks(self, pictures: Tensor, pyramid: OrderedDict[str, Tensor], boxes: list[Tensor]) -> Tensor:
         """Mask logits [sum of K, 1, 28, 28] over the boxes."""
-        logits: Tensor = self.mask_head(self.mask_pool(pyramid, boxes, _image_list(pictures).image_sizes))
-        return logits
+        pooled = self.mask_pool(pyramid, boxes, _image_list(pictures).image_sizes)
+        logits: Tensor = self.mask_head(self._filled(pooled))
+        return logits[: len(pooled)]
 
     def surface(self, pictures: Tensor, merged: Tensor, boxes: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Embeddings [sum of K, D, 112, 112] and body logits [sum of K, 1, 112, 112] over the boxes."""
         pooled = self.cse_pool({"merged": merged}, boxes, _image_list(pictures).image_sizes)
-        embedding, body = self.cse_head(pooled)
-        return embedding, body
+        embedding, body = self.cse_head(self._filled(pooled))
+        return embedding[: len(pooled)], body[: len(pooled)]
+
+    def _filled(self, regions: Tensor) -> Tensor:
+        """Regions [K, ...] with empty ones behind them, until K is a multiple of `REGIONS_STEP`; not in training.
+
+        Libraries keep a compiled kernel for each size of a batch: with any K, memory grows through a long film.
+        """
+        missing = 0 if self.training else -len(regions) % REGIONS_STEP
+        return torch.cat([regions, regions.new_zeros(missing, *regions.shape[1:])]) if missing else regions
 
 
 def _image_list(pictures: Tensor) -> ImageList:
