@@ -25,6 +25,7 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 CSE_SIZE = 112
 LEVELS = ("p2", "p3", "p4", "p5", "pool")
 REGIONS_STEP = 8
+"""Batches of regions are filled up to a multiple of this, see `DetectorNetwork._filled`."""
 
 
 @dataclass(frozen=True)

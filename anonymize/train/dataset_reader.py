@@ -50,12 +50,6 @@ class GeneratorBatch:
     appearance: Tensor
     paired: Tensor
 
-    def first(self, count: int) -> GeneratorBatch:
-        """The first people of the batch."""
-        return GeneratorBatch(
-            self.pictures[:count], self.condition[:count], self.appearance[:count], self.paired[:count]
-        )
-
     def to(self, device: torch.device) -> GeneratorBatch:
         return GeneratorBatch(
             self.pictures.to(device, non_blocking=True),
