@@ -2,7 +2,7 @@
 
 The two steps of ByteTrack (Zhang et al. 2022): first the sure detections, then, for those who are left, the unsure
 ones. After them somebody who was out of sight for a moment comes back near to where they should be. Who was out of
-sight for longer is known again by looks, once the newcomer has been seen for as long as the look-ahead allows.
+sight for longer is known again by `identity`.
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
-from anonymize.track.geometry import box_iou, centre_distance, pair_mask_iou
+from anonymize.track.geometry import box_iou, box_share, centre_distance, pair_mask_overlap
 from anonymize.types import BoolArray, FloatArray, IntArray
 
 Boxes = npt.NDArray[np.float64]
-Seconds = npt.NDArray[np.float64]
 Pairs = list[tuple[int, int]]
 
 MIN_OVERLAP = 0.15
@@ -25,20 +24,13 @@ MIN_OVERLAP_UNSURE = 0.35
 LOOKS_WEIGHT = 0.35  # against overlap
 # distances of looks
 SAME_LOOKS = 0.06  # two are as likely one person as two
-BACK_LOOKS = 0.05  # somebody is known again after an absence
-OTHER_LOOKS = 0.08  # nobody changes that much, if seen for a while
 CHANGED_LOOKS = 0.1  # nobody changes that much from frame to frame
 NOT_THEM_LOOKS = 0.25  # it is somebody else, wherever they are
-BETTER_LOOKS = 1.7  # somebody else who looks this many times more alike speaks against it as well
-BACK_RATIO = 0.75  # ... of everybody else's distance, it may be at most
-BACK_REACH = (1.5, 3.0)  # how far somebody can have gone, in heights: at once and a second
-MOTION_REACH = (0.35, 0.4)  # ... if only the motion tells that it is them
-MOTION_SECONDS = 1.5
-BLIND_SECONDS, BLIND_SHARE = 0.7, 0.3  # ... and the looks tell nothing: sooner and nearer
-MIN_INSIDE = 0.6
-INSIDE_SECONDS = 1.0
-AT_ONCE_SECONDS = 0.35  # who was missing for longer than this is looked at for a while first
+BACK_REACH = 0.5  # in heights, where somebody may come back who was missing for a few frames
 SIZE_RATIO = 1.6
+PART_OF = 0.6  # a detection with so much of it in another one, which is surer, may be a part of that person
+CROWDED = 0.4  # who covers so much of another one, or is covered, may be taken for that one
+CLEAR = 0.2  # ... so little, is by themselves
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +54,7 @@ def overlap(known: Group, found: Group) -> FloatArray:
     total = box_iou(known.boxes, found.boxes)
     i, j = np.nonzero(total > 0.05)
     if len(i):
-        total[i, j] += pair_mask_iou(known.boxes[i], known.grids[i], found.boxes[j], found.grids[j])
+        total[i, j] += pair_mask_overlap(known.boxes[i], known.grids[i], found.boxes[j], found.grids[j])[0]
     total /= 2
     return total
 
@@ -95,110 +87,42 @@ def pair_unsure(known: Group, found: Group) -> Pairs:
     return assign(common, common > MIN_OVERLAP_UNSURE)
 
 
-@dataclass(frozen=True, eq=False)
-class Absence:
-    """How people were missing when others appeared, [N, M] float32 each.
-
-    Attributes:
-        apart: From where the one was expected to the other, in heights; infinite where the one was not missing.
-        inside: Share of the other's box that lies where the one should have come to: whoever comes out from behind
-            something shows little of themselves at first.
-        alike_sized: Whether the two have about the same height.
-        seconds: For how long the one had been missing.
-    """
-
-    apart: FloatArray
-    inside: FloatArray
-    alike_sized: BoolArray
-    seconds: FloatArray
-
-    @classmethod
-    def of(cls, known: Boxes, extents: Boxes, found: Boxes, seconds: Seconds) -> Absence:
-        """Compare boxes.
-
-        Args:
-            known: [N, 4] where the missing are expected.
-            extents: [N, 4] all that they took up lately, moved to there.
-            found: [M, 4].
-            seconds: [N] how long they are missing.
-        """
-        heights = [boxes[:, 3] - boxes[:, 1] for boxes in (known, found)]
-        ratio = np.maximum(heights[0][:, None], 1) / np.maximum(heights[1][None], 1)
-        low = np.maximum(extents[:, None, :2], found[None, :, :2])
-        high = np.minimum(extents[:, None, 2:], found[None, :, 2:])
-        area = np.maximum((found[:, 2:] - found[:, :2]).prod(1), 1)
-        return cls(
-            centre_distance(known, found),
-            (np.clip(high - low, 0, None).prod(2) / area).astype(np.float32),
-            (ratio < SIZE_RATIO) & (ratio > 1 / SIZE_RATIO),
-            np.broadcast_to(seconds[:, None], ratio.shape).astype(np.float32),
-        )
-
-    @classmethod
-    def none(cls, people: int, newcomers: int) -> Absence:
-        """Nobody was missing."""
-        shape = people, newcomers
-        far, nothing = np.full(shape, np.inf, np.float32), np.zeros(shape, np.float32)
-        return cls(far, nothing, np.zeros(shape, np.bool_), nothing.copy())
-
-    def __getitem__(self, key: tuple[int, int]) -> tuple[float, float, bool, float]:
-        return float(self.apart[key]), float(self.inside[key]), bool(self.alike_sized[key]), float(self.seconds[key])
-
-    def __setitem__(self, key: tuple[int, int], value: tuple[float, float, bool, float]) -> None:
-        self.apart[key], self.inside[key], self.alike_sized[key], self.seconds[key] = value
-
-    def near(self, looks: FloatArray, most: FloatArray | float, backed: BoolArray | bool = True) -> BoolArray:
-        """Who may be one by their motion, [N, M].
-
-        Args:
-            looks: [N, M] distance of their looks.
-            most: Looks further apart speak against it.
-            backed: [N, M] where the looks speak for it; elsewhere they have to be nearer and sooner.
-        """
-        reach = MOTION_REACH[0] + MOTION_REACH[1] * self.seconds
-        limit = np.where(backed, MOTION_SECONDS, BLIND_SECONDS)
-        close = (self.apart < np.where(backed, reach, reach * BLIND_SHARE)) & self.alike_sized & (self.seconds < limit)
-        close |= (self.inside > MIN_INSIDE) & (self.seconds < np.where(backed, INSIDE_SECONDS, INSIDE_SECONDS / 2))
-        kept: BoolArray = close & ~(looks > most)
-        return kept
-
-    def fit(self, looks: FloatArray) -> FloatArray:
-        """How well two fit that may be one, by looks and motion, [N, M] in [0, 2]."""
-        apart = np.where(self.inside > MIN_INSIDE, np.minimum(self.apart, MOTION_REACH[0]), self.apart)
-        return (likeness(looks) + 1 / (1 + apart)).astype(np.float32)
+def alike_sized(known: Boxes, found: Boxes) -> BoolArray:
+    """Whether two lots of people have about the same height, [N, M]."""
+    heights = [boxes[:, 3] - boxes[:, 1] for boxes in (known, found)]
+    ratio = np.maximum(heights[0][:, None], 1) / np.maximum(heights[1][None], 1)
+    alike: BoolArray = (ratio < SIZE_RATIO) & (ratio > 1 / SIZE_RATIO)
+    return alike
 
 
-def pair_returned(absence: Absence, looks: FloatArray) -> Pairs:
+def pair_returned(known: Boxes, found: Boxes, looks: FloatArray) -> Pairs:
     """Third step: people who have been missing for a moment, and sure detections near where they should be."""
-    return assign(absence.fit(looks), absence.near(looks, CHANGED_LOOKS) & (absence.seconds < AT_ONCE_SECONDS))
+    apart = centre_distance(known, found)
+    allowed = (apart < BACK_REACH) & alike_sized(known, found) & ~(looks > CHANGED_LOOKS)
+    return assign((likeness(looks) + 1 / (1 + apart)).astype(np.float32), allowed)
 
 
-def distinct(looks: FloatArray, met: BoolArray, new: IntArray) -> BoolArray:
-    """Whether nobody else looks nearly as much like a newcomer, [N, M].
+def wholes(found: Group, scores: FloatArray) -> IntArray:
+    """Of which other detection each may be a part: one that holds most of it and is surer; [M], -1 for none."""
+    count = len(scores)
+    whole = np.full(count, -1, np.int64)
+    near = (box_share(found.boxes, found.boxes) > PART_OF / 2) & (scores[None] > scores[:, None])
+    i, j = np.nonzero(near)
+    if len(i):
+        share = np.zeros((count, count), np.float32)
+        share[i, j] = pair_mask_overlap(found.boxes[i], found.grids[i], found.boxes[j], found.grids[j])[1]
+        best = share.argmax(1)
+        parts = share.max(1) > PART_OF
+        whole[parts] = best[parts]
+    return whole
 
-    Two who look alike to a third one are told apart by nothing, unless the two may themselves be one person.
 
-    Args:
-        looks: [N, M] distance of the looks of all people and newcomers; infinite between one and oneself.
-        met: [N, N] who of the people were seen together.
-        new: [M] which of the people are the newcomers.
+def crowding(boxes: Boxes, others: Boxes) -> FloatArray:
+    """How much each of some boxes [N, 4] covers of each of the others [M, 4], or is covered by it, [N, M] in [0, 1].
+
+    A box is not its own neighbour.
     """
-    known = np.where(np.isnan(looks), np.inf, looks)
-    rivals = met[:, :, None] | met[new].T[None]  # [N, N, M]
-    others = np.where(rivals, known[None], np.inf)
-    others[np.arange(len(met)), np.arange(len(met))] = np.inf
-    others = others.min(axis=1, initial=np.inf)  # [N, M]
-    unlike: BoolArray = known < BACK_RATIO * others
-    return unlike
-
-
-def alike(looks: FloatArray, absence: Absence, unlike: BoolArray, limit: FloatArray) -> BoolArray:
-    """Whether somebody who was missing may be who appeared later, by looks alone.
-
-    Args:
-        looks: See `distinct`.
-        absence: How they were missing.
-        unlike: [N, M] where nobody else looks nearly as much like the newcomer.
-        limit: [M] distance of looks up to which a newcomer can be the same person.
-    """
-    return unlike & (looks < limit) & (absence.apart < BACK_REACH[0] + BACK_REACH[1] * absence.seconds)
+    share = np.maximum(box_share(boxes, others), box_share(others, boxes).T)
+    same = (boxes[:, None] == others[None]).all(2)
+    crowded: FloatArray = np.where(same, 0, share).astype(np.float32)
+    return crowded

@@ -16,15 +16,32 @@ GRID_HW = (28, 14)
 """Resolution at which masks are compared, over their boxes."""
 
 
-def box_iou(a: Boxes, b: Boxes) -> FloatArray:
-    """Intersection over union of every pair of boxes xyxy, [N, 4] and [M, 4] to [N, M]."""
+def box_areas(boxes: Boxes) -> FloatArray:
+    """Areas [N] of boxes [N, 4] xyxy."""
+    areas: FloatArray = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    return areas
+
+
+def box_common(a: Boxes, b: Boxes) -> FloatArray:
+    """Area that every pair of boxes xyxy has in common, [N, 4] and [M, 4] to [N, M]."""
     low = np.maximum(a[:, None, :2], b[None, :, :2])
     high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    common = np.clip(high - low, 0, None).prod(axis=2)
-    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(axis=1) for boxes in (a, b)]
-    total = areas[0][:, None] + areas[1][None] - common
+    common: FloatArray = np.maximum(high - low, 0).prod(axis=2)
+    return common
+
+
+def box_iou(a: Boxes, b: Boxes) -> FloatArray:
+    """Intersection over union of every pair of boxes xyxy, [N, 4] and [M, 4] to [N, M]."""
+    common = box_common(a, b)
+    total = box_areas(a)[:, None] + box_areas(b)[None] - common
     iou: FloatArray = (common / np.maximum(total, 1e-9)).astype(np.float32)
     return iou
+
+
+def box_share(a: Boxes, b: Boxes) -> FloatArray:
+    """Share of each of the boxes `a` [N, 4] that each of the boxes `b` [M, 4] covers, [N, M] in [0, 1]."""
+    share: FloatArray = (box_common(a, b) / np.maximum(box_areas(a), 1)[:, None]).astype(np.float32)
+    return share
 
 
 def mask_grid(mask: RegionMask, box_xyxy: Boxes) -> BoolArray:
@@ -40,8 +57,14 @@ def mask_grid(mask: RegionMask, box_xyxy: Boxes) -> BoolArray:
     return seen
 
 
-def pair_mask_iou(boxes_a: Boxes, grids_a: BoolArray, boxes_b: Boxes, grids_b: BoolArray) -> FloatArray:
-    """Mask IoU [P] of P pairs, from boxes [P, 4] and what is seen through them [P, 28, 14]."""
+def pair_mask_overlap(
+    boxes_a: Boxes, grids_a: BoolArray, boxes_b: Boxes, grids_b: BoolArray
+) -> tuple[FloatArray, FloatArray]:
+    """How P pairs of masks overlap, from boxes [P, 4] and what is seen through them [P, 28, 14].
+
+    Returns:
+        Intersection over union [P], and share of the first that lies in the second [P].
+    """
     low, high = np.maximum(boxes_a[:, :2], boxes_b[:, :2]), np.minimum(boxes_a[:, 2:], boxes_b[:, 2:])
     size = np.maximum(high - low, 0)
     inside = []
@@ -54,12 +77,10 @@ def pair_mask_iou(boxes_a: Boxes, grids_a: BoolArray, boxes_b: Boxes, grids_b: B
         u, v = u.astype(np.int64).clip(0, columns - 1), v.astype(np.int64).clip(0, rows - 1)
         inside.append(grids[np.arange(len(grids))[:, None, None], v[:, :, None], u[:, None]])
     common = (inside[0] & inside[1]).mean((1, 2)) * size.prod(1)
-    areas = [
-        grids.mean((1, 2)) * (boxes[:, 2:] - boxes[:, :2]).prod(1)
-        for boxes, grids in ((boxes_a, grids_a), (boxes_b, grids_b))
-    ]
+    areas = [grids.mean((1, 2)) * box_areas(boxes) for boxes, grids in ((boxes_a, grids_a), (boxes_b, grids_b))]
     iou: FloatArray = (common / np.maximum(areas[0] + areas[1] - common, 1e-9)).astype(np.float32)
-    return iou
+    share: FloatArray = (common / np.maximum(areas[0], 1e-9)).astype(np.float32)
+    return iou, share
 
 
 def empty_mask() -> RegionMask:

@@ -39,6 +39,13 @@ class Motion:
         """[N, 4] float64, where the people are thought to be."""
         return from_centres(self.mean[:, :, 0])
 
+    @property
+    def deviation(self) -> Float64:
+        """[N] standard deviation of where the centre of each is, in their heights."""
+        variance = self.covariance[:, :2, 0, 0].mean(1)
+        deviation: Float64 = np.sqrt(variance) / np.maximum(self.mean[:, 3, 0], 1)
+        return deviation
+
     def add(self, boxes_xyxy: Float64) -> None:
         """Start filters for new people at boxes [K, 4]."""
         mean, covariance = _at_rest(boxes_xyxy)

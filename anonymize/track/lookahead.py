@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from anonymize.track.following import Person
 from anonymize.track.geometry import grow, move_mask, union
 from anonymize.track.moments import Box, Moment, Sighting
+from anonymize.track.people import Person, joined
 from anonymize.track.smoothing import steady_box, steady_mask
 from anonymize.track.surface import gather, still
 from anonymize.types import Detections, RegionMask, Tracks
@@ -42,16 +42,21 @@ class Shown:
     around: Sequence[Sighting] = ()
 
 
-def complete(moment: Moment, people: Sequence[Person], reach_seconds: float) -> Tracks:
+def complete(
+    moment: Moment, people: Sequence[Person], bridges: Sequence[tuple[Person, Person]], reach_seconds: float
+) -> Tracks:
     """Everybody who is in a frame.
 
     Args:
         moment: The frame that leaves.
         people: With what was seen of them before and after.
+        bridges: Who may go on as whom; a gap between them is filled as if they did.
         reach_seconds: Somebody missing is filled in if seen at most so long before and so long after.
     """
     assert moment.found is not None
-    shown = [s for person in people if (s := show(person, moment, reach_seconds)) is not None]
+    tracks = {person.number: list(person.sightings) for person in people}
+    tracks |= {before.number: list(joined(before, after)) for before, after in bridges}
+    shown = [s for number, seen in tracks.items() if (s := show(number, seen, moment, reach_seconds)) is not None]
     # in the order of the detections, so that nothing need be copied where nobody was missed
     shown.sort(key=lambda s: (s.source.moment is not moment or s.source.row < 0, s.source.row))
     size_hw = moment.found.size_hw
@@ -73,18 +78,15 @@ def complete(moment: Moment, people: Sequence[Person], reach_seconds: float) -> 
     return Tracks(found, np.array([s.number for s in shown], np.int64), np.array([s.filled for s in shown], np.bool_))
 
 
-def show(person: Person, moment: Moment, reach_seconds: float) -> Shown | None:
+def show(number: int, sightings: list[Sighting], moment: Moment, reach_seconds: float) -> Shown | None:
     """Where somebody is in a frame; None if they are not in it."""
-    if not person.sightings:
-        return None
-    sightings = list(person.sightings)
     at = bisect_left(sightings, moment.seconds, key=lambda s: s.moment.seconds)
     here = next((k for k in range(at, len(sightings)) if sightings[k].moment is moment), None)
     if here is not None:
         own = sightings[here]
         mask = steady_mask(sightings, here)
         return Shown(
-            person.number,
+            number,
             steady_box(sightings, here),
             mask if own.row >= 0 else _generous([mask], sightings, moment),
             own,
@@ -109,7 +111,7 @@ def show(person: Person, moment: Moment, reach_seconds: float) -> Shown | None:
     mask = _generous(masks, sightings, moment)
     if not mask.area:
         return None
-    return Shown(person.number, box, mask, before if gone <= ahead else after, filled=True)
+    return Shown(number, box, mask, before if gone <= ahead else after, filled=True)
 
 
 def _generous(masks: Sequence[RegionMask], sightings: Sequence[Sighting], moment: Moment) -> RegionMask:

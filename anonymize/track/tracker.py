@@ -91,8 +91,8 @@ class PeopleTracker:
         moment = waiting[0]
         frame = moment.frame
         assert frame is not None  # only frames that have left have none
-        following.name(moment)
-        tracks = complete(moment, following.people, self._lookahead)
+        bridges = following.name(moment)
+        tracks = complete(moment, following.people, bridges, self._lookahead)
         waiting.popleft()
         past.append(moment)
         moment.frame = None

@@ -10,7 +10,7 @@ import torch
 from anonymize.track.appearance import PartTable, describe
 from anonymize.track.association import assign
 from anonymize.track.camera_motion import CameraMotion, apply_to_boxes, identity, inverse, then
-from anonymize.track.geometry import box_iou, mask_grid, mask_in, move_mask, pair_mask_iou, union
+from anonymize.track.geometry import box_iou, mask_grid, mask_in, move_mask, pair_mask_overlap, union
 from anonymize.track.kalman import Motion
 from anonymize.track.moments import Moment, Sighting
 from anonymize.track.picture import find
@@ -39,8 +39,8 @@ class TestGeometry:
     def test_masks_of_crossing_people_overlap_less_than_their_boxes(self) -> None:
         left, right = np.tri(40, 40, dtype=bool), ~np.tri(40, 40, dtype=bool)
         grids = [mask_grid(RegionMask(0, 0, m), box(0, 0, 40, 40)[0])[None] for m in (left, right)]
-        same = pair_mask_iou(box(0, 0, 40, 40), grids[0], box(0, 0, 40, 40), grids[0])
-        other = pair_mask_iou(box(0, 0, 40, 40), grids[0], box(0, 0, 40, 40), grids[1])
+        same = pair_mask_overlap(box(0, 0, 40, 40), grids[0], box(0, 0, 40, 40), grids[0])[0]
+        other = pair_mask_overlap(box(0, 0, 40, 40), grids[0], box(0, 0, 40, 40), grids[1])[0]
         assert (same[0], other[0]) == pytest.approx((1, 0))
 
     def test_a_mask_moves_and_grows_with_its_box(self) -> None:

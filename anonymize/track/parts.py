@@ -1,0 +1,47 @@
+"""People of whom only a part is found, and parts of people that are found once more."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Iterable
+
+from anonymize.track.geometry import mask_in, union
+from anonymize.track.moments import Sighting
+from anonymize.track.people import Person
+
+PART_OF = 0.8
+"""Somebody new, this much of whom is pixels of one other person, this often, is a part of that person."""
+
+
+def join_whole(newcomer: Person, people: Iterable[Person], gone: Collection[Person]) -> bool:
+    """Whether somebody was found within one and the same other person only; gives the pixels to that one then.
+
+    Args:
+        newcomer: Who may be a part.
+        people: Whose part.
+        gone: Who has become a part of others already, and is nobody's whole.
+    """
+    whole: dict[Person, list[Sighting]] = {}
+    for sighting in newcomer.sightings:
+        for person in people:
+            if person is newcomer or person in gone:
+                continue
+            other = _at(person, sighting)
+            if other is not None and mask_in(sighting.mask, other.mask) > PART_OF:
+                whole.setdefault(person, []).append(other)
+    person, others = max(whole.items(), key=lambda item: len(item[1]), default=(newcomer, []))
+    if len(others) < PART_OF * len(newcomer.sightings):
+        return False
+    for sighting in newcomer.sightings:
+        same = _at(person, sighting)
+        if same is None:
+            person.sightings.append(sighting)
+        else:
+            same.mask = union([same.mask, sighting.mask])
+    person.sightings = deque(sorted(person.sightings, key=lambda s: s.moment.seconds))
+    return True
+
+
+def _at(person: Person, sighting: Sighting) -> Sighting | None:
+    """Where a person was at the moment of a sighting."""
+    return next((s for s in person.sightings if s.moment is sighting.moment), None)

@@ -1,0 +1,68 @@
+"""Who somebody is that appears."""
+
+import numpy as np
+import pytest
+
+from anonymize.track.association import Group, crowding, wholes
+from anonymize.track.identity import NEWS, Absence, looks_evidence
+
+
+def absence(apart: float, seconds: float, *, height: float = 60, deviation: float = 0.1) -> Absence:
+    known = np.array([[0.0, 0, 20, 60]])
+    x = 60 * apart
+    found = np.array([[x, 30 - height / 2, x + 20, 30 + height / 2]])
+    return Absence.of(known, np.array([deviation]), known, found, np.array([seconds]))
+
+
+def test_nobody() -> None:
+    assert Absence.none(0, 0).evidence().shape == (0, 0)
+    none = np.zeros(0, np.float32)
+    assert looks_evidence(np.zeros((0, 0), np.float32), none, none, np.zeros((0, 0, 0), np.bool_)).shape == (0, 0)
+
+
+def test_who_was_not_missing_is_not_who_appears() -> None:
+    assert Absence.none(1, 1).evidence()[0, 0] == -np.inf
+
+
+def test_the_nearer_and_the_sooner_the_likelier() -> None:
+    said = [float(absence(a, s).evidence()[0, 0]) for a, s in ((0.1, 0.2), (0.6, 0.2), (1.4, 0.2))]
+    assert said[0] > 0 and said == sorted(said, reverse=True)
+    assert absence(3, 0.2).evidence()[0, 0] == -np.inf
+    assert absence(3, 10).evidence()[0, 0] == pytest.approx(-NEWS, abs=0.2)
+
+
+def test_another_size_speaks_against_it_but_not_if_one_comes_out_from_behind_something() -> None:
+    assert absence(0.6, 0.2, height=25).evidence()[0, 0] < absence(0.6, 0.2).evidence()[0, 0]
+    assert absence(0.0, 0.2, height=25).evidence()[0, 0] == absence(0.0, 0.2).evidence()[0, 0]
+
+
+def test_looks_speak_for_and_against() -> None:
+    distance = np.array([[0.02, 0.1, np.nan]], np.float32)
+    alone = np.zeros((1, 1, 3), np.bool_)
+    said = looks_evidence(distance, np.full(1, 5.0), np.full(3, 5.0), alone)[0]
+    assert said[0] > 0 > said[1] and said[2] == 0
+    little = looks_evidence(distance, np.full(1, 5.0), np.zeros(3), alone)[0]
+    assert 0 < little[0] < said[0] and said[1] < little[1] < 0
+
+
+def test_looks_say_nothing_where_others_look_the_same() -> None:
+    distance = np.full((2, 1), 0.02, np.float32)
+    rivals = ~np.eye(2, dtype=np.bool_)[:, :, None]
+    assert looks_evidence(distance, np.full(2, 5.0), np.full(1, 5.0), rivals) == pytest.approx(0)
+
+
+def group(boxes: list[list[float]]) -> Group:
+    return Group(np.array(boxes, np.float64).reshape(-1, 4), np.ones((len(boxes), 28, 14), np.bool_))
+
+
+def test_a_part_belongs_to_the_surer_detection_that_holds_it() -> None:
+    found = group([[0, 0, 20, 60], [5, 30, 15, 60], [100, 0, 120, 60]])
+    assert wholes(found, np.array([0.9, 0.7, 0.7], np.float32)).tolist() == [-1, 0, -1]
+    assert wholes(found, np.array([0.7, 0.9, 0.7], np.float32)).tolist() == [-1, -1, -1]
+    assert wholes(group([]), np.zeros(0, np.float32)).tolist() == []
+
+
+def test_crowding_is_mutual_and_nobody_crowds_themselves() -> None:
+    boxes = np.array([[0, 0, 20, 60], [5, 30, 15, 60], [100, 0, 120, 60]], np.float64)
+    assert crowding(boxes, boxes) == pytest.approx(np.array([[0, 1, 0], [1, 0, 0], [0, 0, 0]]))
+    assert crowding(boxes, boxes[:0]).shape == (3, 0)
