@@ -1,4 +1,4 @@
-"""The device that the networks run on."""
+"""The device that the networks run on, and the precision that they compute in there."""
 
 from __future__ import annotations
 
@@ -25,3 +25,10 @@ def resolve_device(name: str = "auto") -> torch.device:
     if not there[name]:
         raise OptionError(f"this machine has no device {name!r}; there is {', '.join(d for d in there if there[d])}")
     return torch.device(name)
+
+
+def low_precision(device: torch.device) -> torch.dtype:
+    """bfloat16, which has the range that a generator's styles need, where the device computes in it; else float32."""
+    if device.type == "cuda" or (device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()):
+        return torch.bfloat16
+    return torch.float32

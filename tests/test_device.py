@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from anonymize.device import resolve_device
+from anonymize.device import low_precision, resolve_device
 from anonymize.errors import OptionError
 
 
@@ -20,3 +20,11 @@ def test_a_missing_device_is_told() -> None:
 def test_a_wrong_name_lists_the_right_ones() -> None:
     with pytest.raises(OptionError, match="auto, cpu, cuda, mps"):
         resolve_device("tpu")
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda", "mps"])
+@pytest.mark.parametrize("processor_has_it", [True, False])
+def test_bfloat16_where_it_is_computed_in(device: str, processor_has_it: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: processor_has_it)
+    low = device == "cuda" or (device == "cpu" and processor_has_it)
+    assert low_precision(torch.device(device)) == (torch.bfloat16 if low else torch.float32)

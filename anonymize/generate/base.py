@@ -151,13 +151,6 @@ def rectangles(requests: Sequence[PersonRequest]) -> tuple[FloatArray, FloatArra
     return boxes, np.stack([r.box_xyxy for r in requests]).astype(np.float32)
 
 
-def low_precision(device: torch.device) -> torch.dtype:
-    """What generators compute in: bfloat16, whose range the styles need, where the device has it."""
-    if device.type == "cuda" or (device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()):
-        return torch.bfloat16
-    return torch.float32
-
-
 def remember(memory: OrderedDict[int, T], track: int, value: T) -> None:
     """Keep a track's value, and forget the track that was used longest ago if there are too many."""
     memory[track] = value

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from anonymize.device import low_precision
 from anonymize.errors import OptionError
-from anonymize.generate.base import DEFAULT_TRUNCATION, TrackGenerator, low_precision, rectangles, remember
+from anonymize.generate.base import DEFAULT_TRUNCATION, TrackGenerator, rectangles, remember
 from anonymize.generate.crops import build_condition, crop_box, cut, sample_surface, snap
 from anonymize.generate.latents import draw_noise
 from anonymize.generate.network import GeneratorNetwork

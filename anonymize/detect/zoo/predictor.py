@@ -14,6 +14,7 @@ from anonymize.detect.zoo.checkpoint import read_model
 from anonymize.detect.zoo.heads import SURFACE
 from anonymize.detect.zoo.network import Predictions, ZooNetwork, build_network
 from anonymize.detect.zoo.preprocess import MAX_SIDE, MIN_SIDE, resized_hw, to_input
+from anonymize.device import low_precision
 from anonymize.errors import WeightsError
 from anonymize.types import Detections, FloatArray, RegionMask, UInt8Array
 
@@ -186,9 +187,16 @@ def build_zoo_detector(
     *,
     score: float | None = None,
     device: torch.device | str = "cpu",
-    dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype | None = None,
 ) -> ZooDetector:
     """A detector from checkpoints of Detectron2's and DensePose's model zoos.
+
+    Args:
+        masks: The file of a Mask R-CNN.
+        surface: The file of a DensePose CSE; without one nobody has CSE.
+        score: People with a lower score are left out, in [0, 1]; None for `DEFAULT_SCORE`.
+        device: Where to compute.
+        dtype: Precision of the networks, float32 or bfloat16; None for bfloat16 where the device computes in it.
 
     Raises:
         WeightsError: A file cannot be read or is of another model.
@@ -196,4 +204,5 @@ def build_zoo_detector(
     networks = [None if path is None else build_network(read_model(path), path) for path in (masks, surface)]
     assert networks[0] is not None
     sure = DEFAULT_SCORE if score is None else score
-    return ZooDetector(networks[0], networks[1], device=device, score=sure, dtype=dtype)
+    precision = low_precision(torch.device(device)) if dtype is None else dtype
+    return ZooDetector(networks[0], networks[1], device=device, score=sure, dtype=precision)

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from anonymize.generate.base import DEFAULT_TRUNCATION, TrackGenerator, low_precision, rectangles, remember
+from anonymize.device import low_precision
+from anonymize.generate.base import DEFAULT_TRUNCATION, TrackGenerator, rectangles, remember
 from anonymize.generate.crops import Crop, cut, sample_surface
 from anonymize.generate.zoo.network import ZooGeneratorNetwork
 from anonymize.types import PersonRequest

@@ -1,14 +1,17 @@
 """The reference vectors that Detectron2 and DensePose computed."""
 
+import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from anonymize.detect.zoo import predictor
 from anonymize.detect.zoo.nearest import VertexIndex
 from anonymize.detect.zoo.network import build_network
-from anonymize.detect.zoo.predictor import ZooDetector, boxes_in, paste_fading
+from anonymize.detect.zoo.predictor import ZooDetector, boxes_in, build_zoo_detector, paste_fading
 from anonymize.detect.zoo.preprocess import resized_hw, to_input
 from anonymize.errors import WeightsError
 
@@ -18,7 +21,7 @@ from anonymize.errors import WeightsError
 def test_the_reference_is_met(name: str, reference: Any) -> None:
     given = reference(name)
     spec, truth = given.spec, given.arrays
-    network = build_network(given.parameters()).fold()
+    network = build_network(given.parameters()).fold().lower(torch.float32)
     network.score, network.detections = spec["score_thresh"], spec["detections_per_image"]
     image = given.image()
     size = image.shape[:2]
@@ -97,3 +100,23 @@ def test_nobody(reference: Any) -> None:
     detector = ZooDetector(network, score=1.0, shorter=64, longer=128)
     (found,) = detector.detect([np.zeros((40, 60, 3), np.uint8)])
     assert len(found) == 0
+
+
+def test_the_lower_precision_is_taken_where_the_device_has_it(
+    reference: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given, file = reference("mask_r50"), tmp_path / "x.pkl"
+    file.write_bytes(pickle.dumps({"model": {name: value.numpy() for name, value in given.parameters().items()}}))
+    for low in (torch.float32, torch.bfloat16):
+        monkeypatch.setattr(predictor, "low_precision", lambda _device, dtype=low: dtype)
+        assert build_zoo_detector(file).dtype == low
+    detectors = [build_zoo_detector(file, dtype=dtype, score=0.3) for dtype in (torch.float32, None)]
+    assert [detector.dtype for detector in detectors] == [torch.float32, torch.bfloat16]
+    for detector in detectors:
+        detector.shorter, detector.longer = 256, 512
+    exact, lower = (detector.detect([given.image()])[0] for detector in detectors)
+    assert len(exact) and abs(len(exact) - len(lower)) <= 0.2 * len(exact)
+    # medians, since boxes of random weights lie so close that now and then another one of them is left over
+    off = np.abs(exact.boxes_xyxy[:, None] - lower.boxes_xyxy[None]).max(2)
+    assert np.median(off.min(1)) < 2
+    assert np.median(np.abs(exact.scores - lower.scores[off.argmin(1)])) < 0.01
