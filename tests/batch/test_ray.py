@@ -54,9 +54,12 @@ def test_two_nodes_and_one_of_them_lost(
     def lose(progress: BatchProgress) -> None:
         if not lost.is_set() and progress.files >= 2:
             lost.set()
-            cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
+            held = (tmp_path / "held").readlink().name
+            (node,) = (node for node in cluster.worker_nodes if node.node_id == held)
+            cluster.remove_node(node, allow_graceful=False)
 
-    options = {"engine": "ray", "ray_address": cluster.address, "weights": [], "build_parts": doubles.build_very_slow}
+    options: dict[str, Any] = {"engine": "ray", "ray_address": cluster.address, "weights": []}
+    options |= {"build_parts": partial(doubles.build_held, tmp_path)}
     report = anonymize_folder(folder, tmp_path / "ray", progress=lose, **options)
     assert 1 <= len(again) <= 2, "the lost node had two files at hand at most"
     assert [outcome.note for outcome in report.outcomes if outcome.state != "done"] == []
@@ -71,7 +74,7 @@ def test_a_film_in_segments(
 ) -> None:
     """Two nodes share one film; then one of them is lost. The IDs are drawn, so the same bytes have the same tracks."""
     film_with_keys(tmp_path / "in" / "long.mp4", frames=40, keys=10, rate=2)
-    settings, logs = {"overlay": True}, [tmp_path / "log", tmp_path / "log-of-one"]
+    settings, logs = {"mode": "blur", "overlay": True}, [tmp_path / "log", tmp_path / "log-of-one"]
     for log in logs:
         log.mkdir()
     anonymize_folder(tmp_path / "in", tmp_path / "local", settings=settings, build_parts=doubles.build_band, weights=[])
