@@ -21,7 +21,7 @@ Pairs = list[tuple[int, int]]
 
 MIN_OVERLAP = 0.15
 MIN_OVERLAP_UNSURE = 0.35
-LOOKS_WEIGHT = 0.35  # against overlap
+LOOKS_WEIGHT = 0.7  # against overlap
 # distances of looks
 SAME_LOOKS = 0.06  # two are as likely one person as two
 CHANGED_LOOKS = 0.1  # nobody changes that much from frame to frame

@@ -33,6 +33,7 @@ from anonymize.types import BoolArray, Detections, FloatArray, Frame, IntArray
 LATELY_SECONDS = 1.0  # who was seen within it is looked for where they should be
 AT_ONCE_SECONDS = 0.35  # who was missing for longer than this is looked at for a while first
 LOOKS_RATE = 0.1
+GLIMPSE = 0.3  # what is seen of somebody in a crowd is worth less
 LOOK_SECONDS = 0.09  # nobody changes their clothes sooner
 UNSURE_NOISE = 2.0
 PICTURE_NOISE = 3.0
@@ -218,12 +219,13 @@ class Following:
         sure = moment.found.scores[columns] >= self._sure
         self._motion.update(rows, seen.boxes[columns], np.where(sure, 1.0, UNSURE_NOISE))
         self._grids[rows] = seen.grids[columns]
-        learnt = (clear & looks.known)[columns]
-        views = np.array([self.people[i].views for i in rows[learnt]], np.float32)
-        rate = np.maximum(LOOKS_RATE, 1 / (1 + views)).astype(np.float32)
-        self._looks.blend(rows[learnt], looks[columns[learnt]], rate)
-        for i in rows[learnt].tolist():
-            self.people[i].views += 1
+        views = np.array([self.people[i].views for i in rows], np.float32)
+        worth = np.where(clear[columns], 1, GLIMPSE).astype(np.float32)
+        learnt = looks.known[columns] & sure & (clear[columns] | (views < WELL_KNOWN))
+        rate = np.maximum(LOOKS_RATE, worth / (worth + views)).astype(np.float32)
+        self._looks.blend(rows[learnt], looks[columns[learnt]], rate[learnt])
+        for i, share in zip(rows[learnt].tolist(), worth[learnt].tolist(), strict=True):
+            self.people[i].views += share
         for i, j in pairs:
             person = self.people[i]
             person.surely += self._evidence(moment, j)
@@ -255,13 +257,18 @@ class Following:
         columns = np.array(strangers, np.int64)
         missing = np.array([i for i in range(len(self.people)) if not self._is_here(i, moment)], np.int64)
         absence = self._absence(missing, seen.boxes[columns], moment)
-        clear = (crowd < CLEAR) & looks.known
+        clear = crowd < CLEAR
         known = len(self.people)
         self._motion.add(seen.boxes[columns])
         self._grids = np.concatenate([self._grids, seen.grids[columns]])
         self._looks = self._looks.and_also(looks[columns])
         for column, j in enumerate(strangers):
-            person = Person(moment.seconds, moment.seconds, deque([sighting_of(moment, j)]), views=int(clear[j]))
+            person = Person(
+                moment.seconds,
+                moment.seconds,
+                deque([sighting_of(moment, j)]),
+                views=(1.0 if clear[j] else GLIMPSE) * bool(looks.known[j]),
+            )
             person.surely = self._evidence(moment, j)
             person.missing = {self.people[i]: absence[k, column] for k, i in enumerate(missing.tolist())}
             person.crowded = bool(crowd[j] > CROWDED)
@@ -342,10 +349,8 @@ class Following:
                     absence[row, column] = how
         met = np.array([[other in person.met for other in self.people] for person in self.people], np.bool_)
         views = np.array([p.views + WELL_KNOWN * len(p.gallery) for p in self.people], np.float32)
-        rivals = met[:, :, None] | met[newcomers].T[None]
-        rivals[np.arange(len(met)), np.arange(len(met))] = False
-        rivals[:, newcomers, np.arange(len(new))] = False
-        looks = looks_evidence(self._gallery_distance(newcomers), views, views[newcomers], rivals)
+        others = met[:, newcomers]
+        looks = looks_evidence(self._gallery_distance(newcomers), views, views[newcomers], others)
         total = absence.evidence() + looks
         return assign(total, total > 0)
 

@@ -110,19 +110,19 @@ class Absence:
         return evidence
 
 
-def looks_evidence(distance: FloatArray, views: FloatArray, new_views: FloatArray, rivals: BoolArray) -> FloatArray:
+def looks_evidence(distance: FloatArray, views: FloatArray, new_views: FloatArray, others: BoolArray) -> FloatArray:
     """What the looks say for two being one, [N, M].
 
-    Somebody else who looks as much like the newcomer leaves nothing to be said.
+    Where somebody else looks as much like the newcomer, nothing is left to be said.
 
     Args:
         distance: [N, M] of the looks of people and newcomers; NaN where they cannot be compared.
         views: [N] how often the people were seen clearly.
         new_views: [M] the same of the newcomers.
-        rivals: [N, N, M] whether the second is somebody else than the first, or than the newcomer.
+        others: [N, M] who is known to be somebody else than the newcomer.
     """
     sure = np.minimum((1 + np.minimum.outer(views, new_views)) / (1 + WELL_KNOWN), 1)
     said = np.clip((SAME_LOOKS - np.nan_to_num(distance, nan=SAME_LOOKS)) / LOOKS_STEP, -MOST_LOOKS, MOST_LOOKS) * sure
-    others = np.where(rivals, said[None], 0).max(axis=1, initial=0)  # [N, M]
-    evidence: FloatArray = (said - others).astype(np.float32)
+    mistaken = np.where(others, said, 0).max(axis=0, initial=0)  # [M]
+    evidence: FloatArray = (said - mistaken).astype(np.float32)
     return evidence

@@ -26,7 +26,7 @@ class Person:
         number: The ID, from 1; 0 until they are first shown, which is when they may be known again as somebody else.
         surely: How often a detector found them surely; `ESTABLISHED` and more once it was nearly certain.
         established: Whether that is often enough for them to be followed where it is unsure.
-        views: How often they were seen clearly since they appeared.
+        views: How often they were seen clearly since they appeared; a view in a crowd counts for `GLIMPSE`.
         met: Who was seen at the same time, and so is somebody else.
         missing: Who was missing when they appeared, and how: an entry of `Absence`.
         gallery: How they looked in earlier appearances, one row each.
@@ -40,7 +40,7 @@ class Person:
     number: int = 0
     surely: int = 0
     established: bool = False
-    views: int = 0
+    views: float = 0.0
     met: set[Person] = field(default_factory=set, repr=False)
     missing: dict[Person, Entry] = field(default_factory=dict, repr=False)
     gallery: deque[Looks] = field(default_factory=lambda: deque(maxlen=GALLERY), repr=False)
