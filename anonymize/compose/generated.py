@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import cv2
@@ -47,7 +48,7 @@ class GeneratedComposer:
     def compose_batch(self, frames: Sequence[Frame], tracks: Sequence[Tracks]) -> list[Frame]:
         """Replace the people of several frames that follow each other; they share the generator's batches."""
         canvases = [
-            Canvas(self._cover.compose(frame, people_of(found, ~found.detections.has_cse)), found)
+            Canvas(self._cover.compose(frame, left_to_cover(found)), found)
             for frame, found in zip(frames, tracks, strict=True)
         ]
         for canvas in canvases:
@@ -64,6 +65,31 @@ class GeneratedComposer:
 def people_of(tracks: Tracks, keep: BoolArray) -> Tracks:
     """The people picked by a mask [N] bool."""
     return Tracks(tracks.detections[keep], tracks.ids[keep], tracks.filled[keep])
+
+
+def left_to_cover(tracks: Tracks) -> Tracks:
+    """The people without a surface, as far as nobody is made on top of them.
+
+    A cover has the colours of what it covers. Somebody found twice, once with a surface and once without, would get a
+    glow in the colours of their own clothes round the person who replaces them.
+    """
+    found = tracks.detections
+    made = [region for region, known in zip(found.masks, found.has_cse, strict=True) if known]
+    others = people_of(tracks, ~found.has_cse)
+    masks = tuple(_without(region, made) for region in others.detections.masks)
+    return replace(others, detections=replace(others.detections, masks=masks))
+
+
+def _without(region: RegionMask, others: Sequence[RegionMask]) -> RegionMask:
+    """The pixels of a mask that are in none of the others."""
+    mask = region.mask.copy()
+    for other in others:
+        left, top = max(region.x, other.x), max(region.y, other.y)
+        right, bottom = (min(a, b) for a, b in zip(region.box_xyxy[2:], other.box_xyxy[2:], strict=True))
+        if left < right and top < bottom:
+            hidden = other.mask[top - other.y : bottom - other.y, left - other.x : right - other.x]
+            mask[top - region.y : bottom - region.y, left - region.x : right - region.x] &= ~hidden
+    return RegionMask(region.x, region.y, mask)
 
 
 class Canvas:

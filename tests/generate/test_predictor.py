@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 import torch
 
 from anonymize.compose import CoverComposer
-from anonymize.compose.generated import GeneratedComposer
+from anonymize.compose.generated import GeneratedComposer, left_to_cover
 from anonymize.errors import OptionError, WeightsError
 from anonymize.generate.build import build_generator, load_network, save_weights
 from anonymize.generate.network import GeneratorNetwork
@@ -88,10 +89,32 @@ def test_people_without_a_surface_are_covered(generator: EmbeddedGenerator) -> N
     first, second = picture(), picture()
     region = tracks.detections.masks[0]
     covered = compose(generator, first, tracks)
-    only = CoverComposer().compose(Frame(second), people(CROWD[:1]))
-    alone = region.to_full(SIZE)
-    alone[:, 40:] = False
-    np.testing.assert_array_equal(covered.image[alone], only.image[alone])
+    [left] = left_to_cover(tracks).detections.masks
+    np.testing.assert_array_equal(left.to_full(SIZE), region.to_full(SIZE) & ~tracks.detections.masks[1].to_full(SIZE))
+    alone = replace(people(CROWD[:1]).detections, masks=(left,))
+    only = CoverComposer().compose(Frame(second), replace(people(CROWD[:1]), detections=alone))
+    far = region.to_full(SIZE)
+    far[:, 40:] = False
+    np.testing.assert_array_equal(covered.image[far], only.image[far])
+
+
+def test_a_cover_has_no_colours_of_who_is_made(generator: EmbeddedGenerator) -> None:
+    """Somebody found twice, once without a surface and a little larger: no glow of their clothes round them."""
+    tracks = people([(15, 15, 55, 105), CROWD[0]], has_cse=[False, True])
+    first, second = picture(), picture()
+    region = tracks.detections.masks[1]
+    second[region.slices][region.mask] = 255 - second[region.slices][region.mask]
+    a, b = compose(generator, first, tracks), compose(generator, second, tracks)
+    np.testing.assert_array_equal(a.image, b.image)
+    assert a.edited is not None
+    for region in tracks.detections.masks:
+        assert a.edited[region.slices][region.mask].all()
+
+
+def test_nothing_is_left_to_cover_under_who_is_made(generator: EmbeddedGenerator) -> None:
+    tracks = people([CROWD[0], CROWD[0]], has_cse=[False, True])
+    assert left_to_cover(tracks).detections.masks[0].area == 0
+    assert (compose(generator, picture(), tracks).image != picture()).any()
 
 
 def test_rectangles_are_steady_and_hold_the_mask(generator: EmbeddedGenerator) -> None:
