@@ -21,12 +21,10 @@ from anonymize.generate.base import DEFAULT_TRUNCATION, TrackGenerator
 from anonymize.generate.build import build_generator, check_pairing
 from anonymize.generate.zoo.predictor import ZooGenerator
 from anonymize.media import read_image
-from anonymize.resources import weights_path
+from anonymize.resources import DETECTOR, GENERATOR, weights_path
 
 Mode = Literal["generate", "blur", "pixelate", "solid"]
 DEFAULT_MODE: Mode = "generate"
-GENERATOR_WEIGHTS = "generator-embedded.safetensors"
-DETECTOR_WEIGHTS = "detector-embedded.safetensors"
 
 
 def weights_files(settings: Mapping[str, Any]) -> list[Path]:
@@ -35,9 +33,9 @@ def weights_files(settings: Mapping[str, Any]) -> list[Path]:
     Raises:
         WeightsError: Embedded weights are missing.
     """
-    files = {"detector_weights": DETECTOR_WEIGHTS}
+    files = {"detector_weights": DETECTOR}
     if (settings.get("mode") or DEFAULT_MODE) == "generate":
-        files["weights"] = GENERATOR_WEIGHTS
+        files["weights"] = GENERATOR
     found = []
     for name, embedded in files.items():
         value = settings.get(name, "embedded")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from anonymize.errors import WeightsError
 
+DETECTOR = "detector-embedded.safetensors"
+GENERATOR = "generator-embedded.safetensors"
 _PACKAGE = Path(__file__).resolve().parent
 
 
@@ -13,7 +15,7 @@ def weights_path(name: str) -> Path:
     """Path of an embedded weights file, in an installed package as in a bare checkout.
 
     Args:
-        name: File name, such as "detector-embedded.safetensors".
+        name: File name, such as `DETECTOR`.
 
     Raises:
         WeightsError: There is no such file.

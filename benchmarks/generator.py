@@ -12,7 +12,7 @@ import torch
 from anonymize.generate.build import load_network
 from anonymize.generate.network import GeneratorConfig, GeneratorNetwork
 from anonymize.generate.predictor import EmbeddedGenerator
-from anonymize.resources import weights_path
+from anonymize.resources import GENERATOR, weights_path
 from anonymize.types import Detections, PersonRequest, RegionMask, Tracks
 
 FRAME = (720, 1280)
@@ -50,10 +50,7 @@ def main() -> None:
     parser.add_argument("--untrained", action="store_true", help="Random weights of the default configuration.")
     a = parser.parse_args()
     torch.set_num_threads(a.threads)
-    if a.untrained:
-        network = GeneratorNetwork(GeneratorConfig())
-    else:
-        network = load_network(weights_path("generator-embedded.safetensors"))
+    network = GeneratorNetwork(GeneratorConfig()) if a.untrained else load_network(weights_path(GENERATOR))
     parameters = sum(p.numel() for p in network.parameters())
     generator, people = EmbeddedGenerator(network, device=a.device), requests(a.batch)
     generator.generate(people)

@@ -16,7 +16,7 @@ from anonymize.detect.zoo.predictor import build_zoo_detector
 from anonymize.downloads.cache import locate
 from anonymize.downloads.catalog import ZOO, find
 from anonymize.errors import OptionError, WeightsError
-from anonymize.resources import weights_path
+from anonymize.resources import DETECTOR, weights_path
 
 FORMAT = "anonymize-detector-1"
 
@@ -82,7 +82,7 @@ def build_detector(
         return _zoo_detector(weights.partition(":")[2], score=score, device=device)
     if isinstance(weights, str) and weights.partition(":")[0] == "detectron2":
         return build_detectron2_detector(weights.partition(":")[2], score=score, device=device)
-    path = weights_path("detector-embedded.safetensors") if weights == "embedded" else Path(weights)
+    path = weights_path(DETECTOR) if weights == "embedded" else Path(weights)
     sure = DEFAULT_SCORE if score is None else score
     return EmbeddedDetector(load_network(path), device=device, score=sure, unsure=unsure)
 

@@ -18,7 +18,7 @@ from anonymize.generate.network import GeneratorConfig, GeneratorNetwork
 from anonymize.generate.predictor import EmbeddedGenerator
 from anonymize.generate.zoo.predictor import ZooGenerator
 from anonymize.generate.zoo.reader import load_generator
-from anonymize.resources import weights_path
+from anonymize.resources import GENERATOR, weights_path
 
 FORMAT = "anonymize-generator-1"
 CHECKPOINT = ".ckpt"
@@ -90,7 +90,7 @@ def build_generator(
             identities=identities,
             device=device,
         )
-    file = weights_path("generator-embedded.safetensors") if weights == "embedded" else file
+    file = weights_path(GENERATOR) if weights == "embedded" else file
     return EmbeddedGenerator(
         load_network(file),
         seed=seed,
