@@ -74,7 +74,7 @@ def score_rendered_films(
     network: DetectorNetwork, films: int = FILMS, frames: int = FILM_FRAMES, size_hw: tuple[int, int] = SCENE_HW
 ) -> dict[str, float]:
     """Coverage of the people of rendered films as a user gets it, with the tracker."""
-    detector = EmbeddedDetector(network, score=UNSURE_SCORE)
+    detector = EmbeddedDetector(network, unsure=UNSURE_SCORE)
     scores = DetectionScores()
     for number in range(films):
         kind = FILM_PLACES[number % len(FILM_PLACES)]

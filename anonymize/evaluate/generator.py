@@ -23,23 +23,27 @@ from anonymize.detect.predictor import EmbeddedDetector
 from anonymize.errors import OptionError
 from anonymize.evaluate.detection import LARGE_PX
 from anonymize.evaluate.detector import FILM_FPS, FILM_FRAMES, FILM_PLACES, FILMS, HELD_OUT_SEED, SCENE_HW
+from anonymize.evaluate.features import Discriminant, EfficientNetLite0
 from anonymize.evaluate.looks import Looks, Observer, apart, frechet_distance
 from anonymize.generate.build import load_network
 from anonymize.generate.latents import draw_latent, draw_noise, truncate
 from anonymize.generate.network import GeneratorNetwork
 from anonymize.generate.predictor import EmbeddedGenerator
 from anonymize.pipeline import build_tracker
-from anonymize.resources import weights_path
+from anonymize.resources import DETECTOR, weights_path
 from anonymize.synthesis.film import PLACES, render_film
 from anonymize.track import UNSURE_SCORE
 from anonymize.train.dataset import NO_VERTEX, SIZE, PersonCrop
 from anonymize.train.dataset_reader import People
-from anonymize.types import Frame, UInt8Array
+from anonymize.types import FloatArray, Frame, UInt8Array
 
 SEED = 1_000_000
 BATCH = 8
 POSES_PER_LATENT = 4
 WRONG_ANSWERS = 9
+DRAWS = 6  # of z, for the correlations
+LEARNT_FROM = 200  # people of the training, by the discriminant
+PERCEPTUAL = ("perceptual", "appearance")
 HAIR, CLOTHES = (1, 2), tuple(range(3, 25))
 EQUAL_LEVELS = 2  # grey levels within which a pixel counts as the original's
 
@@ -51,11 +55,20 @@ class Studio:
         network: The generator.
         people: Held-out people.
         observer: Reads their looks.
+        discriminant: Learnt on other people.
         limit: At most so many pictures, spread over the dataset, and so many identities; None for all.
     """
 
-    def __init__(self, network: GeneratorNetwork, people: People, observer: Observer, limit: int | None = None) -> None:
-        self.network, self.people, self.observer = network.eval().requires_grad_(False), people, observer
+    def __init__(
+        self,
+        network: GeneratorNetwork,
+        people: People,
+        observer: Observer,
+        discriminant: Discriminant,
+        limit: int | None = None,
+    ) -> None:
+        self.network, self.people = network.eval().requires_grad_(False), people
+        self.observer, self.discriminant = observer, discriminant
         rows = np.arange(len(people))
         if limit is not None and limit < len(rows):
             rows = np.linspace(0, len(rows) - 1, limit).astype(int)
@@ -70,9 +83,20 @@ class Studio:
 
     def parts(self, row: int) -> np.ndarray:
         """[h, w] body part of each pixel, 0 for none."""
-        vertices = self.people[row].vertices
-        body = vertices != NO_VERTEX
-        return np.where(body, self.people.table.vertex_parts[np.where(body, vertices, 0)], 0)
+        return parts_of(self.people, row)
+
+    def elsewhere(self, row: int) -> int:
+        """Another picture of the same person; the same one if there is no other."""
+        group = self.people.groups[self.people.notes[row].identity]
+        return group[(group.index(row) + 1) % len(group)]
+
+    def measures(self, looks: Looks) -> dict[str, FloatArray]:
+        """What distances are measured in: colours, plain features, and what tells people apart in them."""
+        return {
+            "colour": looks.colours,
+            "perceptual": looks.features,
+            "appearance": self.discriminant(looks.features),
+        }
 
     def sample(self, row: int, source: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Picture, condition and appearance of a person, always the same."""
@@ -115,22 +139,54 @@ class Studio:
         return z
 
 
+def parts_of(people: People, row: int) -> np.ndarray:
+    """[h, w] body part of each pixel of a crop, 0 for none."""
+    vertices = people[row].vertices
+    body = vertices != NO_VERTEX
+    return np.where(body, people.table.vertex_parts[np.where(body, vertices, 0)], 0)
+
+
+def learn_discriminant(people: People, observer: Observer) -> Discriminant:
+    """What tells rendered people of the training apart in the observer's features."""
+    groups = [g for g in people.groups.values() if len(g) > 1 and people.notes[g[0]].rendered]
+    chosen = [groups[i] for i in np.linspace(0, len(groups) - 1, min(LEARNT_FROM, len(groups))).astype(int)]
+    rows = [row for group in chosen for row in group]
+    pictures = (torch.from_numpy(people[row].image).permute(2, 0, 1).float() / 127.5 - 1 for row in rows)
+    looks = observer.looks(
+        (picture, parts_of(people, row))
+        for picture, row in zip(tqdm(pictures, "others", len(rows), leave=False, disable=None), rows, strict=True)
+    )
+    return Discriminant(looks.features, [people.notes[row].identity for row in rows])
+
+
 def independence(studio: Studio) -> dict[str, float]:
-    """Correlation of the original's colours with those of who replaces them, for random z."""
+    """Correlation of the original's colours with those of who replaces them, for random z.
+
+    The mean over some draws of z. Place and light colour both alike, so the original is looked at a second time in
+    another picture, of another place: there, what correlates is a person's own.
+    """
     rows = studio.rendered
-    true, made = studio.true_looks(rows), studio.made_looks(rows, studio.draw(len(rows)))
-    figures: dict[str, float] = {"people": len(rows)}
-    everything = []
+    elsewhere = [studio.elsewhere(row) for row in rows]
+    true, apart_from_place = studio.true_looks(rows), studio.true_looks(elsewhere)
+    draws = [studio.made_looks(rows, studio.draw(len(rows), first * len(rows))) for first in range(DRAWS)]
+    figures: dict[str, float] = {"people": len(rows), "draws": DRAWS}
+    everything: list[float] = []
     for name, parts in (("hair", HAIR), ("clothes", CLOTHES)):
         index = np.array(parts) - 1
-        a, b = (_mean_seen(looks.colours[:, index]) for looks in (true, made))
-        seen = ~np.isnan(a).any(1) & ~np.isnan(b).any(1)
-        values = [float(np.corrcoef(a[seen, i], b[seen, i])[0, 1]) for i in range(3)]
-        figures |= {f"{name}_{channel}": value for channel, value in zip("Lab", values, strict=True)}
-        everything += values
+        for suffix, original in (("", true), ("_elsewhere", apart_from_place)):
+            values = np.mean([_correlation(original, made, index) for made in draws], axis=0).tolist()
+            figures |= {f"{name}_{channel}{suffix}": value for channel, value in zip("Lab", values, strict=True)}
+            everything += [] if suffix else values
     figures["mean_correlation"] = float(np.mean(everything))
     figures["mean_absolute_correlation"] = float(np.mean(np.abs(everything)))
     return figures
+
+
+def _correlation(first: Looks, second: Looks, index: np.ndarray) -> list[float]:
+    """Of the mean colour of some parts, for each channel of Lab."""
+    a, b = (_mean_seen(looks.colours[:, index]) for looks in (first, second))
+    seen = ~np.isnan(a).any(1) & ~np.isnan(b).any(1)
+    return [float(np.corrcoef(a[seen, i], b[seen, i])[0, 1]) for i in range(3)]
 
 
 def _mean_seen(colours: np.ndarray) -> np.ndarray:
@@ -140,19 +196,32 @@ def _mean_seen(colours: np.ndarray) -> np.ndarray:
 
 
 def steadiness(studio: Studio, latents: int = 40) -> dict[str, float]:
-    """Distance of people of one z in different poses and places over that of people of different z."""
+    """Distance of people of one z in different poses and places over that of people of different z.
+
+    Beside it the same of real people, who are rendered as often: what is reached where z is a person.
+    """
     rng = np.random.default_rng(SEED)
     latents = min(latents, len(studio.rendered) // 2)
     rows = [int(row) for _ in range(latents) for row in rng.choice(studio.rendered, POSES_PER_LATENT, replace=False)]
-    looks = studio.made_looks(rows, studio.draw(latents).repeat_interleave(POSES_PER_LATENT, 0))
-    first, second = np.triu_indices(len(rows), 1)
-    same = first // POSES_PER_LATENT == second // POSES_PER_LATENT
+    made = studio.made_looks(rows, studio.draw(latents).repeat_interleave(POSES_PER_LATENT, 0))
     figures: dict[str, float] = {"latents": latents}
-    for name, values in (("colour", looks.colours), ("perceptual", looks.features)):
+    figures |= _same_over_other(studio, made, np.arange(len(rows)) // POSES_PER_LATENT)
+    people = [group for group in studio.groups if len(group) > 1][:latents]
+    real = studio.true_looks([row for group in people for row in group])
+    who = np.repeat(np.arange(len(people)), [len(group) for group in people])
+    return figures | {f"real_{name}": value for name, value in _same_over_other(studio, real, who).items()}
+
+
+def _same_over_other(studio: Studio, looks: Looks, who: np.ndarray) -> dict[str, float]:
+    """Mean distances between pictures of the same (who, [N]) and of others, and their ratio."""
+    first, second = np.triu_indices(len(who), 1)
+    same = who[first] == who[second]
+    figures: dict[str, float] = {}
+    for name, values in studio.measures(looks).items():
         distances = apart(values[first], values[second])
-        figures |= {f"{name}_same_z": float(np.nanmean(distances[same]))}
-        figures |= {f"{name}_other_z": float(np.nanmean(distances[~same]))}
-        figures[f"{name}_ratio"] = figures[f"{name}_same_z"] / figures[f"{name}_other_z"]
+        figures |= {f"{name}_same": float(np.nanmean(distances[same]))}
+        figures |= {f"{name}_other": float(np.nanmean(distances[~same]))}
+        figures[f"{name}_ratio"] = figures[f"{name}_same"] / figures[f"{name}_other"]
     return figures
 
 
@@ -171,15 +240,18 @@ def identity(studio: Studio) -> dict[str, float]:
 
 
 def diversity(studio: Studio) -> dict[str, float]:
-    """Perceptual distance of two draws in one place, over that of two real people."""
+    """Perceptual distance of two draws in one place, over that of two real people in theirs."""
     rows, count = studio.rows, len(studio.rows)
-    true = studio.true_looks(rows).features
     shuffled = np.random.default_rng(SEED).permutation(count)
-    real = float(np.nanmean(apart(true, true[shuffled])))
-    figures = {"real_people": real}
+    true = studio.measures(studio.true_looks(rows))
+    real = {name: float(np.nanmean(apart(true[name], true[name][shuffled]))) for name in PERCEPTUAL}
+    figures = {f"real_people_{name}": value for name, value in real.items()}
     for truncation in (0.0, 0.5, 0.7, 1.0):
-        first, second = (studio.made_looks(rows, studio.draw(count, i * count), truncation).features for i in (1, 2))
-        figures[f"t_{truncation:g}"] = float(np.nanmean(apart(first, second))) / real
+        draws = [studio.made_looks(rows, studio.draw(count, i * count), truncation) for i in (1, 2)]
+        first, second = (studio.measures(looks) for looks in draws)
+        for name in PERCEPTUAL:
+            distance = float(np.nanmean(apart(first[name], second[name])))
+            figures[f"{name}_t_{truncation:g}"] = distance / real[name]
     return figures
 
 
@@ -207,7 +279,7 @@ def leaks(network: GeneratorNetwork, detector: DetectorNetwork, films: int = FIL
 
     Chance is how often the replacement's pixels equal the original's after the originals were shuffled.
     """
-    finder = EmbeddedDetector(detector, score=UNSURE_SCORE)
+    finder = EmbeddedDetector(detector, unsure=UNSURE_SCORE)
     rng = np.random.default_rng(SEED)
     pixels = equal = by_chance = people = 0
     for number in range(films):
@@ -246,19 +318,18 @@ def measure(
     Args:
         weights: Written by `anonymize train generator`.
         data: Dataset of `anonymize dataset`; its held-out people are looked at.
-        detector: Weights of the detector whose backbone gives the perceptual features; None for the embedded one.
+        detector: Weights of the detector that looks for people on the films; None for the embedded one.
         limit: At most so many people.
         films: Rendered films to look for leaks on.
     """
-    detector = detector or weights_path("detector-embedded.safetensors")
-    eyes = load_detector(detector)
-    network = load_network(weights)
-    people = People(data, held_out=True, halvings=(SIZE[0] // network.config.size_hw[0]).bit_length() - 1)
-    studio = Studio(network, people, Observer(eyes), limit)
+    network, eyes = load_network(weights), EfficientNetLite0()
+    halvings, observer = (SIZE[0] // network.config.size_hw[0]).bit_length() - 1, Observer(eyes)
+    discriminant = learn_discriminant(People(data, halvings=halvings), observer)
+    studio = Studio(network, People(data, held_out=True, halvings=halvings), observer, discriminant, limit)
     figures: dict[str, Any] = {
         "file": weights.name,
         "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
-        "features": "backbone of the embedded detector",
+        "features": eyes.name,
         "independence": independence(studio),
         "steadiness": steadiness(studio),
         "diversity": diversity(studio),
@@ -267,7 +338,7 @@ def measure(
     if network.mapper is not None:
         figures["identity"] = identity(studio)
     if films:
-        figures["leaks"] = leaks(load_network(weights), load_detector(detector), films)
+        figures["leaks"] = leaks(load_network(weights), load_detector(detector or weights_path(DETECTOR)), films)
     return figures
 
 

@@ -12,14 +12,14 @@ from scipy.linalg import sqrtm
 from torch import Tensor
 from torch.nn import functional as F
 
-from anonymize.detect.network import DetectorNetwork
+from anonymize.evaluate.features import FeatureNetwork
 from anonymize.types import FloatArray
 
 PARTS = 24
 MIN_SHARE = 0.0005
 """Of the crop: a part of the body that shows less is taken for unseen."""
-STAGES = 3
-"""Of the detector's backbone, strides 4 to 16, that the perceptual distance looks at."""
+STAGES = slice(1, 4)
+"""Of the feature network's maps, strides 4 to 16, that the perceptual distance looks at."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,14 +41,10 @@ class Looks:
 
 
 class Observer:
-    """Reads looks off pictures, with the backbone of the embedded detector as the feature network.
+    """Reads looks off pictures. Features are unit vectors at each place, as in LPIPS (Zhang et al. 2018)."""
 
-    No network trained on ImageNet can be had without a download; this one was trained to find people and their
-    surface, on photographs and renderings. Features are unit vectors at each place, as in LPIPS (Zhang et al. 2018).
-    """
-
-    def __init__(self, detector: DetectorNetwork) -> None:
-        self._network = detector.eval().requires_grad_(False)
+    def __init__(self, network: FeatureNetwork) -> None:
+        self._network = network
 
     @torch.inference_mode()
     def looks(self, people: Iterable[tuple[Tensor, np.ndarray]]) -> Looks:
@@ -62,15 +58,15 @@ class Observer:
         masks = F.one_hot(torch.from_numpy(parts.astype(np.int64)), PARTS + 1)[..., 1:].permute(2, 0, 1).float()
         unseen = (masks.mean((1, 2)) < MIN_SHARE).numpy()
         colours = _means(torch.from_numpy(lab).permute(2, 0, 1), masks)
-        x = self._network.backbone.stem((rgb - self._network.mean) / self._network.std)
-        levels = []
-        for number, stage in enumerate(self._network.backbone.stages):
-            x = stage(x)
-            if number < STAGES:
-                levels.append(_means(F.normalize(x[0], dim=0), F.adaptive_avg_pool2d(masks, x.shape[2:])))
-        features = np.concatenate(levels, 1)
+        maps = [m[0] for m in self._network.maps(rgb[None])]
+        features = np.concatenate([_means(F.normalize(m, dim=0), _shrink(masks, m)) for m in maps[STAGES]], 1)
         colours[unseen], features[unseen] = np.nan, np.nan
-        return colours, features, x[0].mean((1, 2)).double().numpy()
+        return colours, features, maps[-1].mean((1, 2)).double().numpy()
+
+
+def _shrink(masks: Tensor, like: Tensor) -> Tensor:
+    """Masks [P, H, W] at the size of a map [C, h, w]: shares."""
+    return F.adaptive_avg_pool2d(masks, (like.shape[1], like.shape[2]))
 
 
 def _means(planes: Tensor, masks: Tensor) -> FloatArray:

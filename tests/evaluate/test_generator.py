@@ -8,12 +8,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from anonymize.detect.network import DetectorConfig, DetectorNetwork
 from anonymize.evaluate import generator as evaluation
 from anonymize.evaluate.generator import Studio, diversity, identity, independence, realism, steadiness
 from anonymize.evaluate.looks import Observer
 from anonymize.generate.build import save_weights
 from anonymize.generate.network import GeneratorConfig, GeneratorNetwork
+
+from .doubles import Eyes
 
 SIZE = (48, 32)
 LOOKS_PER_PERSON = 2
@@ -30,6 +31,7 @@ class Crowd:
     def __init__(self) -> None:
         self.colours = np.random.default_rng(0).uniform(-0.8, 0.8, (30, 3)).astype(np.float32)
         self.notes = [SimpleNamespace(rendered=True, identity=str(i // LOOKS_PER_PERSON)) for i in range(60)]
+        self.groups = {str(i): [LOOKS_PER_PERSON * i, LOOKS_PER_PERSON * i + 1] for i in range(30)}
 
     def __len__(self) -> int:
         return len(self.notes)
@@ -39,7 +41,9 @@ class Crowd:
         top = 4 + 4 * (row % LOOKS_PER_PERSON)
         for part in (0, 4, 12):  # head, trunk, leg
             vertices[top + part : top + part + 10, 8:24] = part
-        return SimpleNamespace(vertices=vertices, row=row)
+        colour = self.colours[row // LOOKS_PER_PERSON]
+        image = np.broadcast_to(((colour + 1) * 127.5).astype(np.uint8), (*SIZE, 3)).copy()
+        return SimpleNamespace(vertices=vertices, row=row, image=image)
 
     def sample(self, rng: object, crop: SimpleNamespace, other: SimpleNamespace) -> tuple[Tensor, Tensor, Tensor]:
         def dressed(row: int) -> Tensor:
@@ -77,8 +81,9 @@ class Painter(nn.Module):
 
 def studio(**habits: bool) -> Studio:
     torch.manual_seed(0)
-    eyes = Observer(DetectorNetwork(DetectorConfig(widths=(4, 8, 8, 8, 8), depths=(1, 1, 1, 1), channels=8)))
-    return Studio(Painter(**habits), Crowd(), eyes)  # type: ignore[arg-type]
+    people, eyes = Crowd(), Observer(Eyes())
+    discriminant = evaluation.learn_discriminant(people, eyes)  # type: ignore[arg-type]
+    return Studio(Painter(**habits), people, eyes, discriminant)  # type: ignore[arg-type]
 
 
 def test_a_generator_that_sees_z_alone_is_independent_of_who_was_there() -> None:
@@ -91,13 +96,15 @@ def test_a_generator_that_peeps_is_found_out() -> None:
     figures = independence(studio(peeps=True))
     assert figures["clothes_L"] == pytest.approx(1)
     assert figures["mean_correlation"] == pytest.approx(1)
+    assert figures["clothes_L_elsewhere"] == pytest.approx(1), "the same clothes in every place"
 
 
 def test_one_z_in_one_colour_is_steady() -> None:
     figures = steadiness(studio(), latents=15)
     assert figures["latents"] == 15
     assert figures["colour_ratio"] == pytest.approx(0, abs=1e-3)
-    assert figures["colour_other_z"] > 10
+    assert figures["colour_other"] > 10
+    assert figures["real_colour_ratio"] == pytest.approx(0, abs=1e-3)
 
 
 def test_a_generator_that_forgets_z_is_not_steady() -> None:
@@ -115,8 +122,9 @@ def test_a_generator_that_forgets_is_recognised_by_chance_alone() -> None:
 
 def test_diversity_grows_with_truncation_from_nothing() -> None:
     figures = diversity(studio())
-    assert figures["t_0"] == pytest.approx(0, abs=1e-6)
-    assert 0 < figures["t_0.5"] < figures["t_1"]
+    for name in ("perceptual", "appearance"):
+        assert figures[f"{name}_t_0"] == pytest.approx(0, abs=1e-6)
+        assert 0 < figures[f"{name}_t_0.5"] < figures[f"{name}_t_1"]
 
 
 def test_what_is_read_and_made_is_rebuilt() -> None:
@@ -127,8 +135,8 @@ def test_what_is_read_and_made_is_rebuilt() -> None:
 
 
 def test_few_people_are_spread_over_the_dataset() -> None:
-    people = Crowd()
-    few = Studio(Painter(), people, studio().observer, limit=7)  # type: ignore[arg-type]
+    all_of_them = studio()
+    few = Studio(Painter(), Crowd(), all_of_them.observer, all_of_them.discriminant, limit=7)  # type: ignore[arg-type]
     assert few.rows[0] == 0
     assert few.rows[-1] == 59
     assert len(few.rows) == 7
