@@ -39,6 +39,7 @@ UNSURE_NOISE = 2.0
 PICTURE_NOISE = 3.0
 ESTABLISHED = 4  # sure detections, or one halfway to certain; others may be false alarms: nothing unsure prolongs them
 CONFIRMED_LOOKS = 0.045  # whoever looks so much like the one who went into a crowd, is the one
+BORDER = 0.02  # of the width of the frame
 EXTENT_SECONDS = 0.5
 EXTENT_MARGIN = 0.03  # of the height
 
@@ -317,15 +318,15 @@ class Following:
                 gone[i] = -1
         new = sorted((i for i in new if i not in gone), key=lambda i: self.people[i].sightings[0].moment.seconds)
         due = self._due(new, moment)  # whoever got a part may be due by it
-        former = {new[j]: i for i, j in self._known_again(new)} if new else {}
-        bridges = []
+        again, perhaps = self._known_again(new) if new else ([], [])
+        former = {new[j]: i for i, j in again}
+        bridges = [(self.people[i], self.people[new[j]]) for i, j in perhaps if self.people[i].number]
         for i in new:
             before = former.get(i, i)
             before = gone.get(before, before)
             if i not in due:
-                if before != i and self.people[before].number:
-                    bridges.append((self.people[before], self.people[i]))
-            elif before != i:
+                continue
+            if before != i:
                 self._reunite(before, i)
                 gone[i] = before
             else:
@@ -336,8 +337,12 @@ class Following:
             self._keep(np.array([i not in gone for i in range(len(self.people))], np.bool_))
         return bridges
 
-    def _known_again(self, new: list[int]) -> Pairs:
-        """Pairs of somebody who was missing and the place in `new` of the newcomer who is that person."""
+    def _known_again(self, new: list[int]) -> tuple[Pairs, Pairs]:
+        """Pairs of somebody who was missing and the place in `new` of the newcomer who is that person.
+
+        Returns:
+            Those who are, and those who may be.
+        """
         absence = Absence.none(len(self.people), len(new))
         newcomers = np.array(new, np.int64)  # perhaps nobody
         rows = {person: i for i, person in enumerate(self.people)}
@@ -351,8 +356,8 @@ class Following:
         views = np.array([p.views + WELL_KNOWN * len(p.gallery) for p in self.people], np.float32)
         others = met[:, newcomers]
         looks = looks_evidence(self._gallery_distance(newcomers), views, views[newcomers], others)
-        total = absence.evidence() + looks
-        return assign(total, total > 0)
+        total, perhaps = absence.evidence() + looks, absence.evidence(border=False) + looks
+        return assign(total, total > 0), assign(perhaps, perhaps > 0)
 
     def _gallery_distance(self, newcomers: IntArray) -> FloatArray:
         """How different people and newcomers look at least, [N, M], by all appearances of the people."""
@@ -367,7 +372,9 @@ class Following:
         expected = self._motion.boxes_xyxy[rows]
         extents = [_extent(self.people[i], e, moment) for i, e in zip(rows, expected, strict=True)]
         absent = self._absent(moment.seconds)[rows]
-        return Absence.of(expected, self._motion.deviation[rows], np.array(extents).reshape(-1, 4), boxes, absent)
+        leaving = np.array([_at_border(self.people[i]) for i in rows], np.bool_)
+        extents_xyxy = np.array(extents).reshape(-1, 4)
+        return Absence.of(expected, self._motion.deviation[rows], extents_xyxy, leaving, boxes, absent)
 
     def _reunite(self, row: int, newcomer: int) -> None:
         """Let somebody known go on as the newcomer goes on."""
@@ -447,6 +454,17 @@ class Following:
         earlier = person.sightings[at - 1].moment.seconds if at else -np.inf
         for sighting in retrace(person.sightings[at], earlier, waiting):
             person.sightings.insert(at, sighting)
+
+
+def _at_border(person: Person) -> bool:
+    """Whether somebody was last found at the left or right border."""
+    last = next((s for s in reversed(person.sightings) if s.row >= 0), None)
+    if last is None or last.moment.found is None:
+        return person.leaving
+    width = last.moment.found.size_hw[1]
+    left, _, right, _ = last.box.tolist()
+    person.leaving = bool(left < BORDER * width or right > (1 - BORDER) * width)
+    return person.leaving
 
 
 def _extent(person: Person, expected: Box, moment: Moment) -> Box:

@@ -18,12 +18,13 @@ from anonymize.types import BoolArray, FloatArray
 
 Boxes = npt.NDArray[np.float64]
 Seconds = npt.NDArray[np.float64]
-Entry = tuple[float, float, float, bool, float]
+Entry = tuple[float, float, float, bool, bool, float]
 
 WELL_KNOWN = 3  # clear views of somebody; looks of less are believed less
 LOOKS_STEP = 0.01  # looks that much more alike make it e times likelier that two are one
 MOST_LOOKS = 5.0  # looks never say more than this
 MOST_MOTION = 3.5
+MOST_LEAVING = -0.5  # where people leave and others enter, only looks can tell
 PLACES = 15.0  # area of a picture in squared heights: where somebody new can appear
 DRIFT = 0.15  # deviation of where somebody is from where they are expected, in heights, beside that of the filter
 OTHER_SIZE = 1.5  # less is said of two who are not alike in size, though one of them may be half hidden
@@ -44,6 +45,7 @@ class Absence:
         inside: Share of the other's box that lies where the one should have come to: whoever comes out from behind
             something shows little of themselves at first.
         alike_sized: Whether the two have about the same height.
+        leaving: Whether the one was last seen at the border, where people leave and others enter.
         seconds: For how long the one had been missing.
     """
 
@@ -51,16 +53,20 @@ class Absence:
     deviation: FloatArray
     inside: FloatArray
     alike_sized: BoolArray
+    leaving: BoolArray
     seconds: FloatArray
 
     @classmethod
-    def of(cls, known: Boxes, deviation: Seconds, extents: Boxes, found: Boxes, seconds: Seconds) -> Absence:
+    def of(
+        cls, known: Boxes, deviation: Seconds, extents: Boxes, leaving: BoolArray, found: Boxes, seconds: Seconds
+    ) -> Absence:
         """Compare boxes.
 
         Args:
             known: [N, 4] where the missing are expected.
             deviation: [N] by how much that may be wrong, in heights.
             extents: [N, 4] all that they took up lately, moved to there.
+            leaving: [N] whether they were last seen at the border.
             found: [M, 4].
             seconds: [N] how long they are missing.
         """
@@ -70,6 +76,7 @@ class Absence:
             np.broadcast_to(deviation[:, None], shape).astype(np.float32),
             box_share(found, extents).T,
             alike_sized(known, found) | alike_sized(extents, found),
+            np.broadcast_to(leaving[:, None], shape).copy(),
             np.broadcast_to(seconds[:, None], shape).astype(np.float32),
         )
 
@@ -78,7 +85,8 @@ class Absence:
         """Nobody was missing."""
         shape = people, newcomers
         far, nothing = np.full(shape, np.inf, np.float32), np.zeros(shape, np.float32)
-        return cls(far, nothing, nothing.copy(), np.zeros(shape, np.bool_), nothing.copy())
+        no = np.zeros(shape, np.bool_)
+        return cls(far, nothing, nothing.copy(), no, no.copy(), nothing.copy())
 
     def __getitem__(self, key: tuple[int, int]) -> Entry:
         return (
@@ -86,16 +94,21 @@ class Absence:
             float(self.deviation[key]),
             float(self.inside[key]),
             bool(self.alike_sized[key]),
+            bool(self.leaving[key]),
             float(self.seconds[key]),
         )
 
     def __setitem__(self, key: tuple[int, int], value: Entry) -> None:
-        self.apart[key], self.deviation[key], self.inside[key], self.alike_sized[key], self.seconds[key] = value
+        self.apart[key], self.deviation[key], self.inside[key] = value[:3]
+        self.alike_sized[key], self.leaving[key], self.seconds[key] = value[3:]
 
-    def evidence(self) -> FloatArray:
+    def evidence(self, *, border: bool = True) -> FloatArray:
         """What the motion says for the two being one, [N, M]; minus infinity where nobody can have gone so far.
 
         Near where they are expected at first (Student's t, since people turn), anywhere after some seconds.
+
+        Args:
+            border: Whether it counts that people leave and others enter at the border.
         """
         emerging = self.inside > MIN_INSIDE
         apart = np.where(emerging, np.minimum(self.apart, BESIDE), self.apart).astype(np.float64)
@@ -103,6 +116,8 @@ class Absence:
         with np.errstate(divide="ignore"):
             near = np.log(PLACES / (2 * np.pi * variance)) - 2 * np.log1p(apart**2 / (2 * variance))
             near[~(self.alike_sized | emerging)] -= OTHER_SIZE
+            if border:
+                near[self.leaving] = np.minimum(near[self.leaving], MOST_LEAVING)
             anywhere = np.log(np.minimum(self.seconds / FORGOTTEN_SECONDS, 1)) - NEWS
         said = np.minimum(np.logaddexp(near, anywhere), MOST_MOTION)
         within = self.apart < REACH[0] + REACH[1] * self.seconds

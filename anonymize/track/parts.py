@@ -11,6 +11,8 @@ from anonymize.track.people import Person
 
 PART_OF = 0.8
 """Somebody new, this much of whom is pixels of one other person, this often, is a part of that person."""
+PART_OF_UNSEEN = 0.5
+"""... if they were never seen by themselves."""
 
 
 def join_whole(newcomer: Person, people: Iterable[Person], gone: Collection[Person]) -> bool:
@@ -21,13 +23,14 @@ def join_whole(newcomer: Person, people: Iterable[Person], gone: Collection[Pers
         people: Whose part.
         gone: Who has become a part of others already, and is nobody's whole.
     """
+    share = PART_OF if newcomer.views >= 1 else PART_OF_UNSEEN
     whole: dict[Person, list[Sighting]] = {}
     for sighting in newcomer.sightings:
         for person in people:
             if person is newcomer or person in gone:
                 continue
             other = _at(person, sighting)
-            if other is not None and mask_in(sighting.mask, other.mask) > PART_OF:
+            if other is not None and mask_in(sighting.mask, other.mask) > share:
                 whole.setdefault(person, []).append(other)
     person, others = max(whole.items(), key=lambda item: len(item[1]), default=(newcomer, []))
     if len(others) < PART_OF * len(newcomer.sightings):

@@ -31,6 +31,7 @@ class Person:
         missing: Who was missing when they appeared, and how: an entry of `Absence`.
         gallery: How they looked in earlier appearances, one row each.
         crowded: Whether they were in a crowd when last seen, where they may have been taken for somebody else.
+        leaving: Whether they were last found at the border, where people leave and others enter.
         heir: Who came out of the crowd where they should have; nobody looks for them meanwhile.
     """
 
@@ -45,6 +46,7 @@ class Person:
     missing: dict[Person, Entry] = field(default_factory=dict, repr=False)
     gallery: deque[Looks] = field(default_factory=lambda: deque(maxlen=GALLERY), repr=False)
     crowded: bool = False
+    leaving: bool = False
     heir: Person | None = field(default=None, repr=False)
 
 

@@ -7,11 +7,14 @@ from anonymize.track.association import Group, crowding, wholes
 from anonymize.track.identity import NEWS, Absence, looks_evidence
 
 
-def absence(apart: float, seconds: float, *, height: float = 60, deviation: float = 0.1) -> Absence:
+def absence(
+    apart: float, seconds: float, *, height: float = 60, deviation: float = 0.1, leaving: bool = False
+) -> Absence:
     known = np.array([[0.0, 0, 20, 60]])
     x = 60 * apart
     found = np.array([[x, 30 - height / 2, x + 20, 30 + height / 2]])
-    return Absence.of(known, np.array([deviation]), known, found, np.array([seconds]))
+    at_border = np.array([leaving])
+    return Absence.of(known, np.array([deviation]), known, at_border, found, np.array([seconds]))
 
 
 def test_nobody() -> None:
@@ -34,6 +37,10 @@ def test_the_nearer_and_the_sooner_the_likelier() -> None:
 def test_another_size_speaks_against_it_but_not_if_one_comes_out_from_behind_something() -> None:
     assert absence(0.6, 0.2, height=25).evidence()[0, 0] < absence(0.6, 0.2).evidence()[0, 0]
     assert absence(0.0, 0.2, height=25).evidence()[0, 0] == absence(0.0, 0.2).evidence()[0, 0]
+
+
+def test_where_people_leave_and_others_enter_the_place_alone_is_no_evidence() -> None:
+    assert absence(0.0, 0.5, leaving=True).evidence()[0, 0] < 0
 
 
 def test_looks_speak_for_and_against() -> None:
