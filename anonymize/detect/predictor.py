@@ -18,11 +18,13 @@ from anonymize.types import BoolArray, Detections, FloatArray, RegionMask, UInt8
 DEFAULT_SCORE = 0.7
 STRIDE = 32
 MAP_STRIDE = 4
-MAP_THRESHOLD = 0.5  # a pixel of the dense map next to a found person belongs to them above this
-LONE_THRESHOLD = 0.8  # ... and far from everybody it takes this much, on average, to make a person of its own
+NEAR_THRESHOLD = 0.25  # a pixel of the dense map next to a found person belongs to them above this
+LONE_THRESHOLD = 0.5  # ... and far from everybody to a person of its own,
+LONE_SURENESS = 0.8  # if it is this on average
 LONE_MIN_SHARE = 0.0008  # of the frame's area
-NEAR = 0.15  # a person's surroundings: this share of their box on each side
-BODY_THRESHOLD = 0.5
+NEAR = 0.2  # a person's surroundings reach so far: a share of the longer side of their box
+GAP = 0.06  # ... and hang together with the person over gaps up to this share of it
+BODY_THRESHOLD = 0.25
 
 
 class Detector(Protocol):
@@ -167,27 +169,31 @@ class PersonMap:
         return float((values * mask).sum() / max(1e-6, float(mask.sum())))
 
     def near(self, region: RegionMask, others: Sequence[RegionMask]) -> RegionMask:
-        """Person pixels in and round a person's rectangle that hang together with the person and are nobody else's."""
+        """Person pixels in and round a person's rectangle that hang together with the person and are nobody else's.
+
+        The heads miss a foot or a hand now and then that the map shows, if faintly: better too much than a limb.
+        """
         if not region.area:
             return region
-        margin_x, margin_y = (max(4, round(NEAR * side)) for side in region.mask.shape[::-1])
-        left, top = max(0, region.x - margin_x), max(0, region.y - margin_y)
-        right = min(self.size_hw[1], region.box_xyxy[2] + margin_x)
-        bottom = min(self.size_hw[0], region.box_xyxy[3] + margin_y)
-        person = self.read(left, top, right, bottom) > MAP_THRESHOLD
+        margin, gap = (max(4, round(share * max(region.mask.shape))) for share in (NEAR, GAP))
+        left, top = max(0, region.x - margin), max(0, region.y - margin)
+        right = min(self.size_hw[1], region.box_xyxy[2] + margin)
+        bottom = min(self.size_hw[0], region.box_xyxy[3] + margin)
+        person = self.read(left, top, right, bottom) > NEAR_THRESHOLD
         for other in others:
             _clear(person, (left, top), other)
         own = np.zeros_like(person)
         y, x = region.y - top, region.x - left
         own[y : y + region.mask.shape[0], x : x + region.mask.shape[1]] = region.mask
         _, components = cv2.connectedComponents((person | own).astype(np.uint8))
-        touched = np.unique(components[own])
+        reach = cv2.dilate(own.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * gap + 1,) * 2))
+        touched = np.unique(components[reach > 0])
         return RegionMask(left, top, np.isin(components, touched[touched > 0]))
 
     def lone(self, masks: Sequence[RegionMask]) -> list[tuple[RegionMask, float]]:
         """People whom no box found: large sure components away from all masks, with their mean probability."""
         height, width = self.values.shape
-        free = self.values > MAP_THRESHOLD
+        free = self.values > LONE_THRESHOLD
         grow = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
         for mask in masks:
             if mask.area:
@@ -202,7 +208,7 @@ class PersonMap:
         for k in range(1, count):
             inside = components == k
             sureness = float(self.values[inside].mean())
-            if stats[k, cv2.CC_STAT_AREA] < LONE_MIN_SHARE * height * width or sureness < LONE_THRESHOLD:
+            if stats[k, cv2.CC_STAT_AREA] < LONE_MIN_SHARE * height * width or sureness < LONE_SURENESS:
                 continue
             left, top = stats[k, :2] / self.cells_per_pixel
             right, bottom = (stats[k, :2] + stats[k, 2:4]) / self.cells_per_pixel

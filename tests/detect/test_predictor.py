@@ -113,6 +113,17 @@ def test_the_map_completes_a_person_but_takes_no_pixel_of_a_neighbour() -> None:
     assert not full[24:64, 44:60].any()
 
 
+def test_a_faint_foot_beyond_a_gap_is_covered() -> None:
+    person_map = no_map()
+    person_map.values[5:15, 5:9] = 0.99
+    person_map.values[16:19, 9:12] = 0.4  # beside the box, and with a dark knee between
+    whole = person_map.near(RegionMask(20, 20, np.ones((44, 16), np.bool_)), []).to_full(SIZE)
+    assert whole[69:72, 38:44].all()
+    person_map.values[5:16, 14:18] = 0.4  # somebody else far away is left to others
+    whole = person_map.near(RegionMask(20, 20, np.ones((44, 16), np.bool_)), []).to_full(SIZE)
+    assert not whole[20:60, 50:].any()
+
+
 def test_weights_come_back(tmp_path: Path, network: DetectorNetwork) -> None:
     path = tmp_path / "weights.safetensors"
     save_weights(path, network, {"note": "tiny"})
