@@ -11,10 +11,12 @@ import numpy.typing as npt
 from anonymize.types import RegionMask, UInt8Array
 
 Transform = npt.NDArray[np.float64]
+Points = npt.NDArray[np.float32]
 
 WIDTH = 320
 FEATURES = 80
 MIN_FEATURES = 12
+ENOUGH = 0.6  # share of the features that must be left, or others are looked for
 MIN_INLIERS = 0.5  # share of the features that must agree, or the motion is not believed
 STILL_PX = 0.08  # in the small picture: less is noise
 
@@ -52,7 +54,7 @@ class CameraMotion:
 
     def __init__(self) -> None:
         self._before: UInt8Array | None = None
-        self._points: npt.NDArray[np.float32] | None = None
+        self._points: Points = np.zeros((0, 2), np.float32)
 
     def update(self, image: UInt8Array, people: Sequence[RegionMask]) -> Transform:
         """Motion from the frame before to this one.
@@ -70,25 +72,34 @@ class CameraMotion:
         # decimating by whole steps first keeps the cost of large pictures down
         step = max(1, int(1 / factor / 2))
         small = cv2.resize(np.ascontiguousarray(image[::step, ::step, 1]), size, interpolation=cv2.INTER_AREA)
-        motion = self._motion(small, factor)
+        before, after = self._follow(small)
+        motion = self._motion(before, after, factor)
         background = np.full(small.shape, 255, np.uint8)
         for person in people:
             x1, y1, x2, y2 = person.box_xyxy
             background[int(y1 * factor) : int(y2 * factor) + 2, int(x1 * factor) : int(x2 * factor) + 2] = 0
         self._before = small
-        self._points = cv2.goodFeaturesToTrack(small, FEATURES, 0.02, 7, mask=background)
+        # features that nobody has stepped in front of are good for the next frame as well
+        columns, rows = np.rint(after).astype(np.int64).T
+        inside = (columns >= 0) & (rows >= 0) & (columns < size[0]) & (rows < size[1])
+        inside[inside] = background[rows[inside], columns[inside]] > 0
+        self._points = after[inside]
+        if len(self._points) < ENOUGH * FEATURES:
+            found = cv2.goodFeaturesToTrack(small, FEATURES, 0.02, 7, mask=background)
+            self._points = np.zeros((0, 2), np.float32) if found is None else found[:, 0]
         return motion
 
-    def _motion(self, small: UInt8Array, factor: float) -> Transform:
-        if self._before is None or self._before.shape != small.shape:
-            return identity()
-        if self._points is None or len(self._points) < MIN_FEATURES:
-            return identity()
+    def _follow(self, small: UInt8Array) -> tuple[Points, Points]:
+        """Where features [K, 2] were in the small picture before and are in this one."""
+        if self._before is None or self._before.shape != small.shape or not len(self._points):
+            return np.zeros((0, 2), np.float32), np.zeros((0, 2), np.float32)
         moved, found, _ = cv2.calcOpticalFlowPyrLK(
-            self._before, small, self._points, None, winSize=(13, 13), maxLevel=2
+            self._before, small, self._points[:, None], None, winSize=(13, 13), maxLevel=2
         )
         kept = found[:, 0] == 1
-        before, after = self._points[kept, 0], moved[kept, 0]
+        return self._points[kept], moved[kept, 0]
+
+    def _motion(self, before: Points, after: Points, factor: float) -> Transform:
         if len(before) < MIN_FEATURES:
             return identity()
         if np.median(np.abs(after - before)) < STILL_PX:
