@@ -16,7 +16,7 @@ Points = npt.NDArray[np.float32]
 WIDTH = 320
 FEATURES = 80
 MIN_FEATURES = 12
-ENOUGH = 0.6  # share of the features that must be left, or others are looked for
+ENOUGH = 0.9  # share of the features that must be left, or others are looked for
 MIN_INLIERS = 0.5  # share of the features that must agree, or the motion is not believed
 STILL_PX = 0.08  # in the small picture: less is noise
 

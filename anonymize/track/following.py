@@ -26,7 +26,7 @@ from anonymize.track.identity import WELL_KNOWN, Absence, looks_evidence
 from anonymize.track.kalman import Motion
 from anonymize.track.moments import Box, Moment
 from anonymize.track.parts import join_whole
-from anonymize.track.people import Person, joined
+from anonymize.track.people import Person, joined, share_pixels
 from anonymize.track.retracing import PICTURE_SECONDS, retrace, seen_by_picture, sighting_of
 from anonymize.types import BoolArray, Detections, FloatArray, Frame, IntArray
 
@@ -312,21 +312,23 @@ class Following:
             but this is the last chance to cover the gap between the two.
         """
         new = [i for i, p in enumerate(self.people) if not p.number and p.sightings]
-        gone: dict[int, int] = {}
+        parts = set[Person]()
         for i in self._due(new, moment):
-            if join_whole(self.people[i], self.people, {self.people[k] for k in gone}):
-                gone[i] = -1
-        new = sorted((i for i in new if i not in gone), key=lambda i: self.people[i].sightings[0].moment.seconds)
+            if join_whole(self.people[i], self.people, parts):
+                parts.add(self.people[i])
+        if parts:
+            self._keep(np.array([p not in parts for p in self.people], np.bool_))
+        new = [i for i, p in enumerate(self.people) if not p.number and p.sightings]
+        new.sort(key=lambda i: self.people[i].sightings[0].moment.seconds)
         due = self._due(new, moment)  # whoever got a part may be due by it
         again, perhaps = self._known_again(new) if new else ([], [])
         former = {new[j]: i for i, j in again}
         bridges = [(self.people[i], self.people[new[j]]) for i, j in perhaps if self.people[i].number]
-        for i in new:
+        gone: dict[int, int] = {}
+        for i in due:
             before = former.get(i, i)
             before = gone.get(before, before)
-            if i not in due:
-                continue
-            if before != i:
+            if self.people[before].number:
                 self._reunite(before, i)
                 gone[i] = before
             else:
@@ -379,6 +381,7 @@ class Following:
     def _reunite(self, row: int, newcomer: int) -> None:
         """Let somebody known go on as the newcomer goes on."""
         old, new = self.people[row], self.people[newcomer]
+        share_pixels(old, new)
         old.sightings = joined(old, new)
         old.found_seconds = new.found_seconds
         self._motion.mean[row], self._motion.covariance[row] = (

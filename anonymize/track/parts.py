@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Iterable
 
-from anonymize.track.geometry import mask_in, union
+from anonymize.track.geometry import mask_in
 from anonymize.track.moments import Sighting
-from anonymize.track.people import Person
+from anonymize.track.people import Person, share_pixels
 
 PART_OF = 0.8
 """Somebody new, this much of whom is pixels of one other person, this often, is a part of that person."""
@@ -35,13 +35,9 @@ def join_whole(newcomer: Person, people: Iterable[Person], gone: Collection[Pers
     person, others = max(whole.items(), key=lambda item: len(item[1]), default=(newcomer, []))
     if len(others) < PART_OF * len(newcomer.sightings):
         return False
-    for sighting in newcomer.sightings:
-        same = _at(person, sighting)
-        if same is None:
-            person.sightings.append(sighting)
-        else:
-            same.mask = union([same.mask, sighting.mask])
-    person.sightings = deque(sorted(person.sightings, key=lambda s: s.moment.seconds))
+    share_pixels(person, newcomer)
+    alone = [s for s in newcomer.sightings if _at(person, s) is None]
+    person.sightings = deque(sorted([*person.sightings, *alone], key=lambda s: s.moment.seconds))
     return True
 
 

@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from anonymize.track.appearance import Looks
+from anonymize.track.geometry import union
 from anonymize.track.identity import Entry
 from anonymize.track.moments import Sighting
 
@@ -50,9 +51,19 @@ class Person:
     heir: Person | None = field(default=None, repr=False)
 
 
+def share_pixels(person: Person, other: Person) -> None:
+    """Give the pixels of somebody who turned out to be a person to that person, at the moments when both were seen."""
+    own = {id(s.moment): s for s in person.sightings}
+    for sighting in other.sightings:
+        same = own.get(id(sighting.moment))
+        if same is not None:
+            same.mask = union([same.mask, sighting.mask])
+
+
 def joined(former: Person, newcomer: Person) -> deque[Sighting]:
-    """Sightings of somebody who goes on as a newcomer; detections win over what was followed by the picture."""
-    begin = newcomer.began_seconds
-    before = [s for s in former.sightings if s.row >= 0 or s.moment.seconds < begin]
-    last = before[-1].moment.seconds if before else float("-inf")
-    return deque(before + [s for s in newcomer.sightings if s.moment.seconds > last])
+    """Sightings of somebody who goes on as a newcomer; detections win over what was followed by the picture only."""
+    by_moment = {id(s.moment): s for s in newcomer.sightings}
+    for sighting in former.sightings:
+        if sighting.row >= 0 or by_moment.get(id(sighting.moment), sighting).row < 0:
+            by_moment[id(sighting.moment)] = sighting
+    return deque(sorted(by_moment.values(), key=lambda s: s.moment.seconds))

@@ -159,3 +159,11 @@ def test_each_film_begins_anew() -> None:
 def test_a_negative_look_ahead_is_refused() -> None:
     with pytest.raises(OptionError):
         PeopleTracker(lookahead_seconds=-1)
+
+
+def test_a_gap_is_covered_before_it_is_decided_who_came_after_it() -> None:
+    # missed for longer than the steps from frame to frame bridge, and jumped: known again only once looked at
+    found = [people(10)] * 6 + [people()] * 6 + [people(30)] * 12
+    shown = [tracks.ids.tolist() for _, tracks in PeopleTracker().track((frame(i), f) for i, f in enumerate(found))]
+    assert all(shown)
+    assert shown[0] == shown[-1] == [1]

@@ -1,0 +1,56 @@
+"""People of whom it turns out that they are one."""
+
+from collections import deque
+from fractions import Fraction
+
+import numpy as np
+
+from anonymize.track.camera_motion import identity
+from anonymize.track.moments import Moment, Sighting
+from anonymize.track.parts import join_whole
+from anonymize.track.people import Person, joined, share_pixels
+from anonymize.types import Detections, Frame, RegionMask
+
+SIZE = (40, 200)
+
+
+def moments(count: int) -> list[Moment]:
+    image, tenth = np.zeros((*SIZE, 3), np.uint8), Fraction(1, 10)
+    frames = [Frame(image, k, k, tenth) for k in range(count)]
+    return [Moment(f, Detections.empty(SIZE), f.pts_seconds, identity(), np.ones(0, np.bool_)) for f in frames]
+
+
+def seen(moment: Moment, left: int, *, width: int = 20, row: int = 0) -> Sighting:
+    mask = RegionMask(left, 5, np.ones((30, width), np.bool_))
+    return Sighting(moment, np.array(mask.box_xyxy, np.float64), mask, 0.9, row)
+
+
+def person(*sightings: Sighting, views: float = 5.0) -> Person:
+    times = [s.moment.seconds for s in sightings]
+    return Person(min(times), max(times), deque(sightings), views=views)
+
+
+def test_a_detection_wins_over_the_picture_and_nothing_is_lost() -> None:
+    when = moments(4)
+    former = person(seen(when[0], 10), seen(when[1], 10, row=-1), seen(when[3], 10, row=-1))
+    newcomer = person(seen(when[1], 12), seen(when[2], 12))
+    assert [(s.moment.seconds, s.box[0]) for s in joined(former, newcomer)] == [
+        (0, 10),
+        (0.1, 12),
+        (0.2, 12),
+        (0.3, 10),
+    ]
+
+
+def test_pixels_are_shared_where_both_were_seen() -> None:
+    when = moments(2)
+    one, other = person(seen(when[0], 10), seen(when[1], 10)), person(seen(when[1], 20))
+    share_pixels(one, other)
+    assert [s.mask.area for s in one.sightings] == [600, 900]
+
+
+def test_half_of_whom_is_in_another_is_a_part_only_if_never_seen_alone() -> None:
+    for views, left, part in ((0.0, 16, True), (0.0, 22, False), (2.0, 16, False), (2.0, 12, True)):
+        when = moments(2)
+        whole, newcomer = person(*(seen(m, 10) for m in when)), person(*(seen(m, left) for m in when), views=views)
+        assert join_whole(newcomer, [whole, newcomer], ()) is part
