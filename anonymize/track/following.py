@@ -82,7 +82,7 @@ class Following:
         sure = (found.scores >= self._sure) & (whole < 0)
         looks = self._look(frame, found)
         distance = self._looks.distance(looks)
-        pairs = self._pair(moment, seen, sure, distance)
+        pairs = self._pair(moment, seen, sure, (found.scores < self._sure) & (whole < 0), distance)
         crowd = self._crowd(moment, seen, sure, pairs)
         heirs = self._heirs(distance, pairs, sure & (crowd < CLEAR))
         pairs = [(i, j) for i, j in pairs if j not in heirs]
@@ -144,16 +144,17 @@ class Following:
     def _absent(self, now: float) -> np.ndarray:
         return np.array([now - p.found_seconds for p in self.people], np.float64)
 
-    def _pair(self, moment: Moment, seen: Group, sure: BoolArray, distance: FloatArray) -> Pairs:
+    def _pair(self, moment: Moment, seen: Group, sure: BoolArray, unsure: BoolArray, distance: FloatArray) -> Pairs:
         """Who is who: pairs of a person's row and a detection's row.
 
         Args:
             moment: The frame.
             seen: Its detections.
             sure: [M] which of them are surely people.
+            unsure: [M] which of them may be people, as far as they are there already.
             distance: [N, M] how different people and detections look.
         """
-        rows, unsure = rows_of(sure), rows_of(~sure)
+        rows, others = rows_of(sure), rows_of(unsure)
         absent = self._absent(moment.seconds)
         sought = np.array([p.heir is None for p in self.people], np.bool_)
         known = Group(self._motion.boxes_xyxy, self._grids)
@@ -170,8 +171,8 @@ class Following:
         first = pair_sure(known[lately], seen[rows], distance[np.ix_(lately, rows)])
         pairs += [(int(lately[i]), int(rows[j])) for i, j in first]
         rest = left(np.array([i for i in lately.tolist() if self.people[i].established], np.int64), 0)
-        second = pair_unsure(known[rest], seen[unsure])
-        pairs += [(int(rest[i]), int(unsure[j])) for i, j in second]
+        second = pair_unsure(known[rest], seen[others])
+        pairs += [(int(rest[i]), int(others[j])) for i, j in second]
         missing, strangers = left(rows_of((absent < AT_ONCE_SECONDS) & sought), 0), left(rows, 1)
         if len(missing) and len(strangers):
             third = pair_returned(known.boxes[missing], seen.boxes[strangers], distance[np.ix_(missing, strangers)])

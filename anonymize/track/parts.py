@@ -9,10 +9,13 @@ from anonymize.track.geometry import mask_in
 from anonymize.track.moments import Sighting
 from anonymize.track.people import Person, share_pixels
 
-PART_OF = 0.8
-"""Somebody new, this much of whom is pixels of one other person, this often, is a part of that person."""
+PART_OF = 0.7
+"""Somebody new, this much of whom is pixels of one other person, `OFTEN`, is a part of that person."""
 PART_OF_UNSEEN = 0.5
 """... if they were never seen by themselves."""
+WHOLE_OF = 0.9
+"""Of whom somebody known shows this much less is that person, of whom only a part was found lately."""
+OFTEN = 0.8
 
 
 def join_whole(newcomer: Person, people: Iterable[Person], gone: Collection[Person]) -> bool:
@@ -30,10 +33,12 @@ def join_whole(newcomer: Person, people: Iterable[Person], gone: Collection[Pers
             if person is newcomer or person in gone:
                 continue
             other = _at(person, sighting)
-            if other is not None and mask_in(sighting.mask, other.mask) > share:
+            if other is None:
+                continue
+            if mask_in(sighting.mask, other.mask) > share or mask_in(other.mask, sighting.mask) > WHOLE_OF:
                 whole.setdefault(person, []).append(other)
     person, others = max(whole.items(), key=lambda item: len(item[1]), default=(newcomer, []))
-    if len(others) < PART_OF * len(newcomer.sightings):
+    if len(others) < OFTEN * len(newcomer.sightings):
         return False
     share_pixels(person, newcomer)
     alone = [s for s in newcomer.sightings if _at(person, s) is None]
