@@ -24,7 +24,8 @@ WELL_KNOWN = 3  # clear views of somebody; looks of less are believed less
 LOOKS_STEP = 0.01  # looks that much more alike make it e times likelier that two are one
 MOST_LOOKS = 5.0  # looks never say more than this
 MOST_MOTION = 3.5
-MOST_LEAVING = -0.5  # where people leave and others enter, only looks can tell
+MOST_LEAVING = -0.5  # where people leave and others enter, only looks can tell ...
+STAYING_SECONDS = 0.35  # ... if the one has been missing for longer than this
 PLACES = 15.0  # area of a picture in squared heights: where somebody new can appear
 DRIFT = 0.15  # deviation of where somebody is from where they are expected, in heights, beside that of the filter
 OTHER_SIZE = 1.5  # less is said of two who are not alike in size, though one of them may be half hidden
@@ -117,7 +118,8 @@ class Absence:
             near = np.log(PLACES / (2 * np.pi * variance)) - 2 * np.log1p(apart**2 / (2 * variance))
             near[~(self.alike_sized | emerging)] -= OTHER_SIZE
             if border:
-                near[self.leaving] = np.minimum(near[self.leaving], MOST_LEAVING)
+                left = self.leaving & (self.seconds > STAYING_SECONDS)
+                near[left] = np.minimum(near[left], MOST_LEAVING)
             anywhere = np.log(np.minimum(self.seconds / FORGOTTEN_SECONDS, 1)) - NEWS
         said = np.minimum(np.logaddexp(near, anywhere), MOST_MOTION)
         within = self.apart < REACH[0] + REACH[1] * self.seconds

@@ -41,6 +41,7 @@ def test_another_size_speaks_against_it_but_not_if_one_comes_out_from_behind_som
 
 def test_where_people_leave_and_others_enter_the_place_alone_is_no_evidence() -> None:
     assert absence(0.0, 0.5, leaving=True).evidence()[0, 0] < 0
+    assert absence(0.0, 0.1, leaving=True).evidence()[0, 0] > 0
 
 
 def test_looks_speak_for_and_against() -> None:
