@@ -25,14 +25,15 @@ def steady_box(sightings: Sequence[Sighting], at: int) -> Box:
         return own.box
     seconds = np.array([s.moment.seconds for s in around]) - own.moment.seconds
     weights = np.exp(-0.5 * (seconds / BOX_SECONDS) ** 2)
-    boxes = np.stack([s.box if s.moment.place is own.moment.place else s.box_at(own.moment) for s in around])
+    boxes = np.array([s.box if s.moment.place is own.moment.place else s.box_at(own.moment) for s in around])
     total = weights.sum()
     mean_time, mean_box = weights @ seconds / total, weights @ boxes / total
     lever = weights * (seconds - mean_time)
     slope = lever @ boxes / max(lever @ seconds, 1e-9)
     steady = mean_box - slope * mean_time
-    most = MOST_SHIFT * np.tile(own.box[2:] - own.box[:2], 2)
-    limited: Box = own.box + np.clip(steady - own.box, -most, most)
+    size = own.box[2:] - own.box[:2]
+    most = MOST_SHIFT * np.concatenate([size, size])
+    limited: Box = own.box + np.maximum(np.minimum(steady - own.box, most), -most)
     return limited
 
 
