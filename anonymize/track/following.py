@@ -26,7 +26,7 @@ from anonymize.track.identity import WELL_KNOWN, Absence, looks_evidence
 from anonymize.track.kalman import Motion
 from anonymize.track.moments import Box, Moment
 from anonymize.track.parts import join_whole
-from anonymize.track.people import Person, joined, share_pixels
+from anonymize.track.people import Person, at_border, extent, joined, share_pixels
 from anonymize.track.retracing import PICTURE_SECONDS, retrace, seen_by_picture, sighting_of
 from anonymize.types import BoolArray, Detections, FloatArray, Frame, IntArray
 
@@ -39,9 +39,6 @@ UNSURE_NOISE = 2.0
 PICTURE_NOISE = 3.0
 ESTABLISHED = 4  # sure detections, or one halfway to certain; others may be false alarms: nothing unsure prolongs them
 CONFIRMED_LOOKS = 0.045  # whoever looks so much like the one who went into a crowd, is the one
-BORDER = 0.02  # of the width of the frame
-EXTENT_SECONDS = 0.5
-EXTENT_MARGIN = 0.03  # of the height
 
 
 class Following:
@@ -373,9 +370,9 @@ class Following:
     def _absence(self, rows: IntArray, boxes: Box, moment: Moment) -> Absence:
         """How people `rows` [N] are missing at a moment at which boxes [M, 4] appear."""
         expected = self._motion.boxes_xyxy[rows]
-        extents = [_extent(self.people[i], e, moment) for i, e in zip(rows, expected, strict=True)]
+        extents = [extent(self.people[i], e, moment) for i, e in zip(rows, expected, strict=True)]
         absent = self._absent(moment.seconds)[rows]
-        leaving = np.array([_at_border(self.people[i]) for i in rows], np.bool_)
+        leaving = np.array([at_border(self.people[i]) for i in rows], np.bool_)
         extents_xyxy = np.array(extents).reshape(-1, 4)
         return Absence.of(expected, self._motion.deviation[rows], extents_xyxy, leaving, boxes, absent)
 
@@ -458,26 +455,3 @@ class Following:
         earlier = person.sightings[at - 1].moment.seconds if at else -np.inf
         for sighting in retrace(person.sightings[at], earlier, waiting):
             person.sightings.insert(at, sighting)
-
-
-def _at_border(person: Person) -> bool:
-    """Whether somebody was last found at the left or right border."""
-    last = next((s for s in reversed(person.sightings) if s.row >= 0), None)
-    if last is None or last.moment.found is None:
-        return person.leaving
-    width = last.moment.found.size_hw[1]
-    left, _, right, _ = last.box.tolist()
-    person.leaving = bool(left < BORDER * width or right > (1 - BORDER) * width)
-    return person.leaving
-
-
-def _extent(person: Person, expected: Box, moment: Moment) -> Box:
-    """All that somebody took up lately, moved to where they are expected now, with a margin; box [4]."""
-    lately = [s for s in person.sightings if s.moment.seconds >= person.found_seconds - EXTENT_SECONDS]
-    if not lately:
-        return expected
-    boxes = np.stack([s.box_at(moment) for s in lately])
-    moved = (expected[:2] + expected[2:] - boxes[-1, :2] - boxes[-1, 2:]) / 2
-    low, high = boxes[:, :2].min(0), boxes[:, 2:].max(0)
-    margin = EXTENT_MARGIN * (high[1] - low[1])
-    return np.concatenate([low - margin + np.minimum(moved, 0), high + margin + np.maximum(moved, 0)])

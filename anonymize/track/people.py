@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from anonymize.track.appearance import Looks
 from anonymize.track.geometry import union
 from anonymize.track.identity import Entry
-from anonymize.track.moments import Sighting
+from anonymize.track.moments import Box, Moment, Sighting
 
 GALLERY = 6
 """Looks of somebody that are kept, of as many appearances."""
+BORDER = 0.02  # of the width of the frame
+EXTENT_MARGIN = 0.03  # of the height
+EXTENT_SECONDS = 0.5
 
 
 @dataclass(eq=False)
@@ -67,3 +72,26 @@ def joined(former: Person, newcomer: Person) -> deque[Sighting]:
         if sighting.row >= 0 or by_moment.get(id(sighting.moment), sighting).row < 0:
             by_moment[id(sighting.moment)] = sighting
     return deque(sorted(by_moment.values(), key=lambda s: s.moment.seconds))
+
+
+def at_border(person: Person) -> bool:
+    """Whether somebody was last found at the left or right border."""
+    last = next((s for s in reversed(person.sightings) if s.row >= 0), None)
+    if last is None or last.moment.found is None:
+        return person.leaving
+    width = last.moment.found.size_hw[1]
+    left, _, right, _ = last.box.tolist()
+    person.leaving = bool(left < BORDER * width or right > (1 - BORDER) * width)
+    return person.leaving
+
+
+def extent(person: Person, expected: Box, moment: Moment) -> Box:
+    """All that somebody took up lately, moved to where they are expected now, with a margin; box [4]."""
+    lately = [s for s in person.sightings if s.moment.seconds >= person.found_seconds - EXTENT_SECONDS]
+    if not lately:
+        return expected
+    boxes = np.stack([s.box_at(moment) for s in lately])
+    moved = (expected[:2] + expected[2:] - boxes[-1, :2] - boxes[-1, 2:]) / 2
+    low, high = boxes[:, :2].min(0), boxes[:, 2:].max(0)
+    margin = EXTENT_MARGIN * (high[1] - low[1])
+    return np.concatenate([low - margin + np.minimum(moved, 0), high + margin + np.maximum(moved, 0)])
