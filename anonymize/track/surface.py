@@ -14,7 +14,7 @@ from anonymize.types import BoolArray, Detections
 
 NEAR_SECONDS = 0.15
 """A prediction of another frame fits no longer after this time: people take a step."""
-STILL_IOU = 0.95
+STILL_IOU = 0.9
 """Boxes that overlap so much from frame to frame frame the same picture: what differs in the prediction is noise."""
 
 
