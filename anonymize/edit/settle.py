@@ -14,10 +14,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from anonymize.errors import AnonymizeError
+from anonymize.track.surface import shrink
 from anonymize.types import Frame, RegionMask, Tracks
 
-SURFACE_SIZE = 56
-"""Resolution of a surface over a person's box: that of the heads before they upsample to 112."""
 BODY_THRESHOLD = 0.5
 _INT8, _UINT8 = 127, 255
 
@@ -65,9 +64,7 @@ def settle_surface(embeddings: Tensor, segmentations: Tensor) -> tuple[Tensor, T
         Embeddings [N, D, s, s] float32, integers in [-127, 127], 0 away from the body, and segmentations [N, s, s]
         float32 in steps of 1/255, both on the CPU; s is at most 56.
     """
-    size = min(SURFACE_SIZE, embeddings.shape[-1])
-    small = F.adaptive_avg_pool2d(embeddings.float(), size).cpu()
-    body = F.adaptive_avg_pool2d(segmentations.float()[:, None], size)[:, 0].cpu()
+    small, body = shrink(embeddings.float()).cpu(), shrink(segmentations.float()).cpu()
     body = (body * _UINT8).round().clamp(0, _UINT8)
     near = _near(body)[:, None]
     largest = (small * near).abs().amax((1, 2, 3), keepdim=True).clamp(min=1e-12)

@@ -28,6 +28,7 @@ from anonymize.track.moments import Box, Moment
 from anonymize.track.parts import join_whole
 from anonymize.track.people import Person, at_border, extent, joined, share_pixels
 from anonymize.track.retracing import PICTURE_SECONDS, retrace, seen_by_picture, sighting_of
+from anonymize.track.surface import shrink_surfaces
 from anonymize.types import BoolArray, Detections, FloatArray, Frame, IntArray
 
 LATELY_SECONDS = 1.0  # who was seen within it is looked for where they should be
@@ -125,7 +126,7 @@ class Following:
             place = before.place
         else:
             place = then(inverse(transform), before.place)
-        moment = Moment(frame, found, now, place, np.ones(len(found), np.bool_))
+        moment = Moment(frame, shrink_surfaces(found), now, place, np.ones(len(found), np.bool_))
         if before is not None:
             if place is not before.place:
                 self._motion.warp(transform)

@@ -3,19 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from anonymize.track.geometry import box_iou
 from anonymize.track.moments import Moment, Sighting
 from anonymize.types import BoolArray, Detections
 
+SURFACE_SIZE = 56
+"""Cells along a box that surface predictions are kept with; networks predict no finer ones, but stretch them."""
 NEAR_SECONDS = 0.15
 """A prediction of another frame fits no longer after this time: people take a step."""
 STILL_IOU = 0.9
 """Boxes that overlap so much from frame to frame frame the same picture: what differs in the prediction is noise."""
+
+
+def shrink(planes: Tensor) -> Tensor:
+    """Square planes [..., S, S] by means of their cells, at most `SURFACE_SIZE` along a side."""
+    size = planes.shape[-1]
+    if size != 2 * SURFACE_SIZE:
+        return F.adaptive_avg_pool2d(planes, min(size, SURFACE_SIZE))
+    rows = planes[..., ::2, :] + planes[..., 1::2, :]  # a tenth of the time that the pooling takes on CPUs
+    return (rows[..., ::2] + rows[..., 1::2]) / 4
+
+
+def shrink_surfaces(found: Detections) -> Detections:
+    """People with their surface predictions at the size that they are kept with."""
+    if found.embeddings is None or found.segmentations is None:
+        return found
+    return replace(found, embeddings=shrink(found.embeddings), segmentations=shrink(found.segmentations))
 
 
 def gather(
