@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
-from anonymize.track.geometry import box_iou, box_share, centre_distance, pair_mask_overlap
+from anonymize.track.geometry import box_iou, box_share, centre_distance, pair_mask_overlap, rows_of
 from anonymize.types import BoolArray, FloatArray, IntArray
 
 Boxes = npt.NDArray[np.float64]
@@ -102,8 +102,16 @@ def pair_returned(known: Boxes, found: Boxes, looks: FloatArray) -> Pairs:
     return assign((likeness(looks) + 1 / (1 + apart)).astype(np.float32), allowed)
 
 
-def wholes(found: Group, scores: FloatArray) -> IntArray:
-    """Of which other detection each may be a part: one that holds most of it and is surer; [M], -1 for none."""
+def wholes(found: Group, scores: FloatArray, certain: float = np.inf) -> IntArray:
+    """Of which other detection each may be a part: one that holds most of it and is surer; [M], -1 for none.
+
+    A part of a part is a part of the whole, so that no whole is a part itself.
+
+    Args:
+        found: The detections.
+        scores: [M] float32.
+        certain: Detections of this score and above are nobody's part.
+    """
     count = len(scores)
     whole = np.full(count, -1, np.int64)
     near = (box_share(found.boxes, found.boxes) > PART_OF / 2) & (scores[None] > scores[:, None])
@@ -112,8 +120,11 @@ def wholes(found: Group, scores: FloatArray) -> IntArray:
         share = np.zeros((count, count), np.float32)
         share[i, j] = pair_mask_overlap(found.boxes[i], found.grids[i], found.boxes[j], found.grids[j])[1]
         best = share.argmax(1)
-        parts = share.max(1) > PART_OF
+        parts = (share.max(1) > PART_OF) & (scores < certain)
         whole[parts] = best[parts]
+        for part in sorted(rows_of(parts).tolist(), key=lambda part: -scores[part]):  # a whole is surer than its parts
+            if whole[whole[part]] >= 0:
+                whole[part] = whole[whole[part]]
     return whole
 
 

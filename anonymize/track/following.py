@@ -75,8 +75,7 @@ class Following:
         boxes = found.boxes_xyxy.astype(np.float64)
         grids = np.stack([mask_grid(m, b) for m, b in zip(found.masks, boxes, strict=True)] or [self._grids[:0]])
         seen = Group(boxes, grids.reshape(-1, *GRID_HW))
-        whole = wholes(seen, found.scores)
-        whole[found.scores >= self._certain] = -1
+        whole = wholes(seen, found.scores, self._certain)
         sure = (found.scores >= self._sure) & (whole < 0)
         looks = self._look(frame, found)
         distance = self._looks.distance(looks)
@@ -91,6 +90,8 @@ class Following:
         missing = [i for i in range(len(self.people)) if not self._is_here(i, moment)]
         self._add(moment, seen, looks, [j for j in rows_of(sure).tolist() if j not in met], crowd, heirs)
         self._cover_parts(moment, whole)
+        # whatever was decided above, no sure detection is left to nobody
+        self._add(moment, seen, looks, rows_of(moment.free & (found.scores >= self._sure)).tolist(), crowd, {})
         for i in missing:
             self._follow_picture(i, moment)
         self._meet(moment)

@@ -70,6 +70,12 @@ def test_a_part_belongs_to_the_surer_detection_that_holds_it() -> None:
     assert wholes(group([]), np.zeros(0, np.float32)).tolist() == []
 
 
+def test_a_part_of_a_part_belongs_to_the_whole_but_who_is_certain_to_nobody() -> None:
+    found = group([[50, 0, 80, 60], [67, 0, 87, 60], [76, 0, 92, 60]])
+    assert wholes(found, np.array([0.79, 0.75, 0.7], np.float32)).tolist() == [-1, 0, 0]
+    assert wholes(found, np.array([0.9, 0.85, 0.7], np.float32), 0.8).tolist() == [-1, -1, 1]
+
+
 def test_crowding_is_mutual_and_nobody_crowds_themselves() -> None:
     boxes = np.array([[0, 0, 20, 60], [5, 30, 15, 60], [100, 0, 120, 60]], np.float64)
     assert crowding(boxes, boxes) == pytest.approx(np.array([[0, 1, 0], [1, 0, 0], [0, 0, 0]]))

@@ -6,7 +6,7 @@ import pytest
 
 from anonymize.errors import OptionError
 from anonymize.track import PeopleTracker
-from anonymize.types import Detections, Frame, RegionMask
+from anonymize.types import BoolArray, Detections, Frame, RegionMask, Tracks
 
 SIZE = (40, 200)
 
@@ -62,6 +62,38 @@ def test_a_part_that_is_there_first_gives_its_pixels_to_the_whole() -> None:
     found = [with_part(10, whole=i > 0) for i in range(12)]
     assert lefts(found)[0] == {1: 14}
     assert [set(shown) for shown in lefts(found)] == [{1}] * 12
+
+
+def test_a_part_of_a_part_stays_covered() -> None:
+    spans = [(50, 80), (67, 87), (76, 92)]
+    masks = tuple(RegionMask(low, 5, np.ones((30, high - low), np.bool_)) for low, high in spans)
+    boxes = np.array([mask.box_xyxy for mask in masks], np.float32)
+    found = Detections(SIZE, boxes, np.array([0.79, 0.75, 0.7], np.float32), masks, np.zeros(3, np.bool_))
+    for _, tracks in PeopleTracker().track((frame(i), found) for i in range(8)):
+        assert covered(tracks)[5:35, 50:92].all()
+
+
+def covered(tracks: Tracks) -> BoolArray:
+    """[H, W], the pixels of all masks."""
+    pixels = np.zeros(SIZE, np.bool_)
+    for mask in tracks.detections.masks:
+        pixels[mask.slices] |= mask.mask
+    return pixels
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_every_sure_detection_stays_covered(seed: int) -> None:
+    rng, found = np.random.default_rng(seed), []
+    for _ in range(12):
+        low, width = rng.integers(0, 100, 6), rng.integers(4, 60, 6)
+        masks = tuple(RegionMask(int(a), 5, np.ones((30, int(w)), np.bool_)) for a, w in zip(low, width, strict=True))
+        boxes = np.array([mask.box_xyxy for mask in masks], np.float32)
+        scores = rng.uniform(0.6, 0.85, 6).astype(np.float32)
+        found.append(Detections(SIZE, boxes, scores, masks, np.zeros(6, np.bool_)))
+    tracked = PeopleTracker().track((frame(i), one) for i, one in enumerate(found))
+    for one, (_, tracks) in zip(found, tracked, strict=True):
+        pixels = covered(tracks)
+        assert all(pixels[mask.slices][mask.mask].all() for mask in one.masks)
 
 
 def test_of_two_who_are_parts_of_each_other_one_stays() -> None:
