@@ -39,6 +39,7 @@ LOOK_SECONDS = 0.09  # nobody changes their clothes sooner
 UNSURE_NOISE = 2.0
 PICTURE_NOISE = 3.0
 ESTABLISHED = 4  # sure detections, or one halfway to certain; others may be false alarms: nothing unsure prolongs them
+SURELY = 100.0  # more than all that place and looks can say
 CONFIRMED_LOOKS = 0.045  # whoever looks so much like the one who went into a crowd, is the one
 
 
@@ -343,7 +344,7 @@ class Following:
         """Pairs of somebody who was missing and the place in `new` of the newcomer who is that person.
 
         Returns:
-            Those who are, and those who may be.
+            Those who are, and those who may be by place and time, whatever they look like.
         """
         absence = Absence.none(len(self.people), len(new))
         newcomers = np.array(new, np.int64)  # perhaps nobody
@@ -358,7 +359,12 @@ class Following:
         views = np.array([p.views + WELL_KNOWN * len(p.gallery) for p in self.people], np.float32)
         others = met[:, newcomers]
         looks = looks_evidence(self._gallery_distance(newcomers), views, views[newcomers], others)
-        total, perhaps = absence.evidence() + looks, absence.evidence(border=False) + looks
+        total = absence.evidence() + looks
+        # a change of the light or half a view may make anybody look like somebody else: no reason to show the gap
+        perhaps = absence.evidence(border=False) + np.maximum(looks, 0)
+        for i, person in enumerate(self.people):
+            if person.heir is not None and rows[person.heir] in new:
+                perhaps[i, new.index(rows[person.heir])] = SURELY
         return assign(total, total > 0), assign(perhaps, perhaps > 0)
 
     def _gallery_distance(self, newcomers: IntArray) -> FloatArray:

@@ -1,6 +1,7 @@
 """The tracker on small drawn films of people in coloured clothes, with the exact truth."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 
 import cv2
@@ -137,4 +138,20 @@ def test_somebody_is_covered_before_the_first_and_after_the_last_detection() -> 
     frames, truth = film([walk(60, 20)], 3.0)
     frames = [(f, d if 4 <= k < 26 else d[[]]) for k, (f, d) in enumerate(frames)]
     tracked = [tracks for _, tracks in PeopleTracker().track(iter(frames))]
+    assert bare(tracked, truth) == 0
+
+
+@pytest.mark.parametrize("light", [2.0, 3.0])
+@pytest.mark.parametrize("holes", [3, 4, 5])
+def test_whoever_is_missed_behind_somebody_and_comes_back_in_another_light_stays_covered(holes: int, light: float) -> None:
+    frames, truth = film([lambda _: 150, walk(10, 60)], 6.0)
+    first = 22
+    back = first + holes
+    brighter, missed = [], range(first, back)
+    for k, (frame, found) in enumerate(frames):
+        image = frame.image.copy()
+        if k >= back:
+            image[truth[k][0]] = np.minimum(light * image[truth[k][0]], 255)
+        brighter.append((replace(frame, image=image), found[[1]] if k in missed and len(found) == 2 else found))
+    tracked = [tracks for _, tracks in PeopleTracker().track(iter(brighter))]
     assert bare(tracked, truth) == 0
