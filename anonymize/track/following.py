@@ -324,7 +324,7 @@ class Following:
         due = self._due(new, moment)  # whoever got a part may be due by it
         again, perhaps = self._known_again(new) if new else ([], [])
         former = {new[j]: i for i, j in again}
-        bridges = [(self.people[i], self.people[new[j]]) for i, j in perhaps if self.people[i].number]
+        bridges = [(self.people[i], self.people[new[j]]) for i, j in perhaps]
         gone: dict[int, int] = {}
         for i in due:
             before = former.get(i, i)
@@ -338,7 +338,8 @@ class Following:
                 self.people[i].missing = {}
         if gone:
             self._keep(np.array([i not in gone for i in range(len(self.people))], np.bool_))
-        return bridges
+        # whoever has just got a number, or turned out to be somebody known, is there by themselves and has no gap left
+        return [(a, b) for a, b in bridges if a.number and not b.number and b.sightings]
 
     def _known_again(self, new: list[int]) -> tuple[Pairs, Pairs]:
         """Pairs of somebody who was missing and the place in `new` of the newcomer who is that person.
