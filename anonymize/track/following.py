@@ -233,6 +233,7 @@ class Following:
             person.surely += self._evidence(moment, j)
             person.sightings.append(sighting_of(moment, j))
             person.found_seconds = moment.seconds
+            person.leaving = at_border(seen.boxes[j], moment.found.size_hw[1])
             moment.free[j] = False
 
     def _evidence(self, moment: Moment, row: int) -> int:
@@ -254,6 +255,7 @@ class Following:
             crowd: [M] how much each overlaps somebody else.
             heirs: Row of whom it should be, by the detection of somebody who comes out of a crowd.
         """
+        assert moment.found is not None
         if not strangers:
             return
         columns = np.array(strangers, np.int64)
@@ -274,6 +276,7 @@ class Following:
             person.surely = self._evidence(moment, j)
             person.missing = {self.people[i]: absence[k, column] for k, i in enumerate(missing.tolist())}
             person.crowded = bool(crowd[j] > CROWDED)
+            person.leaving = at_border(seen.boxes[j], moment.found.size_hw[1])
             moment.free[j] = False
             self.people.append(person)
             if j in heirs:
@@ -381,7 +384,7 @@ class Following:
         expected = self._motion.boxes_xyxy[rows]
         extents = [extent(self.people[i], e, moment) for i, e in zip(rows, expected, strict=True)]
         absent = self._absent(moment.seconds)[rows]
-        leaving = np.array([at_border(self.people[i]) for i in rows], np.bool_)
+        leaving = np.array([self.people[i].leaving for i in rows], np.bool_)
         extents_xyxy = np.array(extents).reshape(-1, 4)
         return Absence.of(expected, self._motion.deviation[rows], extents_xyxy, leaving, boxes, absent)
 
@@ -406,7 +409,7 @@ class Following:
             old.views = new.views
         old.surely += new.surely
         old.established |= new.established
-        old.crowded = new.crowded
+        old.crowded, old.leaving = new.crowded, new.leaving
         old.heir = new.heir
         old.met |= new.met
         for person in self.people:

@@ -37,7 +37,7 @@ class Person:
         missing: Who was missing when they appeared, and how: an entry of `Absence`.
         gallery: How they looked in earlier appearances, one row each.
         crowded: Whether they were in a crowd when last seen, where they may have been taken for somebody else.
-        leaving: Whether they were last found at the border, where people leave and others enter.
+        leaving: Whether a detector last found them at the left or right border, where people leave and others enter.
         heir: Who came out of the crowd where they should have; nobody looks for them meanwhile.
     """
 
@@ -74,15 +74,10 @@ def joined(former: Person, newcomer: Person) -> deque[Sighting]:
     return deque(sorted(by_moment.values(), key=lambda s: s.moment.seconds))
 
 
-def at_border(person: Person) -> bool:
-    """Whether somebody was last found at the left or right border."""
-    last = next((s for s in reversed(person.sightings) if s.row >= 0), None)
-    if last is None or last.moment.found is None:
-        return person.leaving
-    width = last.moment.found.size_hw[1]
-    left, _, right, _ = last.box.tolist()
-    person.leaving = bool(left < BORDER * width or right > (1 - BORDER) * width)
-    return person.leaving
+def at_border(box: Box, width: int) -> bool:
+    """Whether a box [4] is at the left or right border of a frame of a width."""
+    left, _, right, _ = box.tolist()
+    return bool(left < BORDER * width or right > (1 - BORDER) * width)
 
 
 def extent(person: Person, expected: Box, moment: Moment) -> Box:

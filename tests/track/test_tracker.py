@@ -1,3 +1,4 @@
+from collections import deque
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
@@ -6,6 +7,7 @@ import pytest
 
 from anonymize.errors import OptionError
 from anonymize.track import PeopleTracker
+from anonymize.track.following import Following
 from anonymize.types import BoolArray, Detections, Frame, RegionMask, Tracks
 
 SIZE = (40, 200)
@@ -199,3 +201,16 @@ def test_a_gap_is_covered_before_it_is_decided_who_came_after_it() -> None:
     shown = [tracks.ids.tolist() for _, tracks in PeopleTracker().track((frame(i), f) for i, f in enumerate(found))]
     assert all(shown)
     assert shown[0] == shown[-1] == [1]
+
+
+def test_who_was_last_found_at_the_border_is_leaving_whoever_else_appears() -> None:
+    following = Following(0.6, 1.0, 20.0, None)
+    moment = None
+    for i, (left, leaving) in enumerate([(2, True), (12, False), (22, False), (12, False), (2, True)]):
+        moment = following.step(frame(i), people(left), deque())
+        assert [person.leaving for person in following.people] == [leaving]
+    assert moment is not None
+    moment.found = None  # what was found is dropped soon, long before a stranger appears
+    following.step(frame(8), people(150), deque())
+    assert [person.leaving for person in following.people] == [True, False]
+    assert [how[4] for how in following.people[1].missing.values()] == [True]
