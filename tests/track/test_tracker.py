@@ -206,7 +206,7 @@ def test_a_gap_is_covered_before_it_is_decided_who_came_after_it() -> None:
 def test_who_was_last_found_at_the_border_is_leaving_whoever_else_appears() -> None:
     following = Following(0.6, 1.0, 20.0, None)
     moment = None
-    for i, (left, leaving) in enumerate([(2, True), (12, False), (22, False), (12, False), (2, True)]):
+    for i, (left, leaving) in enumerate([(2, True), (5, False), (7, False), (5, False), (2, True)]):
         moment = following.step(frame(i), people(left), deque())
         assert [person.leaving for person in following.people] == [leaving]
     assert moment is not None
