@@ -26,7 +26,7 @@ from anonymize.track.identity import WELL_KNOWN, Absence, looks_evidence
 from anonymize.track.kalman import Motion
 from anonymize.track.moments import Box, Moment
 from anonymize.track.parts import join_whole
-from anonymize.track.people import Person, at_border, extent, joined, share_pixels
+from anonymize.track.people import Person, at_border, extent, joined
 from anonymize.track.retracing import PICTURE_SECONDS, retrace, seen_by_picture, sighting_of
 from anonymize.track.surface import shrink_surfaces
 from anonymize.types import BoolArray, Detections, FloatArray, Frame, IntArray
@@ -391,7 +391,6 @@ class Following:
     def _reunite(self, row: int, newcomer: int) -> None:
         """Let somebody known go on as the newcomer goes on."""
         old, new = self.people[row], self.people[newcomer]
-        share_pixels(old, new)
         old.sightings = joined(old, new)
         old.found_seconds = new.found_seconds
         self._motion.mean[row], self._motion.covariance[row] = (

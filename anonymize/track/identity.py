@@ -38,7 +38,7 @@ BESIDE = 0.35  # whoever comes out from behind something may be so far from wher
 
 @dataclass(frozen=True, eq=False)
 class Absence:
-    """How people were missing when others appeared, [N, M] float32 each.
+    """How people were missing when others appeared, [N, M] each; float32, or bool for a "whether".
 
     Attributes:
         apart: From where the one was expected to the other, in heights; infinite where the one was not missing.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -66,11 +66,19 @@ def share_pixels(person: Person, other: Person) -> None:
 
 
 def joined(former: Person, newcomer: Person) -> deque[Sighting]:
-    """Sightings of somebody who goes on as a newcomer; detections win over what was followed by the picture only."""
+    """Sightings of somebody who goes on as a newcomer.
+
+    Where both were seen, detections win over what was followed by the picture only; the pixels of both are covered.
+    """
     by_moment = {id(s.moment): s for s in newcomer.sightings}
     for sighting in former.sightings:
-        if sighting.row >= 0 or by_moment.get(id(sighting.moment), sighting).row < 0:
+        other = by_moment.get(id(sighting.moment))
+        if other is None:
             by_moment[id(sighting.moment)] = sighting
+            continue
+        kept, dropped = (sighting, other) if sighting.row >= 0 or other.row < 0 else (other, sighting)
+        # not in place: it may only seem that they are one
+        by_moment[id(sighting.moment)] = replace(kept, mask=union([kept.mask, dropped.mask]))
     return deque(sorted(by_moment.values(), key=lambda s: s.moment.seconds))
 
 

@@ -42,6 +42,16 @@ def test_a_detection_wins_over_the_picture_and_nothing_is_lost() -> None:
     ]
 
 
+def test_joined_sightings_cover_the_pixels_of_both_and_change_neither() -> None:
+    when = moments(3)
+    former = person(seen(when[0], 10, row=-1), seen(when[1], 10), seen(when[2], 10, row=-1))
+    newcomer = person(seen(when[0], 20), seen(when[1], 20, row=-1), seen(when[2], 20, row=-1))
+    both = joined(former, newcomer)
+    assert [s.box[0] for s in both] == [20, 10, 10]
+    assert [s.mask.area for s in both] == [900] * 3
+    assert {s.mask.area for one in (former, newcomer) for s in one.sightings} == {600}
+
+
 def test_pixels_are_shared_where_both_were_seen() -> None:
     when = moments(2)
     one, other = person(seen(when[0], 10), seen(when[1], 10)), person(seen(when[1], 20))
