@@ -214,3 +214,16 @@ def test_who_was_last_found_at_the_border_is_leaving_whoever_else_appears() -> N
     following.step(frame(8), people(150), deque())
     assert [person.leaving for person in following.people] == [True, False]
     assert [how[4] for how in following.people[1].missing.values()] == [True]
+
+
+def test_the_gap_to_whoever_came_out_of_a_crowd_instead_is_covered_until_they_are_named() -> None:
+    following = Following(0.6, 1.0, 20.0, None)
+    before, gap, after = (
+        following.step(frame(i), f, deque()) for i, f in enumerate([people(10), people(), people(150)])
+    )
+    following.name(before)
+    former, heir = following.people
+    former.heir = heir  # however far from there
+    assert following.name(gap) == [(former, heir)]
+    assert following.name(after) == []
+    assert (former.number, heir.number) == (1, 2)
