@@ -106,13 +106,15 @@ class Backbone(nn.Module):
         )
         self.out_channels = config.channels
 
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """What the stem (stride 2) and the stages (strides 4 to 32) make of normalised pictures [B, 3, H, W]."""
+        maps: list[Tensor] = [self.stem(x)]
+        for stage in self.stages:
+            maps.append(stage(maps[-1]))
+        return maps
+
     def forward(self, x: Tensor) -> OrderedDict[str, Tensor]:
-        x = self.stem(x)  # [B, C0, H/2, W/2]
-        maps: OrderedDict[str, Tensor] = OrderedDict()
-        for name, stage in zip(LEVELS, self.stages, strict=False):
-            x = stage(x)
-            maps[name] = x
-        features: OrderedDict[str, Tensor] = self.pyramid(maps)
+        features: OrderedDict[str, Tensor] = self.pyramid(OrderedDict(zip(LEVELS, self.maps(x)[1:], strict=False)))
         return features
 
 

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from anonymize.detect.matching import dilate, match_by_iou, paste, union
+from anonymize.detect.matching import dilate, match_by_iou, paste, share_inside, union
 from anonymize.detect.network import DetectorNetwork
+from anonymize.device import low_precision
 from anonymize.types import BoolArray, Detections, FloatArray, RegionMask, UInt8Array
 
 DEFAULT_SCORE = 0.7
@@ -25,6 +26,7 @@ LONE_MIN_SHARE = 0.0008  # of the frame's area
 NEAR = 0.2  # a person's surroundings reach so far: a share of the longer side of their box
 GAP = 0.06  # ... and hang together with the person over gaps up to this share of it
 BODY_THRESHOLD = 0.25
+DOUBLE_SHARE = 0.7  # of a sure person's mask inside an unsure one's: both show the same person
 
 
 class Detector(Protocol):
@@ -46,15 +48,6 @@ class Detector(Protocol):
             One value a picture, in order; pictures without people give empty detections.
         """
         ...
-
-
-def low_precision(device: torch.device) -> torch.dtype | None:
-    """Half on GPUs, bfloat16 on CPUs that compute with it, otherwise None."""
-    if device.type == "cuda":
-        return torch.float16
-    if device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        return torch.bfloat16
-    return None
 
 
 class EmbeddedDetector:
@@ -98,7 +91,7 @@ class EmbeddedDetector:
 
     def _detect_batch(self, images: list[UInt8Array], size_hw: tuple[int, int]) -> list[Detections]:
         pictures, scale_xy = self._prepare(images, size_hw)
-        with torch.autocast(self.device.type, self._precision, enabled=self._precision is not None):
+        with torch.autocast(self.device.type, self._precision, enabled=self._precision != torch.float32):
             pyramid, map_logits, merged = self.network.features(pictures)
             boxes, scores = self.network.boxes(pictures, pyramid)
             mask_logits = self.network.masks(pictures, pyramid, boxes)
@@ -186,8 +179,8 @@ class PersonMap:
         y, x = region.y - top, region.x - left
         own[y : y + region.mask.shape[0], x : x + region.mask.shape[1]] = region.mask
         _, components = cv2.connectedComponents((person | own).astype(np.uint8))
-        reach = cv2.dilate(own.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * gap + 1,) * 2))
-        touched = np.unique(components[reach > 0])
+        reach = cv2.distanceTransform((~own).astype(np.uint8), cv2.DIST_L2, 5) <= gap
+        touched = np.unique(components[reach])
         return RegionMask(left, top, np.isin(components, touched[touched > 0]))
 
     def lone(self, masks: Sequence[RegionMask]) -> list[tuple[RegionMask, float]]:
@@ -273,6 +266,7 @@ def assemble(
         person_map.near(mask, [other for j, other in merged[:k] + merged[k + 1 :] if surely[j] or not surely[i]])
         for k, (i, mask) in enumerate(merged)
     ]
+    whole = with_doubles(whole, [bool(surely[i]) for i, _ in merged])
     lone = person_map.lone([mask for (i, _), mask in zip(merged, whole, strict=True) if surely[i]])
     if not people and not lone:
         return Detections.empty(size_hw, surface)
@@ -294,6 +288,26 @@ def assemble(
         segmentations=torch.cat([segmentation, bodies.new_zeros((len(lone), *bodies.shape[1:]))]),
         surface=surface,
     )
+
+
+def with_doubles(masks: Sequence[RegionMask], sure: Sequence[bool]) -> list[RegionMask]:
+    """Masks of sure people with what an unsure detection of the same person shows more of them.
+
+    A sure box may end at the knee while an unsure one of the same person holds the feet: better too much than a limb.
+    Pixels of other sure people stay theirs.
+    """
+    completed = list(masks)
+    for k, mine in enumerate(masks):
+        doubles = [m for m, s in zip(masks, sure, strict=True) if not s and share_inside(mine, m) > DOUBLE_SHARE]
+        if not sure[k] or not doubles:
+            continue
+        for double in doubles:
+            more = double.mask.copy()
+            for j, other in enumerate(masks):
+                if j != k and sure[j]:
+                    _clear(more, (double.x, double.y), other)
+            completed[k] = union(completed[k], RegionMask(double.x, double.y, more))
+    return completed
 
 
 def _clear(mask: BoolArray, corner_xy: tuple[int, int], other: RegionMask) -> None:

@@ -15,7 +15,7 @@ from anonymize.types import FloatArray
 
 LAST_OF_STRIDE = (0, 2, 4, 10, 15)
 """Blocks of EfficientNet-Lite0 whose outputs are looked at: the last of strides 2, 4, 8, 16 and 32."""
-RIDGE = 0.05  # of the mean variance within people, added to it in every direction
+RIDGE = 0.05  # of the mean variance within people, added in every direction to that within and to that between them
 
 
 class FeatureNetwork(Protocol):

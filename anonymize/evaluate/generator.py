@@ -147,8 +147,14 @@ def parts_of(people: People, row: int) -> np.ndarray:
 
 
 def learn_discriminant(people: People, observer: Observer) -> Discriminant:
-    """What tells rendered people of the training apart in the observer's features."""
+    """What tells rendered people of the training apart in the observer's features.
+
+    Raises:
+        OptionError: Nobody is rendered twice.
+    """
     groups = [g for g in people.groups.values() if len(g) > 1 and people.notes[g[0]].rendered]
+    if not groups:
+        raise OptionError("the dataset has no rendered people in several pictures; see `anonymize dataset render`")
     chosen = [groups[i] for i in np.linspace(0, len(groups) - 1, min(LEARNT_FROM, len(groups))).astype(int)]
     rows = [row for group in chosen for row in group]
     pictures = (torch.from_numpy(people[row].image).permute(2, 0, 1).float() / 127.5 - 1 for row in rows)
@@ -198,7 +204,7 @@ def _mean_seen(colours: np.ndarray) -> np.ndarray:
 def steadiness(studio: Studio, latents: int = 40) -> dict[str, float]:
     """Distance of people of one z in different poses and places over that of people of different z.
 
-    Beside it the same of real people, who are rendered as often: what is reached where z is a person.
+    Beside it the same of the rendered people themselves, in their true pictures: what a z that is a person reaches.
     """
     rng = np.random.default_rng(SEED)
     latents = min(latents, len(studio.rendered) // 2)

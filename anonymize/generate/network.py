@@ -51,6 +51,7 @@ class GeneratorConfig:
         judge_pose: The discriminator is told the embedding.
         parts: Soft parts of the surface, each with a colour of its own (see `SurfaceParts`), on which the decoder
             builds; 0 for none.
+        known: People whose z is kept, near whom z is drawn (see `Prior`).
         centers: Cluster centres of w, for multi-modal truncation (Mokady et al. 2022).
     """
 
@@ -67,6 +68,7 @@ class GeneratorConfig:
     improved_conditioning: bool = True
     judge_pose: bool = True
     parts: int = 32
+    known: int = 512
     centers: int = 32
 
     def __post_init__(self) -> None:
@@ -257,7 +259,7 @@ class GeneratorNetwork(nn.Module):
         self.config = config
         widths, latent = config.widths, config.latent
         self.encoder = Encoder(config.condition_channels, widths)
-        self.prior = Prior(latent)
+        self.prior = Prior(latent, config.known)
         self.mapping = MappingNetwork(latent, config.mapping_layers)
         self.mapper = AppearanceMapper(config) if config.appearance_mapper else None
         self.co_modulation = CoModulation(config) if config.co_modulation else None

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 SHARPNESS = 2.0  # of the borders between parts
 VISIBLE_SHARE = 0.001  # of the picture, at which a part counts as half seen
+BANDWIDTH = 0.35  # of the kernel of `Prior`, in standard deviations of people's z
 RIM = 12  # in this share of the height, from its border inwards, the hidden part passes from surroundings to made
 
 
@@ -106,25 +107,36 @@ def _halve(x: Tensor) -> Tensor:
 
 
 class Prior(nn.Module):
-    """What z of people is like: a normal distribution fitted to what the appearance mapper reads.
+    """What z of people is like: a kernel density round those whom the appearance mapper has read last in the training.
 
-    z read from pictures does not fill the standard normal distribution evenly; people drawn from the fitted one are as
-    diverse as the training's (density estimated after the fact, Ghosh et al. 2020).
+    z read from pictures does not fill the standard normal distribution evenly; people drawn near read ones are as
+    diverse as the training's (density estimated after the fact, Ghosh et al. 2020). One normal distribution for all
+    would mix everybody's colours into everybody's clothes.
+
+    Args:
+        latent: Size of z.
+        people: How many are kept; until `fit`, z is standard normal.
     """
 
-    def __init__(self, latent: int) -> None:
+    def __init__(self, latent: int, people: int) -> None:
         super().__init__()
-        self.mean: Tensor
+        self.centers: Tensor
         self.factor: Tensor
-        self.register_buffer("mean", torch.zeros(latent))
+        self.register_buffer("centers", torch.zeros(people, latent))
         self.register_buffer("factor", torch.eye(latent))
 
     def forward(self, noise: Tensor) -> Tensor:
-        """Standard normal noise [B, latent] to z [B, latent]."""
-        return self.mean + noise @ self.factor.T
+        """Standard normal noise [B, latent] to z [B, latent]; the first number chooses the person it lies near."""
+        place = torch.special.ndtr(noise[:, 0].float()) * len(self.centers)
+        nearest = place.long().clamp(0, len(self.centers) - 1)
+        rest = torch.special.ndtri((place - nearest).clamp(1e-3, 1 - 1e-3))  # standard normal, tells nothing of whom
+        return self.centers[nearest] + torch.cat([rest[:, None].to(noise.dtype), noise[:, 1:]], 1) @ self.factor.T
 
-    def fit(self, mean: Tensor, covariance: Tensor) -> None:
-        """Take on this mean [latent] and covariance [latent, latent]."""
-        self.mean.copy_(mean)
-        jitter: Any = 1e-3 * torch.eye(len(mean), device=mean.device)
-        self.factor.copy_(torch.linalg.cholesky(covariance + jitter))
+    def fit(self, people: Tensor) -> None:
+        """Take on people's z [people, latent]: their mean and covariance are those of what is drawn (West 1993)."""
+        mean = people.mean(0)
+        spread = people - mean
+        jitter: Any = 1e-3 * torch.eye(people.shape[1], device=people.device)
+        covariance = spread.T @ spread / len(people) + jitter
+        self.centers.copy_(mean + (1 - BANDWIDTH**2) ** 0.5 * spread)
+        self.factor.copy_(BANDWIDTH * torch.linalg.cholesky(covariance))

@@ -86,6 +86,7 @@ class People:
         for row, note in enumerate(self.notes):
             groups[note.identity].append(row)
         self.groups = dict(groups)
+        self.has_pairs = any(len(rows) > 1 for rows in groups.values())
         rows = {rendered: [i for i, n in enumerate(self.notes) if n.rendered == rendered] for rendered in (True, False)}
         self._rendered, self._real = rows[True], rows[False]
         self._halvings, self._free_bytes = halvings, memory_bytes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,14 +19,17 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from anonymize.detect.build import load_network as load_detector
 from anonymize.errors import OptionError
-from anonymize.generate.build import save_weights
+from anonymize.generate.build import load_network, save_weights
 from anonymize.generate.latents import cluster
 from anonymize.generate.network import MASK, Discriminator, GeneratorConfig, GeneratorNetwork, grow, merge
+from anonymize.resources import DETECTOR, weights_path
 from anonymize.train.dataset_reader import GeneratorBatch, People, PeopleBatches
 from anonymize.train.detector import Log
 from anonymize.train.generator_losses import (
     Augmentation,
+    PerceptualDistance,
     colour_distance,
     discriminator_loss,
     epsilon_penalty,
@@ -40,10 +43,10 @@ from anonymize.train.generator_losses import (
 M = TypeVar("M", bound=nn.Module)
 BETAS, JUDGE_BETAS = (0.5, 0.99), (0.0, 0.99)
 LATENT_PARTS = ("mapping", "mapper", "palette", "parts")
+WEIGHTS = ".safetensors"
 DRAWN_FOR_CENTERS = 8192
 RANDOM_IN_PREVIEW = 4
 COLOUR_BATCH = 128
-REMEMBERED = 0.998  # share of the moments of z that stays from step to step
 FIT_EVERY = 50
 FULL_PIXELS = 288 * 160
 SEED_STRIDE = 1_000_003
@@ -68,6 +71,7 @@ class GeneratorOptions:
         feature_normalised: See `feature_distances`.
         feature_matching, kl: Weights of the losses (thesis 5.2.1: 5 and 0.01).
         colour_matching: Weight of the difference of colours, see `colour_distance`.
+        perceptual: Weight of the difference of the detector's features, see `PerceptualDistance`.
         colour_steps: Steps before the first in which z learns to carry the colours of people alone, see
             `learn_colours`.
         colour_people: People it learns from.
@@ -98,6 +102,7 @@ class GeneratorOptions:
     feature_matching: float = 5.0
     kl: float = 0.01
     colour_matching: float = 10.0
+    perceptual: float = 10.0
     colour_steps: int = 2500
     colour_people: int = 2048
     pairs: float = 1.0
@@ -115,24 +120,27 @@ class GeneratorOptions:
     minutes: float | None = None
 
 
-class Moments(nn.Module):
-    """Running mean and second moment of z of real people."""
+class Acquaintances(nn.Module):
+    """z of the people read last, the oldest making room for the newest."""
 
-    def __init__(self, latent: int) -> None:
+    def __init__(self, latent: int, people: int) -> None:
         super().__init__()
-        self.mean: Tensor
-        self.square: Tensor
-        self.register_buffer("mean", torch.zeros(latent))
-        self.register_buffer("square", torch.eye(latent))
+        self.z: Tensor
+        self.met: Tensor
+        self.register_buffer("z", torch.zeros(people, latent))
+        self.register_buffer("met", torch.zeros((), dtype=torch.long))
 
-    def add(self, z: Tensor, weight: float) -> None:
-        """Take z [N, latent] in with this weight over what was seen before."""
-        z = z.detach().float()
-        self.mean.lerp_(z.mean(0), weight)
-        self.square.lerp_(z.T @ z / len(z), weight)
+    @property
+    def complete(self) -> bool:
+        """Whether as many people were met as there is room for."""
+        return int(self.met) >= len(self.z)
 
-    def covariance(self) -> Tensor:
-        return self.square - torch.outer(self.mean, self.mean)
+    def meet(self, z: Tensor) -> None:
+        """Keep z [N, latent]."""
+        z = z[-len(self.z) :]
+        rows = (self.met + torch.arange(len(z), device=z.device)) % len(self.z)
+        self.z[rows] = z.detach().float()
+        self.met += len(z)
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,10 +172,13 @@ class GeneratorTraining:
         options: See `GeneratorOptions`.
         config: Shape of the networks; must equal that of a checkpoint gone on with.
         device: Where to train.
-        start: Checkpoint of the same networks without their finest levels to begin with (see `grow`).
+        start: What to begin with: a checkpoint of the same networks at any size (see `grow`), or weights of the
+            generator alone (`.safetensors`).
 
     Raises:
-        OptionError: The checkpoint in `folder` or `start` is of another network, or there are too few feature weights.
+        OptionError: The checkpoint in `folder` or `start` is of another network or version, or there are too few
+            feature weights.
+        WeightsError: `start` or the embedded detector's weights cannot be read.
     """
 
     def __init__(
@@ -193,7 +204,10 @@ class GeneratorTraining:
         if options.compile:
             self._decode, self._read = torch.compile(self._decode), torch.compile(self._read)
             self._judge = torch.compile(self._judge)
-        self.moments = Moments(config.latent).to(self.device)
+        self.acquaintances = Acquaintances(config.latent, config.known).to(self.device)
+        self.perceptual: PerceptualDistance | None = None
+        if options.perceptual and config.appearance_mapper:
+            self.perceptual = _to(PerceptualDistance(load_detector(weights_path(DETECTOR))), self.device)
         share = options.r1_every / (options.r1_every + 1)  # lazy regularisation (StyleGAN2, appendix B)
         latent = [p for name, p in self.generator.named_parameters() if name.partition(".")[0] in LATENT_PARTS]
         known = {id(p) for p in latent}
@@ -205,10 +219,13 @@ class GeneratorTraining:
         }
         self.step = 0
         self.seconds = 0.0
+        self.fresh = False
         if self.checkpoint.exists():
             self._resume()
         elif start is not None:
             self._grow(start)
+        else:
+            self.fresh = True
 
     @property
     def checkpoint(self) -> Path:
@@ -220,7 +237,7 @@ class GeneratorTraining:
             "generator": self.generator,
             "discriminator": self.discriminator,
             "averaged": self.averaged,
-            "moments": self.moments,
+            "acquaintances": self.acquaintances,
         }
 
     def _resume(self) -> None:
@@ -228,22 +245,39 @@ class GeneratorTraining:
         if GeneratorConfig.from_dict(json.loads(state["config"])) != self.config:
             raise OptionError(f"{self.checkpoint} is of another network; choose another folder")
         for name, module in self._modules.items():
-            module.load_state_dict(state[name])
+            module.load_state_dict(_part(state, name, self.checkpoint))
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
         self.step, self.seconds = state["step"], state["seconds"]
 
     def _grow(self, start: Path) -> None:
-        state = load_checkpoint(start, self.device)
-        smaller = GeneratorConfig.from_dict(json.loads(state["config"]))
-        added = len(self.config.channels) - len(smaller.channels)
-        if not 0 <= added < len(self.config.channels) - 1 or self.config.halved(added) != smaller:
-            raise OptionError(f"{start} is of another network, not of this one at a smaller size")
-        grow(self.generator, state["averaged"], added)
-        grow(self.discriminator, state["discriminator"], added)
-        self.moments.load_state_dict(state["moments"])
+        if start.suffix == WEIGHTS:
+            known = load_network(start)
+            self._take(self.generator, known.config, known.state_dict(), start)
+        else:
+            state = load_checkpoint(start, self.device)
+            config = GeneratorConfig.from_dict(json.loads(state["config"]))
+            self._take(self.generator, config, state["averaged"], start)
+            self._take(self.discriminator, config, state["discriminator"], start)
+            self.acquaintances.load_state_dict(_part(state, "acquaintances", start))
+            self.seconds = state["seconds"]
         self.averaged.load_state_dict(self.generator.state_dict())
-        self.seconds = state["seconds"]
+
+    def _take(
+        self,
+        network: GeneratorNetwork | Discriminator,
+        config: GeneratorConfig,
+        parameters: Mapping[str, Tensor],
+        source: Path,
+    ) -> None:
+        """Take over the parameters of a network of `config`, which has as many levels, fewer or more."""
+        levels = len(self.config.channels), len(config.channels)
+        larger, smaller = (self.config, config) if levels[0] >= levels[1] else (config, self.config)
+        if len(smaller.channels) < 2 or larger.halved(abs(levels[0] - levels[1])) != smaller:
+            raise OptionError(f"{source} is of another network, not of this one at any size")
+        own = network.state_dict()
+        kept = {name: value for name, value in parameters.items() if levels[0] >= levels[1] or name in own}
+        grow(network, kept, max(0, levels[0] - levels[1]))
 
     def save(self) -> None:
         """Write the checkpoint, whole or not at all."""
@@ -309,6 +343,9 @@ class GeneratorTraining:
                 hidden = condition[:known, MASK : MASK + 1]
                 distance = colour_distance(made[:known], batch.pictures[:known], hidden)
                 losses["colours"] = options.colour_matching * distance
+                if self.perceptual is not None:
+                    distance = self.perceptual(made[:known], batch.pictures[:known], hidden)
+                    losses["perceptual"] = options.perceptual * distance
             real_scores, wanted = self._judge(*show(batch.pictures))
             with locked(self.discriminator):
                 scores, features = self._judge(*show(made))
@@ -324,7 +361,7 @@ class GeneratorTraining:
                     distance = (weights[:, None] * distances * people).sum(0).mean()  # thesis, equation 4.3
                     losses["features"] = options.feature_matching * distance
         if known:
-            self.moments.add(z[:known], 1 - REMEMBERED)
+            self.acquaintances.meet(z[:known][batch.paired[:known]])
         return losses, made.detach(), real_scores
 
     def discriminator_losses(
@@ -389,14 +426,32 @@ class GeneratorTraining:
             adam.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             adam.step()
-        with torch.no_grad():
-            self.moments.add(_sample(*network.mapper.from_colours(known)), 1.0)
-        self._fit_prior()
         self.averaged.load_state_dict(network.state_dict())
 
+    @torch.no_grad()
+    def meet_people(self, people: People) -> None:
+        """Read as many people as the prior of z is made of, before the first step.
+
+        Only people read from another picture than the one to be made count: their z tells nothing of a place. Without
+        such pairs z stays standard normal.
+        """
+        if self.generator.mapper is None or self.acquaintances.complete or not people.has_pairs:
+            return
+        torch.manual_seed(self.options.seed)
+        rng = np.random.default_rng([self.options.seed] * 3)
+        with tqdm(total=self.config.known, desc="people", disable=None) as progress:
+            while not self.acquaintances.complete:
+                batch = people.batch(rng, self.options.batch_size).to(self.device)
+                with self._low_precision():
+                    z = _sample(*self.generator.read(batch.appearance))
+                self.acquaintances.meet(z[batch.paired])
+                progress.update(int(batch.paired.sum()))
+        self._fit_prior()
+
     def _fit_prior(self) -> None:
-        for network in (self.generator, self.averaged):
-            network.prior.fit(self.moments.mean, self.moments.covariance())
+        if self.acquaintances.complete:
+            for network in (self.generator, self.averaged):
+                network.prior.fit(self.acquaintances.z)
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -407,8 +462,9 @@ class GeneratorTraining:
     def run(self, people: People) -> None:
         """Train until `steps` or `minutes` are reached; checkpoints, log and previews on the way."""
         options = self.options
-        if self.step == 0 and self.seconds == 0:
+        if self.fresh:
             self.learn_colours(people)
+        self.meet_people(people)
         stream = PeopleBatches(people, options.batch_size, seed=options.seed, first=self.step)
         loader: DataLoader[GeneratorBatch] = DataLoader(stream, batch_size=None, num_workers=options.workers)
         log = Log(self.folder)
@@ -470,6 +526,17 @@ def _adam(groups: list[tuple[list[nn.Parameter], float]], betas: tuple[float, fl
 def _sample(mean: Tensor, log_variance: Tensor) -> Tensor:
     """Draw from normal distributions so that gradients reach both parameters (Kingma and Welling 2014)."""
     return mean + (0.5 * log_variance).exp() * torch.randn_like(mean)
+
+
+def _part(state: dict[str, Any], name: str, path: Path) -> Any:
+    """A part of a checkpoint.
+
+    Raises:
+        OptionError: It is of an earlier version that had none.
+    """
+    if name not in state:
+        raise OptionError(f"{path} is of another version: it holds no {name}; begin with its exported weights instead")
+    return state[name]
 
 
 def _to(module: M, device: torch.device) -> M:

@@ -18,7 +18,10 @@ def generator(
     start: Annotated[
         Path | None,
         typer.Option(
-            exists=True, dir_okay=False, help="Checkpoint at a smaller size to begin with.", show_default=False
+            exists=True,
+            dir_okay=False,
+            help="Checkpoint or weights (.safetensors) of any size to begin with.",
+            show_default=False,
         ),
     ] = None,
     baseline: Annotated[bool, typer.Option("--baseline", help="StyleGAN baseline (thesis 4.4).")] = False,
@@ -29,6 +32,7 @@ def generator(
     more_resolutions: Annotated[bool, typer.Option(help="Feature matching on the finer maps (thesis 5.3.4).")] = True,
     feature_matching: Annotated[float, typer.Option(min=0, help="Weight of feature matching.")] = 5.0,
     colour_matching: Annotated[float, typer.Option(min=0, help="Weight of the difference of colours.")] = 10.0,
+    perceptual: Annotated[float, typer.Option(min=0, help="Weight of the detector's features.")] = 10.0,
     parts: Annotated[int, typer.Option(min=0, help="Parts of the surface with a colour each; 0 for none.")] = 32,
     kl: Annotated[float, typer.Option(min=0, help="Weight of the divergence of z.")] = 0.01,
     augmentation: Annotated[
@@ -69,6 +73,7 @@ def generator(
         feature_matching=feature_matching,
         kl=kl,
         colour_matching=colour_matching,
+        perceptual=perceptual,
         augmentation=augmentation,
         workers=workers,
         compile=compile_networks,

@@ -10,6 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from anonymize.detect.network import DetectorNetwork
+
+PERCEPTUAL_STAGES = 4
+"""Maps of the detector's backbone that `PerceptualDistance` compares: strides 2 to 16."""
+
 
 @contextmanager
 def locked(module: nn.Module) -> Iterator[nn.Module]:
@@ -90,6 +95,43 @@ def colour_distance(made: Tensor, real: Tensor, hidden: Tensor, scales: int = 4)
             break
         difference, hidden = F.avg_pool2d(difference, 2), F.avg_pool2d(hidden, 2)
     return torch.stack(distances).mean()
+
+
+class PerceptualDistance(nn.Module):
+    """Distance of pictures in the features of the detector's backbone where they were hidden (Johnson et al. 2016).
+
+    Features are unit vectors at each place, as in LPIPS (Zhang et al. 2018). The thesis has the discriminator's
+    features alone (4.6.1), which tell little of people until it has seen millions of pictures; these know their
+    outlines, limbs and faces from the first step on.
+
+    Args:
+        detector: Its parameters are not trained.
+    """
+
+    def __init__(self, detector: DetectorNetwork) -> None:
+        super().__init__()
+        self.detector = detector.eval().requires_grad_(False)
+
+    def features(self, pictures: Tensor) -> list[Tensor]:
+        """Maps [B, C, h, w] of unit vectors of pictures [B, 3, H, W] in [-1, 1], the finest first."""
+        network = self.detector
+        maps = network.backbone.maps(((pictures + 1) / 2 - network.mean) / network.std)[:PERCEPTUAL_STAGES]
+        return [F.normalize(m.float(), dim=1) for m in maps]
+
+    def forward(self, made: Tensor, real: Tensor, hidden: Tensor) -> Tensor:
+        """Mean squared distance over the hidden part, averaged over the maps; in [0, 4], 0-dimensional.
+
+        Args:
+            made, real: [B, 3, H, W] in [-1, 1].
+            hidden: [B, 1, H, W] of 0 and 1.
+        """
+        with torch.no_grad():
+            wanted = self.features(real)
+        distances = []
+        for a, b in zip(wanted, self.features(made), strict=True):
+            weight = F.adaptive_avg_pool2d(hidden, (a.shape[2], a.shape[3]))
+            distances.append(((a - b).square().sum(1, keepdim=True) * weight).sum() / weight.sum().clamp(min=1e-6))
+        return torch.stack(distances).mean()
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ import torch
 
 from anonymize.detect.build import build_detector, load_network, save_weights
 from anonymize.detect.network import CSE_SIZE, DetectorConfig, DetectorNetwork
-from anonymize.detect.predictor import EmbeddedDetector, PersonMap, assemble
+from anonymize.detect.predictor import EmbeddedDetector, PersonMap, assemble, with_doubles
 from anonymize.errors import WeightsError
 from anonymize.types import RegionMask
 
@@ -122,6 +122,21 @@ def test_a_faint_foot_beyond_a_gap_is_covered() -> None:
     person_map.values[5:16, 14:18] = 0.4  # somebody else far away is left to others
     whole = person_map.near(RegionMask(20, 20, np.ones((44, 16), np.bool_)), []).to_full(SIZE)
     assert not whole[20:60, 50:].any()
+
+
+def test_an_unsure_detection_of_the_same_person_completes_the_sure_one() -> None:
+    sure = RegionMask(20, 10, np.ones((40, 20), np.bool_))
+    taller = RegionMask(18, 12, np.ones((60, 24), np.bool_))
+    neighbour = RegionMask(40, 40, np.ones((30, 10), np.bool_))
+    behind = RegionMask(30, 10, np.ones((40, 30), np.bool_))
+    masks = with_doubles([sure, taller, neighbour, behind], [True, False, True, False])
+    first = masks[0].to_full(SIZE)
+    assert first[10:50, 20:40].all()
+    assert first[50:72, 18:40].all(), "feet that only the unsure one has"
+    assert not first[40:70, 40:42].any(), "those of the neighbour stay theirs"
+    assert not first[10:40, 42:].any(), "somebody behind is nobody's double"
+    for before, after in zip([taller, neighbour, behind], masks[1:], strict=True):
+        assert after is before
 
 
 def test_weights_come_back(tmp_path: Path, network: DetectorNetwork) -> None:

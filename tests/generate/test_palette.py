@@ -79,13 +79,17 @@ def test_nothing_known_is_no_error() -> None:
     assert surroundings(torch.zeros(1, 3, 8, 4), torch.zeros(1, 1, 8, 4)).abs().max() == 0
 
 
-def test_the_prior_draws_from_what_it_was_fitted_to() -> None:
+def test_the_prior_draws_near_the_people_it_was_fitted_to() -> None:
     torch.manual_seed(0)
-    prior = Prior(3)
-    noise = torch.randn(20000, 3)
-    torch.testing.assert_close(prior(noise), noise)
-    mixed = noise @ torch.tensor([[2.0, 1.0, 0.0], [0.0, 0.5, 0.0], [0.3, 0.0, 3.0]]) + torch.tensor([5.0, 0.0, -1.0])
-    prior.fit(mixed.mean(0), torch.cov(mixed.T))
+    prior = Prior(3, 400)
+    groups = torch.tensor([[5.0, 0, -1], [-5, 3, 0]]).repeat_interleave(200, 0)
+    people = groups + torch.randn(400, 3) * torch.tensor([0.5, 0.1, 0.2])
+    prior.fit(people)
     drawn = prior(torch.randn(20000, 3))
-    torch.testing.assert_close(drawn.mean(0), mixed.mean(0), rtol=0, atol=0.1)
-    torch.testing.assert_close(torch.cov(drawn.T), torch.cov(mixed.T), rtol=0.05, atol=0.1)
+    torch.testing.assert_close(drawn.mean(0), people.mean(0), rtol=0, atol=0.1)
+    torch.testing.assert_close(torch.cov(drawn.T), torch.cov(people.T), rtol=0.05, atol=0.1)
+    assert torch.cdist(drawn, people).amin(1).median() < 1, "not between the two groups, 10 apart"
+    again = torch.randn(5, 3)
+    assert torch.equal(prior(again), prior(again))
+    extreme = prior(torch.tensor([[-40.0, 0, 0], [40, 0, 0]]))
+    assert torch.isfinite(extreme).all()

@@ -23,7 +23,14 @@ from anonymize.train.generator_losses import (
 )
 
 CONFIG = GeneratorConfig(
-    size_hw=(16, 8), channels=(4, 6, 8), judge_channels=(4, 6, 8), latent=12, mapping_layers=2, embedding=4, centers=3
+    size_hw=(16, 8),
+    channels=(4, 6, 8),
+    judge_channels=(4, 6, 8),
+    latent=12,
+    mapping_layers=2,
+    embedding=4,
+    known=16,
+    centers=3,
 )
 OPTIONS = GeneratorOptions(
     steps=6,
@@ -67,6 +74,7 @@ class Batches:
     """Stands in for a dataset: each step's batch depends on the step alone."""
 
     table = SimpleNamespace(embedding=np.eye(4, dtype=np.float32).repeat(3, 0))
+    has_pairs = True
 
     def batch(self, rng: object, count: int) -> GeneratorBatch:
         return batch(int(rng.integers(1000)), count=count)  # type: ignore[attr-defined]
@@ -161,22 +169,26 @@ def test_colours_are_learnt_before_pictures(tmp_path: Path) -> None:
     trained = training(tmp_path, options=dataclasses.replace(OPTIONS, colour_matching=100.0))
     network = trained.averaged
     trained.learn_colours(Red())  # type: ignore[arg-type]
+    trained.meet_people(Red())  # type: ignore[arg-type]
     with torch.no_grad():
         reddest = network.colours_of(network.mapping(network.prior(torch.randn(100, 12))))[..., 0].amax(1)
     assert reddest.median().item() == pytest.approx(0.8, abs=0.2)
-    covariance = trained.averaged.prior.factor @ trained.averaged.prior.factor.T
-    assert not torch.equal(covariance, torch.eye(12))
     assert trained.step == 0
 
 
 def test_the_prior_follows_what_the_mapper_reads(tmp_path: Path) -> None:
     trained = training(tmp_path)
-    trained.moments.add(torch.randn(5000, 12) * 3 + 2, 1.0)
+    trained.acquaintances.meet(torch.randn(7, 12) * 3 + 2)
+    trained._fit_prior()
+    assert torch.equal(trained.averaged.prior.factor, torch.eye(12)), "too few people yet"
+    trained.acquaintances.meet(torch.full((12, 12), -50.0))
+    people = torch.randn(16, 12) * 3 + 2
+    trained.acquaintances.meet(people)
     trained._fit_prior()
     for network in (trained.generator, trained.averaged):
         z = network.prior(torch.randn(5000, 12))
-        assert z.mean().item() == pytest.approx(2, abs=0.2)
-        assert z.std().item() == pytest.approx(3, abs=0.2)
+        torch.testing.assert_close(z.mean(0), people.mean(0), rtol=0, atol=0.3)
+        torch.testing.assert_close(z.std(0), people.std(0, unbiased=False), rtol=0.1, atol=0)
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
@@ -185,6 +197,18 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
         training(tmp_path, dataclasses.replace(CONFIG, co_modulation=False))
     with pytest.raises(OptionError, match="feature_weights needs 4"):
         training(tmp_path / "other", options=dataclasses.replace(OPTIONS, feature_weights=(1.0,)))
+
+
+def test_a_checkpoint_of_an_earlier_version_is_refused(tmp_path: Path) -> None:
+    trained = training(tmp_path)
+    trained.save()
+    state = torch.load(trained.checkpoint, weights_only=True)
+    del state["acquaintances"]
+    torch.save(state, trained.checkpoint)
+    with pytest.raises(OptionError, match="holds no acquaintances"):
+        training(tmp_path)
+    with pytest.raises(OptionError, match="holds no acquaintances"):
+        GeneratorTraining(tmp_path / "other", OPTIONS, CONFIG, "cpu", trained.checkpoint)
 
 
 def test_a_training_begins_with_that_of_smaller_pictures(tmp_path: Path) -> None:
@@ -196,11 +220,105 @@ def test_a_training_begins_with_that_of_smaller_pictures(tmp_path: Path) -> None
     for name in ("bottom.weight", "encoder.looks.1.weight", "mapper.out.weight"):
         assert torch.equal(grown.generator.state_dict()[name], small.averaged.state_dict()[name]), name
     assert all(torch.isfinite(torch.tensor(v)) for v in grown.train_step(batch(1)).values())
-    with pytest.raises(OptionError, match="not of this one at a smaller size"):
+    with pytest.raises(OptionError, match="not of this one at any size"):
         GeneratorTraining(tmp_path / "other", OPTIONS, dataclasses.replace(CONFIG, latent=8), "cpu", small.checkpoint)
     (tmp_path / "damaged.pt").write_bytes(b"no checkpoint")
     with pytest.raises(OptionError, match="is no checkpoint"):
         GeneratorTraining(tmp_path / "other", OPTIONS, CONFIG, "cpu", tmp_path / "damaged.pt")
+
+
+def test_a_training_begins_with_that_of_larger_pictures(tmp_path: Path) -> None:
+    full = training(tmp_path / "full")
+    full.save()
+    small = GeneratorTraining(tmp_path / "small", OPTIONS, CONFIG.halved(1), "cpu", full.checkpoint)
+    for name, value in small.generator.state_dict().items():
+        assert torch.equal(value, full.averaged.state_dict()[name]), name
+    assert all(torch.isfinite(torch.tensor(v)) for v in small.train_step(shrunk(batch(1))).values())
+
+
+def test_a_training_begins_with_exported_weights(tmp_path: Path) -> None:
+    first = training(tmp_path / "first")
+    first.export(tmp_path / "generator.safetensors")
+    second = GeneratorTraining(tmp_path / "second", OPTIONS, CONFIG, "cpu", tmp_path / "generator.safetensors")
+    assert second.seconds == 0
+    for network in (second.generator, second.averaged):
+        for name, value in first.averaged.state_dict().items():
+            torch.testing.assert_close(network.state_dict()[name], value, rtol=1e-3, atol=1e-3)
+    assert not second.acquaintances.complete, "they are met anew"
+
+
+def test_the_prior_remembers_those_read_from_other_pictures(tmp_path: Path) -> None:
+    trained = training(tmp_path)
+    paired = dataclasses.replace(batch(0), paired=torch.tensor([False, True]))
+    alone = dataclasses.replace(batch(0), paired=torch.tensor([False, False]))
+    trained.train_step(paired)
+    assert trained.acquaintances.met == 1
+    trained.train_step(alone)
+    assert trained.acquaintances.met == 1
+    assert trained.acquaintances.z[0].abs().sum() > 0
+    assert not trained.acquaintances.z[1:].any()
+
+
+def test_more_people_than_there_is_room_for_leave_the_last(tmp_path: Path) -> None:
+    trained = training(tmp_path)
+    z = torch.arange(40.0)[:, None].expand(-1, 12)
+    trained.acquaintances.meet(z)
+    assert sorted(trained.acquaintances.z[:, 0].tolist()) == list(range(24, 40))
+    assert trained.acquaintances.complete
+
+
+def test_without_pairs_z_stays_normal(tmp_path: Path) -> None:
+    class Loners(Batches):
+        has_pairs = False
+
+    trained = training(tmp_path)
+    trained.meet_people(Loners())  # type: ignore[arg-type]
+    assert not trained.acquaintances.complete
+    assert torch.equal(trained.averaged.prior.factor, torch.eye(12))
+
+
+def test_colours_that_were_trained_are_not_learnt_anew(tmp_path: Path) -> None:
+    first = training(tmp_path / "first")
+    first.run(Batches())  # type: ignore[arg-type]
+    weights = tmp_path / "first" / "generator.safetensors"
+    nothing = dataclasses.replace(OPTIONS, steps=1, learning_rate=0.0)
+    second = GeneratorTraining(tmp_path / "second", nothing, CONFIG, "cpu", weights)
+    second.run(Batches())  # type: ignore[arg-type]
+    for name in ("parts.anchors", "palette.weight", "mapper.out.weight"):
+        was, now = first.averaged.state_dict()[name], second.averaged.state_dict()[name]
+        torch.testing.assert_close(now, was, rtol=1e-3, atol=1e-3)
+
+
+def test_a_run_that_was_stopped_ends_as_one_that_was_not(tmp_path: Path) -> None:
+    """With a prior that is fitted on the way."""
+    straight = training(tmp_path / "straight")
+    straight.run(Batches())  # type: ignore[arg-type]
+    training(tmp_path / "stopped", options=dataclasses.replace(OPTIONS, minutes=0.0)).run(Batches())  # type: ignore[arg-type]
+    resumed = training(tmp_path / "stopped")
+    assert 0 < resumed.step < OPTIONS.steps
+    resumed.run(Batches())  # type: ignore[arg-type]
+    for name, value in straight.averaged.state_dict().items():
+        assert torch.equal(resumed.averaged.state_dict()[name], value), name
+    assert not torch.equal(straight.averaged.prior.factor, torch.eye(12))
+
+
+def test_the_perceptual_distance_looks_at_what_was_hidden(tmp_path: Path) -> None:
+    distance = training(tmp_path).perceptual
+    assert distance is not None
+    real = torch.rand(1, 3, 64, 32) * 2 - 1
+    hidden = torch.zeros(1, 1, 64, 32)
+    hidden[:, :, :8] = 1
+    assert distance(real, real, hidden) == 0
+    far = real.clone()
+    far[:, :, 60:] = 0
+    near = real.clone()
+    near[:, :, :8] = 0
+    assert distance(far, real, hidden) < 0.1 * distance(near, real, hidden)
+    made = near.requires_grad_(True)
+    distance(made, real, hidden).backward()
+    assert made.grad is not None
+    assert made.grad.abs().sum() > 0
+    assert not any(p.requires_grad for p in distance.parameters())
 
 
 def shrunk(full: GeneratorBatch) -> GeneratorBatch:
