@@ -26,7 +26,7 @@ from anonymize.generate.layers import (
     spread_within_batch,
     upsample,
 )
-from anonymize.generate.palette import Prior, SurfaceParts, depth, soften, surroundings
+from anonymize.generate.palette import Prior, SurfaceParts, around, depth, soften, surroundings
 
 MASK = 3
 """Channel of the condition that is 1 where the picture is hidden and has to be made; 0 to 2 are colours."""
@@ -318,7 +318,8 @@ class GeneratorNetwork(nn.Module):
             known = 1 - condition[:, MASK : MASK + 1] - padding
             opacity = soften(body)
             place = surroundings(condition[:, :MASK], known) * (1 - opacity)
-            made = torch.maximum(opacity, depth(condition[:, MASK : MASK + 1]))  # else the place as it is
+            deep = depth(condition[:, MASK : MASK + 1])
+            made = torch.maximum(opacity, torch.minimum(deep, around(body)))  # else the place as it is
             colours = colours * made + soften(person.view_as(colours)) + place
         return colours
 

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 SHARPNESS = 2.0  # of the borders between parts
 VISIBLE_SHARE = 0.001  # of the picture, at which a part counts as half seen
 BANDWIDTH = 0.35  # of the kernel of `Prior`, in standard deviations of people's z
+AURA = 144  # in this share of the height round the body the made passes to the surroundings
 RIM = 12  # in this share of the height, from its border inwards, the hidden part passes from surroundings to made
 
 
@@ -91,15 +92,32 @@ def depth(hidden: Tensor) -> Tensor:
     Returns:
         [B, 1, H, W] in [0, 1], 0 where nothing is hidden.
     """
-    cells = max(1, hidden.shape[2] // RIM)
-    mean = F.avg_pool2d(hidden.float(), (2 * cells + 1, 1), 1, (cells, 0), count_include_pad=False)
-    mean = F.avg_pool2d(mean, (1, 2 * cells + 1), 1, (0, cells), count_include_pad=False)
+    mean = _mean(hidden, RIM)
     return ((2 * mean - 1).clamp(min=0) * hidden).to(hidden.dtype)
+
+
+def around(body: Tensor) -> Tensor:
+    """How near the body a pixel lies: 1 far inside, 0 away from it; what is made farther off would show as a halo.
+
+    Args:
+        body: [B, 1, H, W] of 0 and 1.
+
+    Returns:
+        [B, 1, H, W] in [0, 1].
+    """
+    return _mean(body, AURA).to(body.dtype)
 
 
 def soften(planes: Tensor) -> Tensor:
     """Smooth edges of planes [B, C, H, W] that are 0 off the body, colours and opacity alike."""
     return F.avg_pool2d(planes, 3, 1, 1)
+
+
+def _mean(plane: Tensor, share: int) -> Tensor:
+    """Mean of a plane [B, 1, H, W] over squares that reach H / share to each side, float32."""
+    cells = max(1, plane.shape[2] // share)
+    mean = F.avg_pool2d(plane.float(), (2 * cells + 1, 1), 1, (cells, 0), count_include_pad=False)
+    return F.avg_pool2d(mean, (1, 2 * cells + 1), 1, (0, cells), count_include_pad=False)
 
 
 def _halve(x: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from anonymize.generate.palette import Prior, SurfaceParts, depth, soften, surroundings
+from anonymize.generate.palette import Prior, SurfaceParts, around, depth, soften, surroundings
 
 
 def test_parts_share_the_body() -> None:
@@ -65,6 +65,16 @@ def test_depth_grows_from_the_border_of_what_is_hidden() -> None:
     assert (row[10:].diff() >= 0).all(), "the border of the picture is none of the hidden part"
     assert row[10] < 0.2
     assert row[-1] == 1
+
+
+def test_around_the_body_what_is_made_fades() -> None:
+    body = torch.zeros(1, 1, 288, 60)
+    body[:, :, :, 20:40] = 1
+    row = around(body)[0, 0, 144]
+    assert row[30] == 1
+    assert 0 < row[19] < row[20] < 1
+    assert row[:18].max() == 0
+    assert (row[20:30].diff() >= 0).all()
 
 
 def test_softened_colours_are_those_of_the_body_times_its_opacity() -> None:
