@@ -26,6 +26,7 @@ LONE_MIN_SHARE = 0.0008  # of the frame's area
 NEAR = 0.2  # a person's surroundings reach so far: a share of the longer side of their box
 GAP = 0.06  # ... and hang together with the person over gaps up to this share of it
 BODY_THRESHOLD = 0.25
+DOUBLE_AREA = 2.5  # of a sure person's area: what is larger is somebody with a tree
 DOUBLE_SHARE = 0.7  # of a sure person's mask inside an unsure one's: both show the same person
 
 
@@ -298,9 +299,10 @@ def with_doubles(masks: Sequence[RegionMask], sure: Sequence[bool]) -> list[Regi
     """
     completed = list(masks)
     for k, mine in enumerate(masks):
-        doubles = [m for m, s in zip(masks, sure, strict=True) if not s and share_inside(mine, m) > DOUBLE_SHARE]
-        if not sure[k] or not doubles:
+        if not sure[k]:
             continue
+        unsure = [m for m, known in zip(masks, sure, strict=True) if not known and m.area < DOUBLE_AREA * mine.area]
+        doubles = [m for m in unsure if share_inside(mine, m) > DOUBLE_SHARE]
         for double in doubles:
             more = double.mask.copy()
             for j, other in enumerate(masks):

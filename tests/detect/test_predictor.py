@@ -129,13 +129,14 @@ def test_an_unsure_detection_of_the_same_person_completes_the_sure_one() -> None
     taller = RegionMask(18, 12, np.ones((60, 24), np.bool_))
     neighbour = RegionMask(40, 40, np.ones((30, 10), np.bool_))
     behind = RegionMask(30, 10, np.ones((40, 30), np.bool_))
-    masks = with_doubles([sure, taller, neighbour, behind], [True, False, True, False])
+    tree = RegionMask(10, 0, np.ones((60, 60), np.bool_))
+    masks = with_doubles([sure, taller, neighbour, behind, tree], [True, False, True, False, False])
     first = masks[0].to_full(SIZE)
     assert first[10:50, 20:40].all()
     assert first[50:72, 18:40].all(), "feet that only the unsure one has"
     assert not first[40:70, 40:42].any(), "those of the neighbour stay theirs"
     assert not first[10:40, 42:].any(), "somebody behind is nobody's double"
-    for before, after in zip([taller, neighbour, behind], masks[1:], strict=True):
+    for before, after in zip([taller, neighbour, behind, tree], masks[1:], strict=True):
         assert after is before
 
 
