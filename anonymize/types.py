@@ -102,6 +102,17 @@ class RegionMask:
     def area(self) -> int:
         return int(np.count_nonzero(self.mask))
 
+    def without(self, others: Sequence[RegionMask]) -> RegionMask:
+        """The pixels that are in none of some other masks of the same frame; stored for the same rectangle."""
+        mask = self.mask.copy()
+        for other in others:
+            left, top = max(self.x, other.x), max(self.y, other.y)
+            right, bottom = (min(a, b) for a, b in zip(self.box_xyxy[2:], other.box_xyxy[2:], strict=True))
+            if left < right and top < bottom:
+                theirs = other.mask[top - other.y : bottom - other.y, left - other.x : right - other.x]
+                mask[top - self.y : bottom - self.y, left - self.x : right - self.x] &= ~theirs
+        return RegionMask(self.x, self.y, mask)
+
     def to_full(self, size_hw: tuple[int, int]) -> BoolArray:
         """The mask of the whole frame, [H, W] bool."""
         full = np.zeros(size_hw, np.bool_)

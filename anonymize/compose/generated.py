@@ -76,20 +76,8 @@ def left_to_cover(tracks: Tracks) -> Tracks:
     found = tracks.detections
     made = [region for region, known in zip(found.masks, found.has_cse, strict=True) if known]
     others = people_of(tracks, ~found.has_cse)
-    masks = tuple(_without(region, made) for region in others.detections.masks)
+    masks = tuple(region.without(made) for region in others.detections.masks)
     return replace(others, detections=replace(others.detections, masks=masks))
-
-
-def _without(region: RegionMask, others: Sequence[RegionMask]) -> RegionMask:
-    """The pixels of a mask that are in none of the others."""
-    mask = region.mask.copy()
-    for other in others:
-        left, top = max(region.x, other.x), max(region.y, other.y)
-        right, bottom = (min(a, b) for a, b in zip(region.box_xyxy[2:], other.box_xyxy[2:], strict=True))
-        if left < right and top < bottom:
-            hidden = other.mask[top - other.y : bottom - other.y, left - other.x : right - other.x]
-            mask[top - region.y : bottom - region.y, left - region.x : right - region.x] &= ~hidden
-    return RegionMask(region.x, region.y, mask)
 
 
 class Canvas:

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from anonymize.detect.matching import dilate, match_by_iou, paste, share_inside, union
 from anonymize.detect.network import DetectorNetwork
 from anonymize.device import low_precision
-from anonymize.types import BoolArray, Detections, FloatArray, RegionMask, UInt8Array
+from anonymize.types import Detections, FloatArray, RegionMask, UInt8Array
 
 DEFAULT_SCORE = 0.7
 STRIDE = 32
@@ -173,9 +173,7 @@ class PersonMap:
         left, top = max(0, region.x - margin), max(0, region.y - margin)
         right = min(self.size_hw[1], region.box_xyxy[2] + margin)
         bottom = min(self.size_hw[0], region.box_xyxy[3] + margin)
-        person = self.read(left, top, right, bottom) > NEAR_THRESHOLD
-        for other in others:
-            _clear(person, (left, top), other)
+        person = RegionMask(left, top, self.read(left, top, right, bottom) > NEAR_THRESHOLD).without(others).mask
         own = np.zeros_like(person)
         y, x = region.y - top, region.x - left
         own[y : y + region.mask.shape[0], x : x + region.mask.shape[1]] = region.mask
@@ -303,20 +301,7 @@ def with_doubles(masks: Sequence[RegionMask], sure: Sequence[bool]) -> list[Regi
             continue
         unsure = [m for m, known in zip(masks, sure, strict=True) if not known and m.area < DOUBLE_AREA * mine.area]
         doubles = [m for m in unsure if share_inside(mine, m) > DOUBLE_SHARE]
+        others = [m for j, m in enumerate(masks) if j != k and sure[j]]
         for double in doubles:
-            more = double.mask.copy()
-            for j, other in enumerate(masks):
-                if j != k and sure[j]:
-                    _clear(more, (double.x, double.y), other)
-            completed[k] = union(completed[k], RegionMask(double.x, double.y, more))
+            completed[k] = union(completed[k], double.without(others))
     return completed
-
-
-def _clear(mask: BoolArray, corner_xy: tuple[int, int], other: RegionMask) -> None:
-    """Set the pixels of another person to False in a rectangle's mask whose corner lies at `corner_xy`."""
-    left, top = max(corner_xy[0], other.x), max(corner_xy[1], other.y)
-    right = min(corner_xy[0] + mask.shape[1], other.box_xyxy[2])
-    bottom = min(corner_xy[1] + mask.shape[0], other.box_xyxy[3])
-    if right > left and bottom > top:
-        hole = other.mask[top - other.y : bottom - other.y, left - other.x : right - other.x]
-        mask[top - corner_xy[1] : bottom - corner_xy[1], left - corner_xy[0] : right - corner_xy[0]] &= ~hole
