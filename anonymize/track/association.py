@@ -67,6 +67,12 @@ def assign(score: FloatArray, allowed: BoolArray) -> Pairs:
     return [(int(i), int(j)) for i, j in zip(rows, columns, strict=True) if allowed[i, j]]
 
 
+def likely(score: FloatArray) -> Pairs:
+    """All pairs (row, column) of a score [N, M] above 0; more than one for a row or a column where it is open which."""
+    rows, columns = np.nonzero(score > 0)
+    return list(zip(rows.tolist(), columns.tolist(), strict=True))
+
+
 def likeness(distance: FloatArray) -> FloatArray:
     """Looks of every pair in [0, 1]; where nothing is known as for two who are as likely one person as two."""
     like: FloatArray = np.exp2(-((distance / SAME_LOOKS) ** 2)).astype(np.float32)

@@ -15,6 +15,7 @@ from anonymize.track.association import (
     Pairs,
     assign,
     crowding,
+    likely,
     pair_returned,
     pair_sure,
     pair_unsure,
@@ -369,7 +370,7 @@ class Following:
         for i, person in enumerate(self.people):
             if person.heir is not None and rows[person.heir] in new:
                 perhaps[i, new.index(rows[person.heir])] = SURELY
-        return assign(total, total > 0), assign(perhaps, perhaps > 0)
+        return assign(total, total > 0), likely(perhaps)
 
     def _gallery_distance(self, newcomers: IntArray) -> FloatArray:
         """How different people and newcomers look at least, [N, M], by all appearances of the people."""

@@ -13,6 +13,7 @@ from anonymize.track.moments import Box, Moment, Sighting
 from anonymize.track.people import Person, joined
 from anonymize.track.smoothing import steady_box, steady_mask
 from anonymize.track.surface import gather, still
+from anonymize.track.vacancy import vacant
 from anonymize.types import Detections, RegionMask, Tracks
 
 GROWTH, MIN_GROWTH_PX = 0.03, 2
@@ -54,9 +55,17 @@ def complete(
         reach_seconds: Somebody missing is filled in if seen at most so long before and so long after.
     """
     assert moment.found is not None
-    tracks = {person.number: list(person.sightings) for person in people}
-    tracks |= {before.number: list(joined(before, after)) for before, after in bridges}
-    shown = [s for number, seen in tracks.items() if (s := show(number, seen, moment, reach_seconds)) is not None]
+    ways = [(person.number, list(person.sightings)) for person in people if person.number]
+    ways += [(before.number, list(joined(before, after))) for before, after in bridges]
+    there = [(s, way) for number, way in ways if (s := show(number, way, moment, reach_seconds)) is not None]
+    others = [s.mask for s, _ in there if not s.filled]
+    by_number: dict[int, Shown] = {}
+    for one, way in there:
+        if one.filled and vacant(one.mask, moment, others, _found_at(way, moment)):
+            continue
+        twin = by_number.get(one.number)
+        by_number[one.number] = one if twin is None else replace(twin, mask=union([twin.mask, one.mask]))
+    shown = list(by_number.values())
     # in the order of the detections, so that nothing need be copied where nobody was missed
     shown.sort(key=lambda s: (s.source.moment is not moment or s.source.row < 0, s.source.row))
     size_hw = moment.found.size_hw
@@ -76,6 +85,11 @@ def complete(
     has_cse, embeddings, segmentations = gather(moment, [s.source for s in shown], around)
     found = replace(plain, has_cse=has_cse, embeddings=embeddings, segmentations=segmentations)
     return Tracks(found, np.array([s.number for s in shown], np.int64), np.array([s.filled for s in shown], np.bool_))
+
+
+def _found_at(sightings: Sequence[Sighting], moment: Moment) -> list[Moment]:
+    """Other moments at which the detector found somebody."""
+    return [s.moment for s in sightings if s.row >= 0 and s.moment is not moment]
 
 
 def show(number: int, sightings: list[Sighting], moment: Moment, reach_seconds: float) -> Shown | None:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anonymize.track.camera_motion import Transform, apply_to_boxes, inverse, then
+from anonymize.track.glance import Glance
 from anonymize.types import BoolArray, Detections, Frame, RegionMask
 
 Box = npt.NDArray[np.float64]
@@ -24,6 +25,7 @@ class Moment:
         seconds: Presentation time.
         place: [2, 3] float64, takes pixels of this frame to a common ground that does not move with the camera.
         free: [N] bool, detections that are nobody's so far.
+        glance: A small picture, which stays when the frame has left.
     """
 
     frame: Frame | None
@@ -31,6 +33,11 @@ class Moment:
     seconds: float
     place: Transform
     free: BoolArray
+    glance: Glance = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        assert self.frame is not None and self.found is not None
+        self.glance = Glance.at(self.frame.image, self.found.masks)
 
     def here(self, other: Moment, boxes: Box) -> Box:
         """Boxes [N, 4] of another moment's frame in pixels of this one."""

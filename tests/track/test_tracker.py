@@ -13,8 +13,12 @@ from anonymize.types import BoolArray, Detections, Frame, RegionMask, Tracks
 SIZE = (40, 200)
 
 
-def frame(index: int) -> Frame:
-    return Frame(np.zeros((*SIZE, 3), np.uint8), index=index, pts=index, time_base=Fraction(1, 10))
+def frame(index: int, visible: Detections | None = None) -> Frame:
+    """An empty place, or one with people who are to be seen."""
+    image = np.zeros((*SIZE, 3), np.uint8)
+    for mask in () if visible is None else visible.masks:
+        image[mask.slices][mask.mask] = 200
+    return Frame(image, index=index, pts=index, time_base=Fraction(1, 10))
 
 
 def people(*lefts: float, score: float = 1.0) -> Detections:
@@ -102,9 +106,19 @@ def test_of_two_who_are_parts_of_each_other_one_stays() -> None:
     assert [set(shown) for shown in lefts([people(10, 10)] * 12)] == [{1}] * 12
 
 
+def test_nobody_is_painted_on_the_wall_that_hides_them() -> None:
+    there = [people(10 + 8 * i) for i in range(14)]
+    hidden = range(5, 9)
+    shown = [people() if i in hidden else one for i, one in enumerate(there)]
+    tracked = PeopleTracker().track((frame(i, one), one) for i, one in enumerate(shown))
+    ids = [set(tracks.ids.tolist()) for _, tracks in tracked]
+    assert ids == [set() if i in hidden else {1} for i in range(14)]
+
+
 def test_a_gap_is_filled_from_both_sides_with_more_than_the_person() -> None:
-    found = [people(10 + 4 * i) if i not in (4, 5, 6) else people() for i in range(12)]
-    tracked = PeopleTracker().track((frame(i), one) for i, one in enumerate(found))
+    there = [people(10 + 4 * i) for i in range(12)]
+    found = [one if i not in (4, 5, 6) else people() for i, one in enumerate(there)]
+    tracked = PeopleTracker().track((frame(i, there[i]), one) for i, one in enumerate(found))
     for i, (_, tracks) in enumerate(tracked):
         left, _, right, _ = tracks.detections.masks[0].box_xyxy
         most = 0 if i not in (4, 5, 6) else 12  # as far as they were or will be a moment before or after

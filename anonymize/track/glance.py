@@ -1,0 +1,56 @@
+"""Small pictures of frames, which are kept for as long as people are looked for in them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import cv2
+import numpy as np
+
+from anonymize.types import BoolArray, RegionMask, UInt8Array
+
+WIDTH = 640
+"""Width of a small picture at most."""
+RIM = 2
+"""Pixels of a small picture round somebody that may show something of them as well."""
+
+
+@dataclass(frozen=True, eq=False)
+class Glance:
+    """The pixels of a coarse grid of a frame, and who is there.
+
+    Attributes:
+        step: Rows and columns of the frame whose number is a multiple of it are held.
+        picture: [h, w, 3] uint8 RGB.
+        people: Masks of everybody found, also of those of a low score, in pixels of the frame.
+    """
+
+    step: int
+    picture: UInt8Array = field(repr=False)
+    people: Sequence[RegionMask] = field(repr=False)
+
+    @classmethod
+    def at(cls, image: UInt8Array, people: Sequence[RegionMask]) -> Glance:
+        """Look at a frame [H, W, 3]."""
+        step = max(1, -(-image.shape[1] // WIDTH))
+        return cls(step, image[::step, ::step].copy(), people)
+
+    @cached_property
+    def empty(self) -> UInt8Array:
+        """[h, w] uint8: 255 where nobody is found, else 0."""
+        empty = np.full(self.picture.shape[:2], 255, np.uint8)
+        for person in self.people:
+            x, y = self.corner(person)
+            theirs = self.thin(person)
+            empty[y : y + theirs.shape[0], x : x + theirs.shape[1]][theirs] = 0
+        return np.asarray(cv2.erode(empty, np.ones((2 * RIM + 1, 2 * RIM + 1), np.uint8)), np.uint8)
+
+    def corner(self, region: RegionMask) -> tuple[int, int]:
+        """Column and row of the small picture where a mask of the frame begins."""
+        return -(-region.x // self.step), -(-region.y // self.step)
+
+    def thin(self, region: RegionMask) -> BoolArray:
+        """A mask of the frame at the pixels that are held, [h', w']."""
+        return region.mask[-region.y % self.step :: self.step, -region.x % self.step :: self.step]

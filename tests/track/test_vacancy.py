@@ -1,0 +1,103 @@
+"""Whether somebody is to be seen where they should be."""
+
+from fractions import Fraction
+
+import cv2
+import numpy as np
+import pytest
+
+from anonymize.track.association import likely
+from anonymize.track.camera_motion import identity
+from anonymize.track.glance import Glance
+from anonymize.track.moments import Moment
+from anonymize.track.vacancy import vacant
+from anonymize.types import Detections, Frame, RegionMask
+
+SIZE = (120, 200)
+HERE = RegionMask(80, 20, np.ones((80, 40), np.bool_))
+BEFORE = RegionMask(10, 20, np.ones((80, 40), np.bool_))
+
+
+def place(width: int = 200) -> np.ndarray:
+    small = np.random.default_rng(0).integers(40, 215, (15, width // 8, 3), dtype=np.uint8)
+    return np.asarray(cv2.resize(small, (width, SIZE[0]), interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def moment(index: int, image: np.ndarray, *people: RegionMask, shift: float = 0.0) -> Moment:
+    """A frame in which some people are found; the camera is `shift` pixels to the right of where it was."""
+    noise = np.random.default_rng(index).normal(0, 2.5, image.shape)
+    frame = Frame((image + noise).clip(0, 255).astype(np.uint8), index, index, Fraction(1, 10))
+    boxes = np.array([mask.box_xyxy for mask in people], np.float32).reshape(-1, 4)
+    count = len(people)
+    found = Detections(image.shape[:2], boxes, np.ones(count, np.float32), people, np.zeros(count, np.bool_))
+    where = identity()
+    where[0, 2] = shift
+    return Moment(frame, found, index / 10, where if shift else _STILL, np.ones(count, np.bool_))
+
+
+_STILL = identity()
+
+
+def drawn(image: np.ndarray, *people: RegionMask, grey: int = 230) -> np.ndarray:
+    image = image.copy()
+    for mask in people:
+        image[mask.slices][mask.mask] = grey
+    return image
+
+
+def test_a_place_that_looks_as_it_does_without_people_is_empty() -> None:
+    known = moment(0, drawn(place(), BEFORE), BEFORE)
+    assert vacant(HERE, moment(1, place()), [], [known])
+
+
+@pytest.mark.parametrize("rows", [2, 10, 80])
+def test_whoever_shows_a_little_is_seen(rows: int) -> None:
+    part = RegionMask(HERE.x, HERE.y, np.ones((rows, 40), np.bool_))
+    known = moment(0, drawn(place(), BEFORE), BEFORE)
+    assert not vacant(HERE, moment(1, drawn(place(), part)), [], [known])
+
+
+def test_somebody_of_little_contrast_is_seen() -> None:
+    plain = np.full((*SIZE, 3), 100, np.uint8)
+    known = moment(0, drawn(plain, BEFORE), BEFORE)
+    assert not vacant(HERE, moment(1, drawn(plain, HERE, grey=120)), [], [known])
+
+
+def test_whom_somebody_else_hides_is_not_seen() -> None:
+    known = moment(0, drawn(place(), BEFORE), BEFORE)
+    now = moment(1, drawn(place(), HERE), HERE)
+    assert vacant(HERE, now, [HERE], [known])
+    assert not vacant(HERE, now, [], [known])
+
+
+def test_a_place_that_is_never_without_people_tells_nothing() -> None:
+    known = moment(0, drawn(place(), HERE), HERE)
+    assert not vacant(HERE, moment(1, place()), [], [known])
+    assert not vacant(HERE, moment(1, place()), [], [])
+
+
+@pytest.mark.parametrize("mistake", [0, 2])
+def test_a_camera_that_turns(mistake: int) -> None:
+    wide = place(240)
+    known = moment(0, drawn(wide[:, :200], BEFORE), BEFORE)
+    view = wide[:, 24:224]
+    assert vacant(HERE, moment(1, view, shift=24 + mistake), [], [known])
+    assert not vacant(HERE, moment(1, drawn(view, HERE), shift=24 + mistake), [], [known])
+
+
+def test_a_small_picture_holds_the_same_pixels_of_frame_and_mask() -> None:
+    rng = np.random.default_rng(1)
+    image, chosen = rng.integers(0, 255, (50, 1500, 3), dtype=np.uint8), rng.random((20, 31)) > 0.5
+    glance = Glance.at(image, [])
+    region = RegionMask(700, 11, chosen)
+    x, y = glance.corner(region)
+    thin = glance.thin(region)
+    window = glance.picture[y : y + thin.shape[0], x : x + thin.shape[1]]
+    full = region.to_full(image.shape[:2])
+    assert glance.step == 3
+    assert np.array_equal(window[thin], image[::3, ::3][full[::3, ::3]])
+
+
+def test_pairs_more_likely_than_not() -> None:
+    assert likely(np.array([[1.0, 0.5], [-1.0, -np.inf]], np.float32)) == [(0, 0), (0, 1)]
+    assert likely(np.zeros((0, 3), np.float32)) == []
