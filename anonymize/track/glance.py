@@ -34,8 +34,16 @@ class Glance:
     @classmethod
     def at(cls, image: UInt8Array, people: Sequence[RegionMask]) -> Glance:
         """Look at a frame [H, W, 3]."""
-        step = max(1, -(-image.shape[1] // WIDTH))
-        return cls(step, image[::step, ::step].copy(), people)
+        height, width = image.shape[:2]
+        step = max(1, -(-width // WIDTH))
+        # image[::step, ::step].copy(), in a quarter of the time
+        picture = cv2.warpAffine(
+            image,
+            np.diag([step, step, 1.0])[:2],
+            (-(-width // step), -(-height // step)),
+            flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
+        )
+        return cls(step, np.asarray(picture, np.uint8), people)
 
     @cached_property
     def empty(self) -> UInt8Array:

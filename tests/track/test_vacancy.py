@@ -87,7 +87,7 @@ def test_a_camera_that_turns(mistake: int) -> None:
 
 def test_a_small_picture_holds_the_same_pixels_of_frame_and_mask() -> None:
     rng = np.random.default_rng(1)
-    image, chosen = rng.integers(0, 255, (50, 1500, 3), dtype=np.uint8), rng.random((20, 31)) > 0.5
+    image, chosen = rng.integers(0, 255, (50, 1501, 3), dtype=np.uint8), rng.random((20, 31)) > 0.5
     glance = Glance.at(image, [])
     region = RegionMask(700, 11, chosen)
     x, y = glance.corner(region)
@@ -95,6 +95,7 @@ def test_a_small_picture_holds_the_same_pixels_of_frame_and_mask() -> None:
     window = glance.picture[y : y + thin.shape[0], x : x + thin.shape[1]]
     full = region.to_full(image.shape[:2])
     assert glance.step == 3
+    assert np.array_equal(glance.picture, image[::3, ::3])
     assert np.array_equal(window[thin], image[::3, ::3][full[::3, ::3]])
 
 
