@@ -27,21 +27,26 @@ def join_whole(newcomer: Person, people: Iterable[Person], gone: Collection[Pers
         gone: Who has become a part of others already, and is nobody's whole.
     """
     share = PART_OF if newcomer.views >= 1 else PART_OF_UNSEEN
-    whole: dict[Person, list[Sighting]] = {}
+    # whoever came out of a crowd where somebody should have, may be that one still: a part of both is a part of one
+    former = {person.heir: person for person in people if person.heir is not None}
+    inside: dict[Person, int] = {}
     for sighting in newcomer.sightings:
+        wholes = set[Person]()
         for person in people:
-            if person is newcomer or person in gone:
-                continue
-            other = _at(person, sighting)
+            other = None if person is newcomer or person in gone else _at(person, sighting)
             if other is None:
                 continue
             if mask_in(sighting.mask, other.mask) > share or mask_in(other.mask, sighting.mask) > WHOLE_OF:
-                whole.setdefault(person, []).append(other)
-    person, others = max(whole.items(), key=lambda item: len(item[1]), default=(newcomer, []))
-    if len(others) < OFTEN * len(newcomer.sightings):
+                wholes.add(former.get(person, person))
+        for person in wholes:
+            inside[person] = inside.get(person, 0) + 1
+    person, count = max(inside.items(), key=lambda item: item[1], default=(newcomer, 0))
+    if person is newcomer or count < OFTEN * len(newcomer.sightings):
         return False
-    share_pixels(person, newcomer)
-    alone = [s for s in newcomer.sightings if _at(person, s) is None]
+    both = [person] if person.heir in (None, newcomer) else [person, person.heir]
+    for one in both:
+        share_pixels(one, newcomer)
+    alone = [s for s in newcomer.sightings if not any(_at(one, s) for one in both)]
     person.sightings = deque(sorted([*person.sightings, *alone], key=lambda s: s.moment.seconds))
     return True
 

@@ -64,3 +64,14 @@ def test_half_of_whom_is_in_another_is_a_part_only_if_never_seen_alone() -> None
         when = moments(2)
         whole, newcomer = person(*(seen(m, 10) for m in when)), person(*(seen(m, left) for m in when), views=views)
         assert join_whole(newcomer, [whole, newcomer], ()) is part
+
+
+def test_a_part_of_somebody_and_of_their_heir_is_a_part_of_one() -> None:
+    when = moments(10)
+    whole = person(*(seen(when[k], 10, width=40) for k in range(5)))
+    heir = person(*(seen(when[k], 10, width=40) for k in range(5, 9)))
+    part = person(*(seen(when[k], 15) for k in range(10)))
+    assert not join_whole(part, [whole, heir, part], ())
+    whole.heir = heir
+    assert join_whole(part, [whole, heir, part], ())
+    assert [s.moment for s in whole.sightings] == [*when[:5], when[9]]
