@@ -130,7 +130,7 @@ class Detections:
         scores: [N] float32 in [0, 1].
         masks: N masks that cover the person: mask head and CSE merged, dilated. What is outside is not the person.
         has_cse: [N] bool, whether the surface prediction is usable. People without are blurred, never generated.
-        embeddings: [N, D, S, S] float, CSE embedding over the box, stretched to S x S (D 16, S 112); any device.
+        embeddings: [N, D, S, S] float, CSE embedding at S x S points of the box (D 16; S 56 or 112); any device.
             Rows without CSE are zero. None where the detector predicts no surface.
         segmentations: [N, S, S] float, probability that a pixel of the box is body surface.
         surface: Body mesh that the embeddings refer to: "anny" or "smpl_27554".

@@ -200,20 +200,21 @@ def ellipse(box: np.ndarray, size_hw: tuple[int, int]) -> RegionMask:
 
 
 def thin(found: Detections) -> Detections:
-    """The surface at those of the 112 x 112 points that the tracker looks at, or a long film would fill the memory.
+    """The surface at those points that the tracker looks at, or a long film would fill the memory.
 
-    It looks at rows 2, 6, 10 ... and columns 4, 12, 20 ...; at 28 x 28 it takes all rows and columns 1, 3, 5 ...
+    Of 112 x 112 it looks at rows 2, 6, 10 ... and columns 4, 12, 20 ...; of 28 x 28 at all rows and columns 1, 3, 5 ...
     """
-    if found.embeddings is None or found.segmentations is None or found.embeddings.shape[-1] != 112:
+    if found.embeddings is None or found.segmentations is None or found.embeddings.shape[-1] % 28:
         return found
+    step = found.embeddings.shape[-1] // 28
     return Detections(
         found.size_hw,
         found.boxes_xyxy,
         found.scores,
         found.masks,
         found.has_cse,
-        found.embeddings[:, :, 2::4, ::4].half().float(),
-        found.segmentations[:, 2::4, ::4].half().float(),
+        found.embeddings[:, :, step // 2 :: step, ::step].half().float(),
+        found.segmentations[:, step // 2 :: step, ::step].half().float(),
         found.surface,
     )
 

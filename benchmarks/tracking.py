@@ -44,6 +44,8 @@ from films import (
 from flicker import flicker
 
 from anonymize.detect.build import build_detector
+from anonymize.detect.network import CSE_SIZE
+from anonymize.detect.zoo.predictor import SIZE as ZOO_SIZE
 from anonymize.evaluate.tracking import TrackingScores, score
 from anonymize.pipeline import build_tracker
 from anonymize.resources import weights_path
@@ -150,10 +152,10 @@ def mean(scores: list[TrackingScores], name: str) -> float:
     return float(np.mean([getattr(s, name) for s in scores]))
 
 
-def cost(table: np.ndarray, people: int = 10, frames: int = 120) -> float:
+def cost(table: np.ndarray, size: int, people: int = 10, frames: int = 120) -> float:
     """Milliseconds a frame on one core for people who walk past each other at 720p, 30 frames/s, with surface."""
     rng = np.random.default_rng(0)
-    size_hw, embeddings = (720, 1280), torch.randn(people, table.shape[1], 112, 112)
+    size_hw, embeddings = (720, 1280), torch.randn(people, table.shape[1], size, size)
     ground = cv2.resize(rng.integers(0, 255, (90, 160, 3), dtype=np.uint8), size_hw[::-1])
     looks = rng.integers(0, 255, (people, 25, 10, 3), dtype=np.uint8)
     shape = cv2.ellipse(np.zeros((250, 100), np.uint8), (50, 125), (42, 120), 0, 0, 360, 1, -1).astype(np.bool_)
@@ -173,7 +175,7 @@ def cost(table: np.ndarray, people: int = 10, frames: int = 120) -> float:
             tuple(masks),
             np.ones(people, np.bool_),
             embeddings,
-            torch.ones(people, 112, 112),
+            torch.ones(people, size, size),
         )
         stream.append((Frame(image, k, k, Fraction(1, 30)), found[kept] if k % 2 else found))
     tracker = PeopleTracker(parts=PartTable(table, load_surface().landmark_parts))
@@ -278,7 +280,8 @@ def main() -> None:
     warnings.simplefilter("ignore")
     table = ideal_embedding()
     if a.cost:
-        print(f"10 people: {cost(table):.1f} ms a frame")
+        for size, whose in ((CSE_SIZE, "embedded"), (ZOO_SIZE, "zoo")):
+            print(f"10 people, surface of the {whose} detector, {size} x {size}: {cost(table, size):.1f} ms a frame")
     embedded = a.detector in (None, "embedded")
     weights = weights_path("detector-embedded.safetensors") if embedded else Path(a.detector)
     detector = build_detector("embedded" if embedded else weights, unsure=UNSURE_SCORE)

@@ -22,7 +22,7 @@ from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
-CSE_SIZE = 112
+CSE_SIZE = 56
 LEVELS = ("p2", "p3", "p4", "p5", "pool")
 REGIONS_STEP = 8
 """Batches of regions are filled up to a multiple of this, see `DetectorNetwork._filled`."""
@@ -150,7 +150,7 @@ class MaskHead(nn.Sequential):
 
 
 class CseHead(nn.Module):
-    """RoI features [K, C, 28, 28] to an embedding [K, D, 112, 112] and body logits [K, 1, 112, 112]."""
+    """RoI features [K, C, 28, 28] to an embedding [K, D, 56, 56] and body logits [K, 1, 56, 56]."""
 
     def __init__(self, channels: int, embedding: int) -> None:
         super().__init__()
@@ -165,8 +165,7 @@ class CseHead(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         context = F.interpolate(self.body(x), size=x.shape[-2:], mode="bilinear", align_corners=False)
-        low = self.lowres(self.join(torch.cat([context, self.skip(x)], dim=1)))  # [K, D + 1, 56, 56]
-        out = F.interpolate(low.float(), size=(CSE_SIZE, CSE_SIZE), mode="bilinear", align_corners=False)
+        out = self.lowres(self.join(torch.cat([context, self.skip(x)], dim=1)))
         return out[:, 1:], out[:, :1]
 
 
@@ -239,7 +238,7 @@ class DetectorNetwork(nn.Module):
         return logits[: len(pooled)]
 
     def surface(self, pictures: Tensor, merged: Tensor, boxes: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Embeddings [sum of K, D, 112, 112] and body logits [sum of K, 1, 112, 112] over the boxes."""
+        """Embeddings [sum of K, D, 56, 56] and body logits [sum of K, 1, 56, 56] over the boxes."""
         pooled = self.cse_pool({"merged": merged}, boxes, _image_list(pictures).image_sizes)
         embedding, body = self.cse_head(self._filled(pooled))
         return embedding[: len(pooled)], body[: len(pooled)]

@@ -98,7 +98,7 @@ class EmbeddedDetector:
             mask_logits = self.network.masks(pictures, pyramid, boxes)
             embeddings, body_logits = self.network.surface(pictures, merged, boxes)
         masks = mask_logits.float().sigmoid()[:, 0].cpu().numpy()  # [sum of K, 28, 28]
-        bodies = body_logits.float().sigmoid()[:, 0]  # [sum of K, 112, 112]
+        bodies = body_logits.float().sigmoid()[:, 0]  # [sum of K, 56, 56]
         person_maps = map_logits.float().sigmoid()[:, 0].cpu().numpy()  # [B, H/4, W/4]
         counts = [len(b) for b in boxes]
         starts = np.cumsum([0, *counts])

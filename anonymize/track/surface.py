@@ -15,7 +15,7 @@ from anonymize.track.moments import Moment, Sighting
 from anonymize.types import BoolArray, Detections
 
 SURFACE_SIZE = 56
-"""Cells along a box that surface predictions are kept with; networks predict no finer ones, but stretch them."""
+"""Cells along a box that surface predictions are kept with at most; no network predicts finer ones."""
 NEAR_SECONDS = 0.15
 """A prediction of another frame fits no longer after this time: people take a step."""
 STILL_IOU = 0.9
@@ -25,8 +25,10 @@ STILL_IOU = 0.9
 def shrink(planes: Tensor) -> Tensor:
     """Square planes [..., S, S] by means of their cells, at most `SURFACE_SIZE` along a side."""
     size = planes.shape[-1]
+    if size <= SURFACE_SIZE:
+        return planes
     if size != 2 * SURFACE_SIZE:
-        return F.adaptive_avg_pool2d(planes, min(size, SURFACE_SIZE))
+        return F.adaptive_avg_pool2d(planes, SURFACE_SIZE)
     rows = planes[..., ::2, :] + planes[..., 1::2, :]  # a tenth of the time that the pooling takes on CPUs
     return (rows[..., ::2] + rows[..., 1::2]) / 4
 

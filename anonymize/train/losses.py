@@ -212,8 +212,8 @@ def surface_losses(
     counts = [len(b) for b in boxes]
     boxes = [b[k] for b, k in zip(boxes, torch.split(large, counts), strict=True)]
     flat, pictures, numbers = flat[large], pictures[large], numbers[large]
-    embedding, body = network.surface(batch.pictures, merged, boxes)
-    target = instance_targets(batch, flat, pictures, numbers, CSE_SIZE)
+    embedding, body = (_stretch(planes) for planes in network.surface(batch.pictures, merged, boxes))
+    target = instance_targets(batch, flat, pictures, numbers, 2 * CSE_SIZE)
     losses = {"body": F.binary_cross_entropy_with_logits(body.float(), target)}
     points, landmarks, parts = surface_points(batch, flat, pictures, numbers)  # [K, P, 2], [K, P], [K, P]
     predicted = F.grid_sample(embedding.float(), points[:, :, None], align_corners=False)[..., 0]  # [K, D, P]
@@ -228,6 +228,11 @@ def surface_losses(
     mass = (log_probability[weak] + torch.where(inside > 0, 0.0, -1e4)).logsumexp(dim=1)
     losses["part"] = -PART_WEIGHT * mass.mean() if bool(weak.any()) else zero
     return losses
+
+
+def _stretch(planes: Tensor) -> Tensor:
+    """Planes [K, C, S, S] at twice the resolution, at which they are compared with the truth (Neverova et al. 2020)."""
+    return F.interpolate(planes.float(), scale_factor=2, mode="bilinear", align_corners=False)
 
 
 def surface_points(batch: Batch, boxes: Tensor, pictures: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
