@@ -6,7 +6,7 @@ import torch
 
 from anonymize.generate.network import GeneratorConfig, GeneratorNetwork
 from anonymize.generate.predictor import EmbeddedGenerator
-from anonymize.types import Detections, RegionMask, Tracks
+from anonymize.types import Detections, Frame, RegionMask, Tracks, UInt8Array
 
 SIZE = (120, 160)
 TINY = GeneratorConfig(
@@ -29,6 +29,20 @@ def people(rectangles: Sequence[tuple[int, int, int, int]], has_cse: Sequence[bo
         torch.rand(n, 14, 14, generator=rng),
     )
     return Tracks(found, np.arange(1, n + 1), np.zeros(n, np.bool_))
+
+
+def negative(image: UInt8Array, region: RegionMask) -> UInt8Array:
+    """A picture in which somebody has the opposite of every colour."""
+    image = image.copy()
+    image[region.slices][region.mask] = 255 - image[region.slices][region.mask]
+    return image
+
+
+def assert_drawn(frame: Frame, tracks: Tracks) -> None:
+    """Every pixel of everybody was replaced."""
+    assert frame.edited is not None
+    for region in tracks.detections.masks:
+        assert frame.edited[region.slices][region.mask].all()
 
 
 @pytest.fixture(scope="session")

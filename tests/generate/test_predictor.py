@@ -13,7 +13,7 @@ from anonymize.generate.network import GeneratorNetwork
 from anonymize.generate.predictor import EmbeddedGenerator
 from anonymize.types import Frame, PersonRequest, Tracks
 
-from .conftest import SIZE, TINY, people
+from .conftest import SIZE, TINY, assert_drawn, negative, people
 
 CROWD = [(20, 20, 50, 100), (45, 30, 75, 110), (110, 10, 130, 60)]
 
@@ -29,14 +29,13 @@ def compose(generator: EmbeddedGenerator, image: np.ndarray, tracks: Tracks) -> 
 def test_no_pixel_of_anybody_reaches_the_result(generator: EmbeddedGenerator) -> None:
     """The own pixels and the neighbours': all people of the crowd get other pixels, the result stays."""
     tracks = people(CROWD)
-    first, second = picture(), picture()
+    first = second = picture()
     for region in tracks.detections.masks:
-        second[region.slices][region.mask] = 255 - second[region.slices][region.mask]
+        second = negative(second, region)
     a, b = compose(generator, first, tracks), compose(generator, second, tracks)
     np.testing.assert_array_equal(a.image, b.image)
+    assert_drawn(a, tracks)
     assert a.edited is not None
-    for region in tracks.detections.masks:
-        assert a.edited[region.slices][region.mask].all()
     np.testing.assert_array_equal(a.image[~a.edited], first[~a.edited])
 
 
@@ -101,14 +100,11 @@ def test_people_without_a_surface_are_covered(generator: EmbeddedGenerator) -> N
 def test_a_cover_has_no_colours_of_who_is_made(generator: EmbeddedGenerator) -> None:
     """Somebody found twice, once without a surface and a little larger: no glow of their clothes round them."""
     tracks = people([(15, 15, 55, 105), CROWD[0]], has_cse=[False, True])
-    first, second = picture(), picture()
-    region = tracks.detections.masks[1]
-    second[region.slices][region.mask] = 255 - second[region.slices][region.mask]
+    first = picture()
+    second = negative(first, tracks.detections.masks[1])
     a, b = compose(generator, first, tracks), compose(generator, second, tracks)
     np.testing.assert_array_equal(a.image, b.image)
-    assert a.edited is not None
-    for region in tracks.detections.masks:
-        assert a.edited[region.slices][region.mask].all()
+    assert_drawn(a, tracks)
 
 
 def test_nothing_is_left_to_cover_under_who_is_made(generator: EmbeddedGenerator) -> None:
