@@ -11,8 +11,8 @@ import numpy as np
 
 from anonymize.types import BoolArray, RegionMask, UInt8Array
 
-WIDTH = 640
-"""Width of a small picture at most."""
+LONGER_SIDE = 640
+"""Of a small picture at most."""
 RIM = 2
 """Pixels of a small picture round somebody that may show something of them as well."""
 
@@ -35,7 +35,7 @@ class Glance:
     def at(cls, image: UInt8Array, people: Sequence[RegionMask]) -> Glance:
         """Look at a frame [H, W, 3]."""
         height, width = image.shape[:2]
-        step = max(1, -(-width // WIDTH))
+        step = max(1, -(-max(height, width) // LONGER_SIDE))
         # image[::step, ::step].copy(), in a quarter of the time
         picture = cv2.warpAffine(
             image,

@@ -58,10 +58,9 @@ def complete(
     ways = [(person.number, list(person.sightings)) for person in people if person.number]
     ways += [(before.number, list(joined(before, after))) for before, after in bridges]
     there = [(s, way) for number, way in ways if (s := show(number, way, moment, reach_seconds)) is not None]
-    others = [s.mask for s, _ in there if not s.filled]
     by_number: dict[int, Shown] = {}
     for one, way in there:
-        if one.filled and vacant(one.mask, moment, others, _found_at(way, moment)):
+        if one.filled and vacant(one.mask, moment, _found_at(way, moment)):
             continue
         twin = by_number.get(one.number)
         by_number[one.number] = one if twin is None else replace(twin, mask=union([twin.mask, one.mask]))

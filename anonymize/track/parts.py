@@ -28,7 +28,7 @@ def join_whole(newcomer: Person, people: Iterable[Person], gone: Collection[Pers
     """
     share = PART_OF if newcomer.views >= 1 else PART_OF_UNSEEN
     # whoever came out of a crowd where somebody should have, may be that one still: a part of both is a part of one
-    former = {person.heir: person for person in people if person.heir is not None}
+    former = {p.heir: p for p in people if p.heir is not None and p not in gone and p.heir not in gone}
     inside: dict[Person, int] = {}
     for sighting in newcomer.sightings:
         wholes = set[Person]()
@@ -43,7 +43,7 @@ def join_whole(newcomer: Person, people: Iterable[Person], gone: Collection[Pers
     person, count = max(inside.items(), key=lambda item: item[1], default=(newcomer, 0))
     if person is newcomer or count < OFTEN * len(newcomer.sightings):
         return False
-    both = [person] if person.heir in (None, newcomer) else [person, person.heir]
+    both = [person, *(heir for heir, one in former.items() if one is person and heir is not newcomer)]
     for one in both:
         share_pixels(one, newcomer)
     alone = [s for s in newcomer.sightings if not any(_at(one, s) for one in both)]

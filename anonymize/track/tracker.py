@@ -22,7 +22,7 @@ MEMORY_SECONDS = 20.0
 SOON = 1e-6
 """Time stamps are compared with this tolerance, in seconds."""
 MAX_WAITING = 64
-"""Frames that wait at most, whatever their time stamps say: bounds the memory."""
+"""Frames that wait at most, and that are remembered after; bounds the memory whatever their time stamps say."""
 
 
 class Tracker(Protocol):
@@ -99,7 +99,7 @@ class PeopleTracker:
         for old in past:  # predictions of the surface are large
             if moment.seconds - old.seconds > NEAR_SECONDS:
                 old.found = None
-        while past and moment.seconds - past[0].seconds > self._lookahead:
+        while moment.seconds - past[0].seconds > self._lookahead or len(past) > MAX_WAITING:
             past.popleft()
-        following.forget(moment.seconds - self._lookahead)
+        following.forget(past[0].seconds)
         return frame, tracks

@@ -1,4 +1,4 @@
-"""Places where somebody should be, but nobody is to be seen: behind a wall, or behind somebody else."""
+"""Places where somebody should be, but nobody is to be seen, such as behind a wall."""
 
 from __future__ import annotations
 
@@ -12,10 +12,14 @@ from anonymize.track.moments import Moment
 from anonymize.types import BoolArray, RegionMask, UInt8Array
 
 MOMENTS = 6
-"""Other moments that a place is compared with, the nearest in time."""
+"""Moments before, and as many after, that a place is compared with: the nearest that show most of it without people."""
 NOISE = 12
-"""Grey values of 255 by which one and the same thing may differ from frame to frame."""
-SEEN = 0.01
+"""Grey values of 255 by which one and the same thing may differ from frame to frame ..."""
+OFFSET = 2.0
+"""... and by which a whole place may, on average."""
+PATTERN = 100
+"""Where neighbouring pixels differ by more than this, anything in between would look the same: it tells nothing."""
+SEEN = 0.006
 """Share of a place that looks otherwise than without people, from which on somebody is to be seen there ..."""
 PLAINLY = 0.3
 """... without looking at more moments."""
@@ -23,41 +27,66 @@ WORTHWHILE = 0.2
 """Share of what is asked for that a moment must show without people, or it is not looked at."""
 DRIFT_PX = 3
 """Error of the motion of the camera, in pixels of the small pictures."""
-BLUR = (3, 3)
+BLUR, NEIGHBOURS = (3, 3), np.ones((3, 3), np.uint8)
 
 
-def vacant(region: RegionMask, moment: Moment, others: Sequence[RegionMask], elsewhere: Sequence[Moment]) -> bool:
+def vacant(region: RegionMask, moment: Moment, elsewhere: Sequence[Moment]) -> bool:
     """Whether nothing is to be seen of somebody.
 
-    So it is if every pixel is another person's, who is covered anyway, or looks as it does at some other moment at
-    which it is nobody's. In doubt it is not: a place that is never without people tells nothing.
+    So it is if every pixel looks as it does both before and after when it is nobody's. What only one side says is no
+    evidence: somebody who has stopped and is overlooked since then looks the same ever after. In doubt the place is
+    not vacant; one that is never without people tells nothing.
 
     Args:
         region: Where the person should be.
         moment: When.
-        others: Masks of the people who are found then.
-        elsewhere: Moments at which the detector found the person.
+        elsewhere: Moments before and after at which the detector found the person.
     """
+    earlier = [m for m in elsewhere if m.seconds < moment.seconds]
+    later = [m for m in elsewhere if m.seconds > moment.seconds]
+    return _empty_as_at(region, moment, earlier) and _empty_as_at(region, moment, later)
+
+
+def _empty_as_at(region: RegionMask, moment: Moment, others: Sequence[Moment]) -> bool:
+    """Whether a region looks as it does at other moments where it is nobody's then."""
     glance = moment.glance
-    total = np.count_nonzero(glance.thin(region))
-    left = glance.thin(region.without(others)).copy()
-    x, y = glance.corner(region)
-    now = cv2.blur(glance.picture[y : y + left.shape[0], x : x + left.shape[1]], BLUR) if left.any() else None
-    for other in sorted(elsewhere, key=lambda m: abs(m.seconds - moment.seconds))[:MOMENTS]:
-        if now is None or np.count_nonzero(left) < SEEN * total:
-            break
-        shown = _shown(other, moment, now, left, (x, y))
+    left = glance.thin(region).copy()
+    total = np.count_nonzero(left)
+    if not total or not others:
+        return False
+    corner = glance.corner(region)
+    now = _blur(glance.picture[corner[1] : corner[1] + left.shape[0], corner[0] : corner[0] + left.shape[1]])
+    looked = 0
+    for other in sorted(others, key=lambda m: abs(m.seconds - moment.seconds)):
+        shown = _shown(other, moment, now, left, corner)
         if shown is None:
             continue
         picture, empty = shown
-        kernel = np.ones((3, 3), np.uint8)
-        low, high = cv2.erode(picture, kernel), cv2.dilate(picture, kernel)
-        grey = np.full_like(now, NOISE)
-        same = ((now >= cv2.subtract(low, grey)) & (now <= cv2.add(high, grey))).all(2)
-        if np.count_nonzero(left & empty & ~same) > PLAINLY * total:
+        asked = left & empty
+        same = _alike(now, picture) & asked
+        if np.count_nonzero(asked & ~same) > PLAINLY * total:
             return False
-        left &= ~(same & empty)
-    return bool(np.count_nonzero(left) < SEEN * total)
+        if abs(now[asked].mean(0) - picture[asked].mean(0)).max() < OFFSET:
+            left &= ~same
+        looked += 1
+        if np.count_nonzero(left) < SEEN * total:
+            return True
+        if looked == MOMENTS:
+            break
+    return False
+
+
+def _alike(now: UInt8Array, then_: UInt8Array) -> BoolArray:
+    """Where two blurred windows [h, w, 3] show the same, but for noise and a shift of a pixel; [h, w]."""
+    low, high = cv2.erode(then_, NEIGHBOURS), cv2.dilate(then_, NEIGHBOURS)
+    noise = np.full_like(now, NOISE)
+    within = (now >= cv2.subtract(low, noise)) & (now <= cv2.add(high, noise)) & (cv2.subtract(high, low) <= PATTERN)
+    alike: BoolArray = within.all(2)
+    return alike
+
+
+def _blur(picture: UInt8Array) -> UInt8Array:
+    return np.asarray(cv2.blur(picture, BLUR), np.uint8)
 
 
 def _shown(
@@ -73,8 +102,10 @@ def _shown(
         corner: Column and row of the window.
 
     Returns:
-        [h, w, 3] uint8, blurred, and [h, w] bool, where nobody is; None if somebody is nearly everywhere.
+        [h, w, 3] uint8, blurred, and [h, w] bool, where nobody is; None if that is of no use.
     """
+    if other.glance.step != moment.glance.step or other.glance.picture.shape != moment.glance.picture.shape:
+        return None  # a frame of another size
     height, width = asked.shape
     still = other.place is moment.place
     reach = 0 if still else DRIFT_PX
@@ -92,8 +123,8 @@ def _shown(
     if np.count_nonzero(empty[window] & asked) < WORTHWHILE * np.count_nonzero(asked):
         return None
     if still:
-        return np.asarray(cv2.blur(other.glance.picture[wide], BLUR), np.uint8), empty
-    picture = np.asarray(cv2.blur(cv2.warpAffine(other.glance.picture, matrix, size, flags=flags), BLUR), np.uint8)
+        return _blur(other.glance.picture[wide]), empty
+    picture = _blur(np.asarray(cv2.warpAffine(other.glance.picture, matrix, size, flags=flags), np.uint8))
     # the motion of the camera is known to some pixels only: the window is laid where it fits best
     mask = empty[window].astype(np.uint8)
     x, y = cv2.minMaxLoc(cv2.matchTemplate(picture[..., 1], now[..., 1].copy(), cv2.TM_SQDIFF, mask=mask))[2]

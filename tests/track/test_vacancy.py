@@ -45,44 +45,57 @@ def drawn(image: np.ndarray, *people: RegionMask, grey: int = 230) -> np.ndarray
     return image
 
 
+def around(image: np.ndarray, *people: RegionMask) -> list[Moment]:
+    """A moment before and one after."""
+    return [moment(k, drawn(image, *people), *people) for k in (0, 2)]
+
+
 def test_a_place_that_looks_as_it_does_without_people_is_empty() -> None:
-    known = moment(0, drawn(place(), BEFORE), BEFORE)
-    assert vacant(HERE, moment(1, place()), [], [known])
+    assert vacant(HERE, moment(1, place()), around(place(), BEFORE))
 
 
 @pytest.mark.parametrize("rows", [2, 10, 80])
 def test_whoever_shows_a_little_is_seen(rows: int) -> None:
     part = RegionMask(HERE.x, HERE.y, np.ones((rows, 40), np.bool_))
-    known = moment(0, drawn(place(), BEFORE), BEFORE)
-    assert not vacant(HERE, moment(1, drawn(place(), part)), [], [known])
+    assert not vacant(HERE, moment(1, drawn(place(), part)), around(place(), BEFORE))
 
 
-def test_somebody_of_little_contrast_is_seen() -> None:
-    plain = np.full((*SIZE, 3), 100, np.uint8)
-    known = moment(0, drawn(plain, BEFORE), BEFORE)
-    assert not vacant(HERE, moment(1, drawn(plain, HERE, grey=120)), [], [known])
+@pytest.mark.parametrize(("ground", "grey"), [(100, 120), (15, 21), (15, 25)])
+def test_somebody_of_little_contrast_is_seen(ground: int, grey: int) -> None:
+    plain = np.full((*SIZE, 3), ground, np.uint8)
+    assert not vacant(HERE, moment(1, drawn(plain, HERE, grey=grey)), around(plain, BEFORE))
+    assert vacant(HERE, moment(1, plain), around(plain, BEFORE))
 
 
-def test_whom_somebody_else_hides_is_not_seen() -> None:
-    known = moment(0, drawn(place(), BEFORE), BEFORE)
-    now = moment(1, drawn(place(), HERE), HERE)
-    assert vacant(HERE, now, [HERE], [known])
-    assert not vacant(HERE, now, [], [known])
+def test_somebody_before_a_fine_pattern_is_seen() -> None:
+    stripes = np.where(np.arange(SIZE[1])[None, :, None] // 2 % 2, 220, 40).astype(np.uint8)
+    image = np.broadcast_to(stripes, (*SIZE, 3)).copy()
+    assert not vacant(HERE, moment(1, drawn(image, HERE, grey=130)), around(image, BEFORE))
+
+
+def test_whoever_has_stopped_and_is_overlooked_is_seen() -> None:
+    """They are in the later picture as well, where the detector found somebody else."""
+    known = [moment(0, drawn(place(), BEFORE), BEFORE), moment(2, drawn(place(), HERE, BEFORE), BEFORE)]
+    assert not vacant(HERE, moment(1, drawn(place(), HERE)), known)
+    assert not vacant(HERE, moment(1, drawn(place(), HERE)), known[1:])
 
 
 def test_a_place_that_is_never_without_people_tells_nothing() -> None:
-    known = moment(0, drawn(place(), HERE), HERE)
-    assert not vacant(HERE, moment(1, place()), [], [known])
-    assert not vacant(HERE, moment(1, place()), [], [])
+    assert not vacant(HERE, moment(1, place()), around(place(), HERE))
+    assert not vacant(HERE, moment(1, place()), [])
+
+
+def test_frames_of_another_size_tell_nothing() -> None:
+    assert not vacant(HERE, moment(1, place()), around(place(240), BEFORE))
 
 
 @pytest.mark.parametrize("mistake", [0, 2])
 def test_a_camera_that_turns(mistake: int) -> None:
     wide = place(240)
-    known = moment(0, drawn(wide[:, :200], BEFORE), BEFORE)
+    known = around(wide[:, :200], BEFORE)
     view = wide[:, 24:224]
-    assert vacant(HERE, moment(1, view, shift=24 + mistake), [], [known])
-    assert not vacant(HERE, moment(1, drawn(view, HERE), shift=24 + mistake), [], [known])
+    assert vacant(HERE, moment(1, view, shift=24 + mistake), known)
+    assert not vacant(HERE, moment(1, drawn(view, HERE), shift=24 + mistake), known)
 
 
 def test_a_small_picture_holds_the_same_pixels_of_frame_and_mask() -> None:
