@@ -9,7 +9,7 @@ from functools import cached_property
 import cv2
 import numpy as np
 
-from anonymize.types import BoolArray, RegionMask, UInt8Array
+from anonymize.types import RegionMask, UInt8Array
 
 LONGER_SIDE = 640
 """Of a small picture at most."""
@@ -50,15 +50,11 @@ class Glance:
         """[h, w] uint8: 255 where nobody is found, else 0."""
         empty = np.full(self.picture.shape[:2], 255, np.uint8)
         for person in self.people:
-            x, y = self.corner(person)
-            theirs = self.thin(person)
-            empty[y : y + theirs.shape[0], x : x + theirs.shape[1]][theirs] = 0
+            theirs = self.shrunk(person)
+            empty[theirs.slices][theirs.mask] = 0
         return np.asarray(cv2.erode(empty, np.ones((2 * RIM + 1, 2 * RIM + 1), np.uint8)), np.uint8)
 
-    def corner(self, region: RegionMask) -> tuple[int, int]:
-        """Column and row of the small picture where a mask of the frame begins."""
-        return -(-region.x // self.step), -(-region.y // self.step)
-
-    def thin(self, region: RegionMask) -> BoolArray:
-        """A mask of the frame at the pixels that are held, [h', w']."""
-        return region.mask[-region.y % self.step :: self.step, -region.x % self.step :: self.step]
+    def shrunk(self, region: RegionMask) -> RegionMask:
+        """A mask of the frame as a mask of the small picture; it shares memory with the one of the frame."""
+        x, y = -(-region.x // self.step), -(-region.y // self.step)
+        return RegionMask(x, y, region.mask[-region.y % self.step :: self.step, -region.x % self.step :: self.step])

@@ -55,16 +55,7 @@ def complete(
         reach_seconds: Somebody missing is filled in if seen at most so long before and so long after.
     """
     assert moment.found is not None
-    ways = [(person.number, list(person.sightings)) for person in people if person.number]
-    ways += [(before.number, list(joined(before, after))) for before, after in bridges]
-    there = [(s, way) for number, way in ways if (s := show(number, way, moment, reach_seconds)) is not None]
-    by_number: dict[int, Shown] = {}
-    for one, way in there:
-        if one.filled and vacant(one.mask, moment, _found_at(way, moment)):
-            continue
-        twin = by_number.get(one.number)
-        by_number[one.number] = one if twin is None else replace(twin, mask=union([twin.mask, one.mask]))
-    shown = list(by_number.values())
+    shown = _everybody(moment, people, bridges, reach_seconds)
     # in the order of the detections, so that nothing need be copied where nobody was missed
     shown.sort(key=lambda s: (s.source.moment is not moment or s.source.row < 0, s.source.row))
     size_hw = moment.found.size_hw
@@ -84,6 +75,22 @@ def complete(
     has_cse, embeddings, segmentations = gather(moment, [s.source for s in shown], around)
     found = replace(plain, has_cse=has_cse, embeddings=embeddings, segmentations=segmentations)
     return Tracks(found, np.array([s.number for s in shown], np.int64), np.array([s.filled for s in shown], np.bool_))
+
+
+def _everybody(
+    moment: Moment, people: Sequence[Person], bridges: Sequence[tuple[Person, Person]], reach_seconds: float
+) -> list[Shown]:
+    """Each person once, with the pixels of all ways in which they may go on; see `complete`."""
+    ways = [(person.number, list(person.sightings)) for person in people if person.number]
+    ways += [(before.number, list(joined(before, after))) for before, after in bridges]
+    there = [(s, way) for number, way in ways if (s := show(number, way, moment, reach_seconds)) is not None]
+    by_number: dict[int, Shown] = {}
+    for one, way in there:
+        if one.filled and vacant(one.mask, moment, _found_at(way, moment)):
+            continue
+        twin = by_number.get(one.number)
+        by_number[one.number] = one if twin is None else replace(twin, mask=union([twin.mask, one.mask]))
+    return list(by_number.values())
 
 
 def _found_at(sightings: Sequence[Sighting], moment: Moment) -> list[Moment]:

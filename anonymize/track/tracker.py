@@ -45,7 +45,7 @@ class PeopleTracker:
 
     Every sure detection is somebody's and stays covered. Detections of a low score count only where they continue a
     person who is surely there, before or after; the others are false alarms. Gaps of a track are filled where the
-    person was found both at most the look-ahead before and after.
+    person was found both at most the look-ahead before and after, unless nobody is to be seen there (`vacancy`).
 
     Args:
         sure: Detections of this score and above are sure, in [0, 1]; the detector should hand on lower ones as well.

@@ -50,15 +50,15 @@ def vacant(region: RegionMask, moment: Moment, elsewhere: Sequence[Moment]) -> b
 def _empty_as_at(region: RegionMask, moment: Moment, others: Sequence[Moment]) -> bool:
     """Whether a region looks as it does at other moments where it is nobody's then."""
     glance = moment.glance
-    left = glance.thin(region).copy()
+    place = glance.shrunk(region)
+    left = place.mask.copy()
     total = np.count_nonzero(left)
     if not total or not others:
         return False
-    corner = glance.corner(region)
-    now = _blur(glance.picture[corner[1] : corner[1] + left.shape[0], corner[0] : corner[0] + left.shape[1]])
+    now = _blur(glance.picture[place.slices])
     looked = 0
     for other in sorted(others, key=lambda m: abs(m.seconds - moment.seconds)):
-        shown = _shown(other, moment, now, left, corner)
+        shown = _shown(other, moment, now, RegionMask(place.x, place.y, left))
         if shown is None:
             continue
         picture, empty = shown
@@ -66,7 +66,7 @@ def _empty_as_at(region: RegionMask, moment: Moment, others: Sequence[Moment]) -
         same = _alike(now, picture) & asked
         if np.count_nonzero(asked & ~same) > PLAINLY * total:
             return False
-        if abs(now[asked].mean(0) - picture[asked].mean(0)).max() < OFFSET:
+        if asked.any() and abs(now[asked].mean(0) - picture[asked].mean(0)).max() < OFFSET:
             left &= ~same
         looked += 1
         if np.count_nonzero(left) < SEEN * total:
@@ -76,9 +76,9 @@ def _empty_as_at(region: RegionMask, moment: Moment, others: Sequence[Moment]) -
     return False
 
 
-def _alike(now: UInt8Array, then_: UInt8Array) -> BoolArray:
+def _alike(now: UInt8Array, known: UInt8Array) -> BoolArray:
     """Where two blurred windows [h, w, 3] show the same, but for noise and a shift of a pixel; [h, w]."""
-    low, high = cv2.erode(then_, NEIGHBOURS), cv2.dilate(then_, NEIGHBOURS)
+    low, high = cv2.erode(known, NEIGHBOURS), cv2.dilate(known, NEIGHBOURS)
     noise = np.full_like(now, NOISE)
     within = (now >= cv2.subtract(low, noise)) & (now <= cv2.add(high, noise)) & (cv2.subtract(high, low) <= PATTERN)
     alike: BoolArray = within.all(2)
@@ -89,41 +89,37 @@ def _blur(picture: UInt8Array) -> UInt8Array:
     return np.asarray(cv2.blur(picture, BLUR), np.uint8)
 
 
-def _shown(
-    other: Moment, moment: Moment, now: UInt8Array, asked: BoolArray, corner: tuple[int, int]
-) -> tuple[UInt8Array, BoolArray] | None:
+def _shown(other: Moment, moment: Moment, now: UInt8Array, place: RegionMask) -> tuple[UInt8Array, BoolArray] | None:
     """What another moment shows at a window of a moment's small picture.
 
     Args:
         other: The other moment.
         moment: The moment.
         now: [h, w, 3] uint8, what is there then, blurred.
-        asked: [h, w] bool, where that is of interest.
-        corner: Column and row of the window.
+        place: The window [h, w], and where in it that is of interest, in pixels of the small picture.
 
     Returns:
         [h, w, 3] uint8, blurred, and [h, w] bool, where nobody is; None if that is of no use.
     """
     if other.glance.step != moment.glance.step or other.glance.picture.shape != moment.glance.picture.shape:
         return None  # a frame of another size
-    height, width = asked.shape
+    height, width = place.mask.shape
     still = other.place is moment.place
     reach = 0 if still else DRIFT_PX
     window = slice(reach, reach + height), slice(reach, reach + width)
     if still:
-        wide = slice(corner[1], corner[1] + height), slice(corner[0], corner[0] + width)
-        empty = other.glance.empty[wide] > 0
+        empty = other.glance.empty[place.slices] > 0
     else:
         matrix = then(moment.place, inverse(other.place))  # from pixels of this frame to those of the other one
         offset = matrix[:, 2] + (matrix[:, :2] - np.eye(2)) @ np.array([0.5, 0.5])  # OpenCV counts from the middle
-        start = matrix[:, :2] @ np.subtract(corner, reach)
+        start = matrix[:, :2] @ np.subtract((place.x, place.y), reach)
         matrix = np.column_stack([matrix[:, :2], start + offset / moment.glance.step])
         size, flags = (width + 2 * reach, height + 2 * reach), cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         empty = cv2.warpAffine(other.glance.empty, matrix, size, flags=flags) == 255
-    if np.count_nonzero(empty[window] & asked) < WORTHWHILE * np.count_nonzero(asked):
+    if np.count_nonzero(empty[window] & place.mask) < WORTHWHILE * place.area:
         return None
     if still:
-        return _blur(other.glance.picture[wide]), empty
+        return _blur(other.glance.picture[place.slices]), empty
     picture = _blur(np.asarray(cv2.warpAffine(other.glance.picture, matrix, size, flags=flags), np.uint8))
     # the motion of the camera is known to some pixels only: the window is laid where it fits best
     mask = empty[window].astype(np.uint8)

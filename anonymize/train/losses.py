@@ -214,9 +214,9 @@ def surface_losses(
     flat, pictures, numbers = flat[large], pictures[large], numbers[large]
     embedding, body = (_stretch(planes) for planes in network.surface(batch.pictures, merged, boxes))
     target = instance_targets(batch, flat, pictures, numbers, 2 * CSE_SIZE)
-    losses = {"body": F.binary_cross_entropy_with_logits(body.float(), target)}
+    losses = {"body": F.binary_cross_entropy_with_logits(body, target)}
     points, landmarks, parts = surface_points(batch, flat, pictures, numbers)  # [K, P, 2], [K, P], [K, P]
-    predicted = F.grid_sample(embedding.float(), points[:, :, None], align_corners=False)[..., 0]  # [K, D, P]
+    predicted = F.grid_sample(embedding, points[:, :, None], align_corners=False)[..., 0]  # [K, D, P]
     predicted = F.normalize(predicted.transpose(1, 2), dim=2)
     similarity = SIMILARITY_SCALE * predicted @ F.normalize(network.vertex_embedding.float(), dim=1).T  # [K, P, L]
     log_probability = similarity.log_softmax(dim=2)

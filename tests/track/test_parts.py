@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from anonymize.track.appearance import PartTable, describe
-from anonymize.track.association import assign
+from anonymize.track.association import assign, likely
 from anonymize.track.camera_motion import CameraMotion, apply_to_boxes, identity, inverse, then
 from anonymize.track.geometry import box_iou, mask_grid, mask_in, move_mask, pair_mask_overlap, union
 from anonymize.track.kalman import Motion
@@ -218,3 +218,8 @@ def test_the_best_total_of_the_allowed() -> None:
     assert assign(score, np.ones((2, 2), np.bool_)) == [(0, 1), (1, 0)]
     assert assign(score, np.array([[True, False], [False, False]])) == [(0, 0)]
     assert assign(score, np.zeros((2, 2), np.bool_)) == []
+
+
+def test_pairs_more_likely_than_not() -> None:
+    assert likely(np.array([[1.0, 0.5], [-1.0, -np.inf]], np.float32)) == [(0, 0), (0, 1)]
+    assert likely(np.zeros((0, 3), np.float32)) == []

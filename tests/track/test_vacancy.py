@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 import pytest
 
-from anonymize.track.association import likely
 from anonymize.track.camera_motion import identity
 from anonymize.track.glance import Glance
 from anonymize.track.moments import Moment
@@ -15,6 +14,7 @@ from anonymize.types import Detections, Frame, RegionMask
 
 SIZE = (120, 200)
 HERE = RegionMask(80, 20, np.ones((80, 40), np.bool_))
+STILL = identity()
 BEFORE = RegionMask(10, 20, np.ones((80, 40), np.bool_))
 
 
@@ -32,10 +32,7 @@ def moment(index: int, image: np.ndarray, *people: RegionMask, shift: float = 0.
     found = Detections(image.shape[:2], boxes, np.ones(count, np.float32), people, np.zeros(count, np.bool_))
     where = identity()
     where[0, 2] = shift
-    return Moment(frame, found, index / 10, where if shift else _STILL, np.ones(count, np.bool_))
-
-
-_STILL = identity()
+    return Moment(frame, found, index / 10, where if shift else STILL, np.ones(count, np.bool_))
 
 
 def drawn(image: np.ndarray, *people: RegionMask, grey: int = 230) -> np.ndarray:
@@ -103,15 +100,8 @@ def test_a_small_picture_holds_the_same_pixels_of_frame_and_mask() -> None:
     image, chosen = rng.integers(0, 255, (50, 1501, 3), dtype=np.uint8), rng.random((20, 31)) > 0.5
     glance = Glance.at(image, [])
     region = RegionMask(700, 11, chosen)
-    x, y = glance.corner(region)
-    thin = glance.thin(region)
-    window = glance.picture[y : y + thin.shape[0], x : x + thin.shape[1]]
+    small = glance.shrunk(region)
     full = region.to_full(image.shape[:2])
     assert glance.step == 3
     assert np.array_equal(glance.picture, image[::3, ::3])
-    assert np.array_equal(window[thin], image[::3, ::3][full[::3, ::3]])
-
-
-def test_pairs_more_likely_than_not() -> None:
-    assert likely(np.array([[1.0, 0.5], [-1.0, -np.inf]], np.float32)) == [(0, 0), (0, 1)]
-    assert likely(np.zeros((0, 3), np.float32)) == []
+    assert np.array_equal(glance.picture[small.slices][small.mask], image[::3, ::3][full[::3, ::3]])
