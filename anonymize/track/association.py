@@ -73,23 +73,35 @@ def likely(score: FloatArray) -> Pairs:
     return list(zip(rows.tolist(), columns.tolist(), strict=True))
 
 
-def likeness(distance: FloatArray) -> FloatArray:
-    """Looks of every pair in [0, 1]; where nothing is known as for two who are as likely one person as two."""
-    like: FloatArray = np.exp2(-((distance / SAME_LOOKS) ** 2)).astype(np.float32)
-    return np.where(np.isnan(distance), np.float32(0.5), like)
+def likeness(distance: FloatArray, trust: FloatArray) -> FloatArray:
+    """Looks of every pair in [0, 1]; where nothing is known as for two who are as likely one person as two.
+
+    Args:
+        distance: [N, M] of the looks of people and detections; NaN where they cannot be compared.
+        trust: [N] in [0, 1], how well the looks of the people are known.
+    """
+    like = np.exp2(-((distance / SAME_LOOKS) ** 2)).astype(np.float32)
+    return np.where(np.isnan(distance), np.float32(0.5), 0.5 + (like - 0.5) * trust[:, None])
 
 
-def pair_sure(known: Group, found: Group, looks: FloatArray) -> Pairs:
-    """First step: people seen lately and sure detections; `looks` is the distance of their looks [N, M]."""
-    common = overlap(known, found)
+def pair_sure(common: FloatArray, looks: FloatArray, trust: FloatArray) -> Pairs:
+    """First step: people seen lately and sure detections.
+
+    Args:
+        common: [N, M] their overlap.
+        looks, trust: The distance of their looks, and what it is worth; see `likeness`.
+    """
     allowed = common > MIN_OVERLAP
     allowed &= ~((looks > CHANGED_LOOKS) & (common < 0.6)) & ~(looks > NOT_THEM_LOOKS)
-    return assign(common + LOOKS_WEIGHT * likeness(looks), allowed)
+    return assign(common + LOOKS_WEIGHT * likeness(looks, trust), allowed)
 
 
-def pair_unsure(known: Group, found: Group) -> Pairs:
-    """Second step: the rest of the people and the detections of a low score, which are often half hidden."""
-    common = overlap(known, found)
+def pair_unsure(common: FloatArray) -> Pairs:
+    """Second step: the rest of the people and the detections of a low score, which are often half hidden.
+
+    Args:
+        common: [N, M] their overlap.
+    """
     return assign(common, common > MIN_OVERLAP_UNSURE)
 
 
@@ -101,11 +113,11 @@ def alike_sized(known: Boxes, found: Boxes) -> BoolArray:
     return alike
 
 
-def pair_returned(known: Boxes, found: Boxes, looks: FloatArray) -> Pairs:
+def pair_returned(known: Boxes, found: Boxes, looks: FloatArray, trust: FloatArray) -> Pairs:
     """Third step: people who have been missing for a moment, and sure detections near where they should be."""
     apart = centre_distance(known, found)
     allowed = (apart < BACK_REACH) & alike_sized(known, found) & ~(looks > CHANGED_LOOKS)
-    return assign((likeness(looks) + 1 / (1 + apart)).astype(np.float32), allowed)
+    return assign((likeness(looks, trust) + 1 / (1 + apart)).astype(np.float32), allowed)
 
 
 def wholes(found: Group, scores: FloatArray, certain: float = np.inf) -> IntArray:

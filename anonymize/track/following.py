@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,11 +12,13 @@ from anonymize.track.association import (
     CHANGED_LOOKS,
     CLEAR,
     CROWDED,
+    NOT_THEM_LOOKS,
     Group,
     Pairs,
     assign,
     crowding,
     likely,
+    overlap,
     pair_returned,
     pair_sure,
     pair_unsure,
@@ -23,7 +26,7 @@ from anonymize.track.association import (
 )
 from anonymize.track.camera_motion import CameraMotion, identity, inverse, then
 from anonymize.track.geometry import GRID_HW, mask_grid, rows_of, union
-from anonymize.track.identity import WELL_KNOWN, Absence, looks_evidence
+from anonymize.track.identity import WELL_KNOWN, Absence, looks_evidence, trust
 from anonymize.track.kalman import Motion
 from anonymize.track.moments import Box, Moment
 from anonymize.track.parts import join_whole
@@ -40,6 +43,7 @@ LOOK_SECONDS = 0.09  # nobody changes their clothes sooner
 UNSURE_NOISE = 2.0
 PICTURE_NOISE = 3.0
 ESTABLISHED = 4  # sure detections, or one halfway to certain; others may be false alarms: nothing unsure prolongs them
+SUDDEN = 0.3  # whoever overlaps less with where they were expected may be somebody else
 SURELY = 100.0  # more than all that place and looks can say
 CONFIRMED_LOOKS = 0.045  # whoever looks so much like the one who went into a crowd, is the one
 
@@ -81,13 +85,13 @@ class Following:
         sure = (found.scores >= self._sure) & (whole < 0)
         looks = self._look(frame, found)
         distance = self._looks.distance(looks)
-        pairs = self._pair(moment, seen, sure, (found.scores < self._sure) & (whole < 0), distance)
+        common = self._overlap(moment, seen)
+        unsure = (found.scores < self._sure) & (whole < 0)
+        pairs = self._pair(moment, seen, sure, unsure, common, distance)
         crowd = self._crowd(moment, seen, sure, pairs)
         heirs = self._heirs(distance, pairs, sure & (crowd < CLEAR))
         pairs = [(i, j) for i, j in pairs if j not in heirs]
-        self._update(moment, seen, looks, pairs, sure & (crowd < CLEAR))
-        for i, j in pairs:
-            self.people[i].crowded |= bool(crowd[j] > CROWDED)
+        self._update(moment, seen, looks, pairs, sure & (crowd < CLEAR), common)
         met = {j for _, j in pairs}
         missing = [i for i in range(len(self.people)) if not self._is_here(i, moment)]
         self._add(moment, seen, looks, [j for j in rows_of(sure).tolist() if j not in met], crowd, heirs)
@@ -145,7 +149,22 @@ class Following:
     def _absent(self, now: float) -> np.ndarray:
         return np.array([now - p.found_seconds for p in self.people], np.float64)
 
-    def _pair(self, moment: Moment, seen: Group, sure: BoolArray, unsure: BoolArray, distance: FloatArray) -> Pairs:
+    def _overlap(self, moment: Moment, seen: Group) -> FloatArray:
+        """How much people overlap detections, [N, M]; 0 for those not seen lately."""
+        lately = rows_of(self._absent(moment.seconds) <= LATELY_SECONDS)
+        common = np.zeros((len(self.people), len(seen.boxes)), np.float32)
+        common[lately] = overlap(Group(self._motion.boxes_xyxy, self._grids)[lately], seen)
+        return common
+
+    def _pair(
+        self,
+        moment: Moment,
+        seen: Group,
+        sure: BoolArray,
+        unsure: BoolArray,
+        common: FloatArray,
+        distance: FloatArray,
+    ) -> Pairs:
         """Who is who: pairs of a person's row and a detection's row.
 
         Args:
@@ -153,12 +172,12 @@ class Following:
             seen: Its detections.
             sure: [M] which of them are surely people.
             unsure: [M] which of them may be people, as far as they are there already.
+            common: [N, M] their overlap.
             distance: [N, M] how different people and detections look.
         """
         rows, others = rows_of(sure), rows_of(unsure)
         absent = self._absent(moment.seconds)
         sought = np.array([p.heir is None for p in self.people], np.bool_)
-        known = Group(self._motion.boxes_xyxy, self._grids)
         pairs: Pairs = []
 
         def left(rows: IntArray, side: int) -> IntArray:
@@ -168,15 +187,18 @@ class Following:
         # what is seen of somebody behind somebody else may look like anything: it speaks for a pair but against none
         hidden = crowding(seen.boxes, seen.boxes[rows]).max(1, initial=0) >= CLEAR
         distance = np.where(hidden[None], np.minimum(distance, CHANGED_LOOKS), distance)
+        # whoever has just been seen first looks like that: it is no reason to take them for somebody well known
+        sure_of = trust(np.array([p.views + WELL_KNOWN * len(p.gallery) for p in self.people], np.float32))
         lately = rows_of((absent <= LATELY_SECONDS) & sought)
-        first = pair_sure(known[lately], seen[rows], distance[np.ix_(lately, rows)])
+        first = pair_sure(common[np.ix_(lately, rows)], distance[np.ix_(lately, rows)], sure_of[lately])
         pairs += [(int(lately[i]), int(rows[j])) for i, j in first]
         rest = left(np.array([i for i in lately.tolist() if self.people[i].established], np.int64), 0)
-        second = pair_unsure(known[rest], seen[others])
+        second = pair_unsure(common[np.ix_(rest, others)])
         pairs += [(int(rest[i]), int(others[j])) for i, j in second]
         missing, strangers = left(rows_of((absent < AT_ONCE_SECONDS) & sought), 0), left(rows, 1)
         if len(missing) and len(strangers):
-            third = pair_returned(known.boxes[missing], seen.boxes[strangers], distance[np.ix_(missing, strangers)])
+            looks = distance[np.ix_(missing, strangers)]
+            third = pair_returned(self._motion.boxes_xyxy[missing], seen.boxes[strangers], looks, sure_of[missing])
             pairs += [(int(missing[i]), int(strangers[j])) for i, j in third]
         return pairs
 
@@ -204,17 +226,28 @@ class Following:
         heirs = {}
         for i, j in pairs:
             person = self.people[i]
-            if not person.crowded or not clear[j] or np.isnan(distance[i, j]):
+            if not person.crowd or not clear[j] or np.isnan(distance[i, j]):
                 continue
             likest = distance[i, j] < CONFIRMED_LOOKS and distance[i, j] <= np.nanmin(distance[:, j])
             if likest or person.views < WELL_KNOWN:
-                person.crowded = False
+                person.crowd.clear()
             else:
                 heirs[j] = i
         return heirs
 
-    def _update(self, moment: Moment, seen: Group, looks: Looks, pairs: Pairs, clear: BoolArray) -> None:
-        """Let people be where they are found; `clear` [M] is who is seen as they are."""
+    def _update(
+        self, moment: Moment, seen: Group, looks: Looks, pairs: Pairs, clear: BoolArray, common: FloatArray
+    ) -> None:
+        """Let people be where they are found.
+
+        Args:
+            moment: The frame.
+            seen: Its detections.
+            looks: How they look.
+            pairs: Who is who.
+            clear: [M] who is seen as they are.
+            common: [N, M] overlap of people and detections.
+        """
         assert moment.found is not None
         if not pairs:
             return
@@ -232,7 +265,7 @@ class Following:
         for i, j in pairs:
             person = self.people[i]
             person.surely += self._evidence(moment, j)
-            person.sightings.append(sighting_of(moment, j))
+            person.sightings.append(replace(sighting_of(moment, j), sudden=bool(common[i, j] < SUDDEN)))
             person.found_seconds = moment.seconds
             person.leaving = at_border(seen.boxes[j], moment.found.size_hw[1])
             moment.free[j] = False
@@ -276,13 +309,12 @@ class Following:
             )
             person.surely = self._evidence(moment, j)
             person.missing = {self.people[i]: absence[k, column] for k, i in enumerate(missing.tolist())}
-            person.crowded = bool(crowd[j] > CROWDED)
             person.leaving = at_border(seen.boxes[j], moment.found.size_hw[1])
             moment.free[j] = False
             self.people.append(person)
             if j in heirs:
                 former = self.people[heirs[j]]
-                former.heir, former.crowded = person, False
+                former.heir = person
                 person.surely, person.established = former.surely, former.established
                 new = np.array([known + column])
                 self._motion.mean[new], self._motion.covariance[new] = (
@@ -302,12 +334,20 @@ class Following:
                     moment.free[j] = False
 
     def _meet(self, moment: Moment) -> None:
-        """Who is seen apart from each other is not the same person."""
-        here = [i for i in range(len(self.people)) if self._is_here(i, moment)]
-        boxes = np.array([self.people[i].sightings[-1].box for i in here]).reshape(-1, 4)
-        apart = crowding(boxes, boxes) < CLEAR
-        for k, i in enumerate(here):
-            self.people[i].met |= {self.people[here[n]] for n in rows_of(apart[k]).tolist()} - {self.people[i]}
+        """Who is seen apart from somebody is not the same; who is in a crowd may be taken for another one of it."""
+        rows = rows_of(self._absent(moment.seconds) < LATELY_SECONDS)
+        people = [self.people[i] for i in rows]
+        here = np.array([self._is_here(i, moment) for i in rows], np.bool_)
+        boxes = self._motion.boxes_xyxy[rows]
+        for k in rows_of(here).tolist():
+            boxes[k] = people[k].sightings[-1].box
+        sought = np.array([p.heir is None for p in people], np.bool_)
+        common = crowding(boxes, boxes)
+        apart, near = here & (common < CLEAR), sought & (common > CROWDED)
+        for k in rows_of(here).tolist():
+            people[k].met |= {people[n] for n in rows_of(apart[k]).tolist()} - {people[k]}
+            if people[k].sightings[-1].row >= 0:
+                people[k].crowd |= {people[n] for n in rows_of(near[k]).tolist()}
 
     def name(self, moment: Moment) -> list[tuple[Person, Person]]:
         """Give everybody who is to be shown in a frame their ID: that of somebody known, or a new one.
@@ -363,13 +403,17 @@ class Following:
         met = np.array([[other in person.met for other in self.people] for person in self.people], np.bool_)
         views = np.array([p.views + WELL_KNOWN * len(p.gallery) for p in self.people], np.float32)
         others = met[:, newcomers]
-        looks = looks_evidence(self._gallery_distance(newcomers), views, views[newcomers], others)
+        distance = self._gallery_distance(newcomers)
+        looks = looks_evidence(distance, views, views[newcomers], others)
         total = absence.evidence() + looks
         # a change of the light or half a view may make anybody look like somebody else: no reason to show the gap
         perhaps = absence.evidence(border=False) + np.maximum(looks, 0)
         for i, person in enumerate(self.people):
             if person.heir is not None and rows[person.heir] in new:
-                perhaps[i, new.index(rows[person.heir])] = SURELY
+                column = new.index(rows[person.heir])
+                perhaps[i, column] = SURELY
+                if not person.crowd and not distance[i, column] > NOT_THEM_LOOKS:
+                    total[i, column] = SURELY  # all the others of the crowd turned out to be parts of somebody
         return assign(total, total > 0), likely(perhaps)
 
     def _gallery_distance(self, newcomers: IntArray) -> FloatArray:
@@ -409,14 +453,15 @@ class Following:
             old.views = new.views
         old.surely += new.surely
         old.established |= new.established
-        old.crowded, old.leaving = new.crowded, new.leaving
-        old.heir = new.heir
+        old.leaving, old.heir = new.leaving, new.heir
         old.met |= new.met
+        old.crowd = new.crowd - {old}
         for person in self.people:
             if new in person.missing:
                 person.missing[old] = person.missing.pop(new)
-            if new in person.met:
-                person.met.add(old)
+            for others in (person.met, person.crowd):
+                if new in others and person is not old:
+                    others.add(old)
 
     def _keep(self, rows: BoolArray) -> None:
         """Forget everybody but those marked True."""
@@ -426,10 +471,12 @@ class Following:
         self._looks, self._grids = self._looks[rows], self._grids[rows]
         for person in self.people:
             person.met -= gone
+            person.crowd -= gone
             if person.heir in gone:
                 person.heir = None
         for person in gone:  # those who met each other would keep each other and their frames in memory
             person.met.clear()
+            person.crowd.clear()
             person.missing.clear()
             person.sightings.clear()
 

@@ -127,6 +127,11 @@ class Absence:
         return evidence
 
 
+def trust(views: FloatArray) -> FloatArray:
+    """How well the looks of somebody are known who was clearly seen so often, in [0, 1]."""
+    return np.minimum((1 + views) / (1 + WELL_KNOWN), 1)
+
+
 def looks_evidence(distance: FloatArray, views: FloatArray, new_views: FloatArray, others: BoolArray) -> FloatArray:
     """What the looks say for two being one, [N, M].
 
@@ -138,7 +143,7 @@ def looks_evidence(distance: FloatArray, views: FloatArray, new_views: FloatArra
         new_views: [M] the same of the newcomers.
         others: [N, M] who is known to be somebody else than the newcomer.
     """
-    sure = np.minimum((1 + np.minimum.outer(views, new_views)) / (1 + WELL_KNOWN), 1)
+    sure = trust(np.minimum.outer(views, new_views))
     said = np.clip((SAME_LOOKS - np.nan_to_num(distance, nan=SAME_LOOKS)) / LOOKS_STEP, -MOST_LOOKS, MOST_LOOKS) * sure
     mistaken = np.where(others, said, 0).max(axis=0, initial=0)  # [M]
     evidence: FloatArray = (said - mistaken).astype(np.float32)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from anonymize.track.geometry import grow, move_mask, union
+from anonymize.track.geometry import grow, mask_in, move_mask, union
+from anonymize.track.loose_ends import ways_across
 from anonymize.track.moments import Box, Moment, Sighting
 from anonymize.track.people import Person, joined
 from anonymize.track.smoothing import steady_box, steady_mask
@@ -18,6 +19,8 @@ from anonymize.types import Detections, RegionMask, Tracks
 
 GROWTH, MIN_GROWTH_PX = 0.03, 2
 """By how much a filled mask is grown, of the height: nobody knows exactly where the person was."""
+EXPLAINED = 0.7
+"""Share of where somebody may be that is covered anyway, from which on it was not them who lost their ID."""
 LINGER_SECONDS = 0.25
 """Who is missed may be as they were so long before or will be so long after, such as half behind somebody else."""
 
@@ -44,7 +47,10 @@ class Shown:
 
 
 def complete(
-    moment: Moment, people: Sequence[Person], bridges: Sequence[tuple[Person, Person]], reach_seconds: float
+    moment: Moment,
+    people: Sequence[Person],
+    bridges: Sequence[tuple[Person, Person]],
+    reach_seconds: float,
 ) -> Tracks:
     """Everybody who is in a frame.
 
@@ -78,22 +84,40 @@ def complete(
 
 
 def _everybody(
-    moment: Moment, people: Sequence[Person], bridges: Sequence[tuple[Person, Person]], reach_seconds: float
+    moment: Moment,
+    people: Sequence[Person],
+    bridges: Sequence[tuple[Person, Person]],
+    reach_seconds: float,
 ) -> list[Shown]:
     """Each person once, with the pixels of all ways in which they may go on; see `complete`."""
+    shown: dict[int, Shown] = {}
     ways = [(person.number, list(person.sightings)) for person in people if person.number]
-    ways += [(before.number, list(joined(before, after))) for before, after in bridges]
-    there = [(s, way) for number, way in ways if (s := show(number, way, moment, reach_seconds)) is not None]
-    by_number: dict[int, Shown] = {}
-    for one, way in there:
-        if one.filled and vacant(one.mask, moment, _found_at(way, moment)):
-            continue
-        twin = by_number.get(one.number)
-        by_number[one.number] = one if twin is None else replace(twin, mask=union([twin.mask, one.mask]))
-    return list(by_number.values())
+    ways += [(before.number, list(joined(before, after))) for before, after in bridges if not before.seen_at(moment)]
+    for number, way in ways:
+        _show_too(shown, show(number, way, moment, reach_seconds), way, moment)
+    for number, way in ways_across(moment, people, reach_seconds):
+        one = show(number, way, moment, reach_seconds)
+        if one is not None and mask_in(one.mask, union([s.mask for s in shown.values()])) < EXPLAINED:
+            _show_too(shown, one, way, moment)
+    return list(shown.values())
 
 
-def _found_at(sightings: Sequence[Sighting], moment: Moment) -> list[Moment]:
+def _show_too(shown: dict[int, Shown], one: Shown | None, way: Iterable[Sighting], moment: Moment) -> None:
+    """Add somebody, or more pixels of somebody, to those who are shown by their ID, unless nobody is to be seen there.
+
+    Args:
+        shown: By ID; added to.
+        one: Who; None if they are not there.
+        way: Their sightings.
+        moment: The frame.
+    """
+    if one is None or (one.filled and vacant(one.mask, moment, _found_at(way, moment))):
+        return
+    twin = shown.get(one.number)
+    shown[one.number] = one if twin is None else replace(twin, mask=union([twin.mask, one.mask]))
+
+
+def _found_at(sightings: Iterable[Sighting], moment: Moment) -> list[Moment]:
     """Other moments at which the detector found somebody."""
     return [s.moment for s in sightings if s.row >= 0 and s.moment is not moment]
 

@@ -56,6 +56,8 @@ class Sighting:
         mask: Their pixels.
         score: Score of the detection, or of the last one.
         row: Which detection of the moment; -1 where the person was followed by their picture only.
+        sudden: Whether it is not quite where the person was expected, if they were known at all: they may have been
+            taken for somebody else.
     """
 
     moment: Moment
@@ -63,6 +65,7 @@ class Sighting:
     mask: RegionMask = field(repr=False)
     score: float
     row: int = -1
+    sudden: bool = False
 
     def box_at(self, moment: Moment) -> Box:
         """[4] float64, the box in pixels of another moment's frame."""

@@ -36,7 +36,7 @@ class Person:
         met: Who was seen at the same time, and so is somebody else.
         missing: Who was missing when they appeared, and how: an entry of `Absence`.
         gallery: How they looked in earlier appearances, one row each.
-        crowded: Whether they were in a crowd when last seen, where they may have been taken for somebody else.
+        crowd: Who was with them in the crowd they were last seen in, where they may have been taken for one of these.
         leaving: Whether a detector last found them at the left or right border, where people leave and others enter.
         heir: Who came out of the crowd where they should have; nobody looks for them meanwhile.
     """
@@ -51,9 +51,13 @@ class Person:
     met: set[Person] = field(default_factory=set, repr=False)
     missing: dict[Person, Entry] = field(default_factory=dict, repr=False)
     gallery: deque[Looks] = field(default_factory=lambda: deque(maxlen=GALLERY), repr=False)
-    crowded: bool = False
+    crowd: set[Person] = field(default_factory=set, repr=False)
     leaving: bool = False
     heir: Person | None = field(default=None, repr=False)
+
+    def seen_at(self, moment: Moment) -> bool:
+        """Whether there is a sighting of them at a moment; the latest are looked at first."""
+        return any(s.moment is moment for s in reversed(self.sightings))
 
 
 def share_pixels(person: Person, other: Person) -> None:

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from anonymize.track.association import Group, crowding, wholes
-from anonymize.track.identity import NEWS, Absence, looks_evidence
+from anonymize.track.association import Group, crowding, likeness, wholes
+from anonymize.track.identity import NEWS, Absence, looks_evidence, trust
 
 
 def absence(
@@ -80,3 +80,10 @@ def test_crowding_is_mutual_and_nobody_crowds_themselves() -> None:
     boxes = np.array([[0, 0, 20, 60], [5, 30, 15, 60], [100, 0, 120, 60]], np.float64)
     assert crowding(boxes, boxes) == pytest.approx(np.array([[0, 1, 0], [1, 0, 0], [0, 0, 0]]))
     assert crowding(boxes, boxes[:0]).shape == (3, 0)
+
+
+def test_looks_of_whom_nobody_knows_well_count_for_little() -> None:
+    distance = np.array([[0.03], [0.06], [np.nan]], np.float32)
+    known, seen_once = (likeness(distance, trust(np.full(3, views, np.float32))) for views in (9.0, 0.3))
+    assert (known[:, 0] > [0.8, 0.49, 0.49]).all()
+    np.testing.assert_allclose(seen_once[:, 0], [0.5 + (known[0, 0] - 0.5) * 1.3 / 4, 0.5, 0.5], atol=1e-6)

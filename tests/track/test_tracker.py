@@ -8,6 +8,7 @@ import pytest
 from anonymize.errors import OptionError
 from anonymize.track import PeopleTracker
 from anonymize.track.following import Following
+from anonymize.track.people import Person
 from anonymize.types import BoolArray, Detections, Frame, RegionMask, Tracks
 
 SIZE = (40, 200)
@@ -237,7 +238,41 @@ def test_the_gap_to_whoever_came_out_of_a_crowd_instead_is_covered_until_they_ar
     )
     following.name(before)
     former, heir = following.people
-    former.heir = heir  # however far from there
+    former.heir, former.crowd = heir, {Person(0.0, 0.0, deque())}  # however far from there
     assert following.name(gap) == [(former, heir)]
     assert following.name(after) == []
     assert (former.number, heir.number) == (1, 2)
+
+
+def test_whoever_is_overlooked_while_another_one_takes_their_id_is_covered() -> None:
+    there = [people(50)] * 8 + [people(50, 62 + 4 * k) for k in range(10)]
+    found = [*there[:8], people(62), people(66), people(70), *there[11:]]
+    films = zip(map(frame, range(18), there), found, strict=True)
+    for k, (_, tracks) in enumerate(PeopleTracker().track(films)):
+        covered = np.zeros(SIZE, np.bool_)
+        for mask in tracks.detections.masks:
+            covered[mask.slices] |= mask.mask
+        assert covered[5:35, 50:70].mean() > 0.9, k
+
+
+def test_who_comes_out_of_a_crowd_of_nobody_but_themselves_is_the_same() -> None:
+    for crowd, number in ((set(), 1), ({Person(0.0, 0.0, deque())}, 2)):
+        following = Following(0.6, 1.0, 20.0, None)
+        moments = [following.step(frame(i), f, deque()) for i, f in enumerate([people(10), people(), people(150)])]
+        following.name(moments[0])
+        former, heir = following.people
+        former.heir, former.crowd = heir, crowd
+        for moment in moments[1:]:
+            following.name(moment)
+        assert following.people[-1].number == number
+
+
+def test_whoever_turns_out_to_be_a_part_was_no_crowd() -> None:
+    following = Following(0.6, 1.0, 20.0, None)
+    moments = [following.step(frame(i), people(10 + i, 14 + i), deque()) for i in range(3)]
+    first, second = following.people
+    assert (first.crowd, second.crowd) == ({second}, {first})
+    for person in following.people:
+        person.sightings[0].mask = people(10).masks[0]
+    following.name(moments[0])
+    assert [p.crowd for p in following.people] == [set()]

@@ -1,0 +1,86 @@
+"""Gaps that no track shows, since people were taken for one another in between.
+
+Whoever is overlooked while somebody else comes near may lose their ID to that one, and get it back or another one
+later: their track is whole, but leads past the place where they are. So where a track jumps, it may be cut there, and
+what ends is joined to what begins nearest to it, and what begins to what ends nearest, whoever's they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from anonymize.track.association import alike_sized
+from anonymize.track.geometry import centre_distance
+from anonymize.track.moments import Moment, Sighting
+from anonymize.track.people import Person
+
+REACH, SPEED = 0.3, 0.8
+"""How far somebody may have come meanwhile, in heights: at once, and more a second."""
+
+
+@dataclass(frozen=True, eq=False)
+class _End:
+    """Where a track ends or begins, or may do so.
+
+    Attributes:
+        person: Whose track.
+        sighting: The last or first one.
+        jump: Whether the track goes on beyond it.
+    """
+
+    person: Person
+    sighting: Sighting
+    jump: bool
+
+
+def ways_across(moment: Moment, people: Iterable[Person], reach_seconds: float) -> list[tuple[int, list[Sighting]]]:
+    """In which ways people may have come past a moment if their IDs are wrong.
+
+    Args:
+        moment: The moment.
+        people: Everybody who is followed.
+        reach_seconds: How far from the moment ends and beginnings may be.
+
+    Returns:
+        The ID of whoever's sighting is the last one before, and sightings up to there and from a beginning on.
+    """
+    ends, starts = _cut(moment, people, reach_seconds)
+    if not ends or not any(end.jump for end in ends + starts):
+        return []
+    boxes = [np.stack([end.sighting.box_at(moment) for end in side]) for side in (ends, starts)]
+    gone, come = (np.array([end.sighting.moment.seconds for end in side]) for side in (ends, starts))
+    jumps = [np.array([end.jump for end in side], np.bool_) for side in (ends, starts)]
+    seconds = come[None] - gone[:, None]
+    apart = centre_distance(*boxes) / (REACH + SPEED * np.maximum(seconds, 0))
+    apart[(seconds <= 0) | ~alike_sized(*boxes)] = np.inf
+    nearest = (apart == apart.min(0)) | (apart == apart.min(1, keepdims=True))
+    across = (gone < moment.seconds)[:, None] & (come > moment.seconds)[None]
+    # where a whole track ends and another one begins, they are people who may be one: see `Following.name`
+    pairs = np.argwhere((apart < 1) & nearest & across & np.logical_or.outer(*jumps))
+    return [(ends[i].person.number, _joined(ends[i], starts[j])) for i, j in pairs.tolist()]
+
+
+def _cut(moment: Moment, people: Iterable[Person], reach_seconds: float) -> tuple[list[_End], list[_End]]:
+    """Ends and beginnings of the tracks near a moment, and of the pieces into which jumps cut them."""
+    ends, starts = [], []
+    for person in people:
+        found = [s for s in person.sightings if s.row >= 0 and abs(s.moment.seconds - moment.seconds) <= reach_seconds]
+        if not found:
+            continue
+        starts.append(_End(person, found[0], jump=False))
+        for last, first in pairwise(found):
+            if first.sudden:
+                ends.append(_End(person, last, jump=True))
+                starts.append(_End(person, first, jump=True))
+        ends.append(_End(person, found[-1], jump=False))
+    return [end for end in ends if end.person.number], starts
+
+
+def _joined(end: _End, start: _End) -> list[Sighting]:
+    """Sightings of a track up to where it ends, and of another one from where it begins."""
+    before = [s for s in end.person.sightings if s.moment.seconds <= end.sighting.moment.seconds]
+    return before + [s for s in start.person.sightings if s.moment.seconds >= start.sighting.moment.seconds]
