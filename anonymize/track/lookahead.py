@@ -111,7 +111,10 @@ def _show_too(shown: dict[int, Shown], one: Shown | None, way: Iterable[Sighting
         way: Their sightings.
         moment: The frame.
     """
-    if one is None or (one.filled and vacant(one.mask, moment, _found_at(way, moment))):
+    if one is None:
+        return
+    guessed = one.source.moment is not moment  # neither the detector nor their picture says that they are there
+    if guessed and vacant(one.mask, moment, _found_at(way, moment)):
         return
     twin = shown.get(one.number)
     shown[one.number] = one if twin is None else replace(twin, mask=union([twin.mask, one.mask]))

@@ -9,7 +9,7 @@ import numpy as np
 
 from anonymize.track.camera_motion import inverse, then
 from anonymize.track.moments import Moment
-from anonymize.types import BoolArray, RegionMask, UInt8Array
+from anonymize.types import BoolArray, FloatArray, RegionMask, UInt8Array
 
 MOMENTS = 6
 """Moments before, and as many after, that a place is compared with: the nearest that show most of it without people."""
@@ -66,7 +66,7 @@ def _empty_as_at(region: RegionMask, moment: Moment, others: Sequence[Moment]) -
         same = _alike(now, picture) & asked
         if np.count_nonzero(asked & ~same) > PLAINLY * total:
             return False
-        if asked.any() and abs(now[asked].mean(0) - picture[asked].mean(0)).max() < OFFSET:
+        if asked.any() and abs(_mean(now, asked) - _mean(picture, asked)).max() < OFFSET:
             left &= ~same
         looked += 1
         if np.count_nonzero(left) < SEEN * total:
@@ -83,6 +83,11 @@ def _alike(now: UInt8Array, known: UInt8Array) -> BoolArray:
     within = (now >= cv2.subtract(low, noise)) & (now <= cv2.add(high, noise)) & (cv2.subtract(high, low) <= PATTERN)
     alike: BoolArray = within.all(2)
     return alike
+
+
+def _mean(picture: UInt8Array, where: BoolArray) -> FloatArray:
+    """Mean [4] of a picture [h, w, 3], the last of which is 0, over a mask [h, w]."""
+    return np.array(cv2.mean(picture, where.view(np.uint8)), np.float32)
 
 
 def _blur(picture: UInt8Array) -> UInt8Array:
