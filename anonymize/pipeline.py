@@ -327,7 +327,7 @@ class Tally:
             yield frame
 
     def outgoing(self, tracks: Tracks) -> Tracks:
-        """Count a frame; returns its people, without the places that are covered anyway."""
+        """Count a frame; returns its people, without what is covered but nobody's."""
         people = tracks if (tracks.ids > 0).all() else people_of(tracks, tracks.ids > 0)
         self.frames += 1
         self._with_people += len(people) > 0

@@ -102,7 +102,8 @@ def ours(stream: Stream, tracker: PeopleTracker) -> tuple[Rows, list[tuple[Regio
     tracked = list(tracker.track(iter(stream)))
     spent = time.process_time() - began
     for k, (_, tracks) in enumerate(tracked):
-        rows += as_rows(k, tracks.ids.tolist(), tracks.detections.boxes_xyxy)
+        named = tracks.ids > 0  # the rest is covered, but nobody's track
+        rows += as_rows(k, tracks.ids[named].tolist(), tracks.detections.boxes_xyxy[named])
         masks.append(tracks.detections.masks)
     return np.array(rows, np.float64).reshape(-1, 6), masks, 1000 * spent / max(1, len(stream))
 

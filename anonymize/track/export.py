@@ -27,7 +27,8 @@ def writer_for(path: Path) -> Callable[[Path, Tracked], Iterator[tuple[Frame, Tr
 def write_mot(path: Path, tracked: Tracked) -> Iterator[tuple[Frame, Tracks]]:
     """Write MOTChallenge text (Milan et al. 2016) while the frames go through.
 
-    A line is frame, ID, left, top, width, height, score, -1, -1, -1; frames and pixels are counted from 1.
+    A line is frame, ID, left, top, width, height, score, -1, -1, -1; frames and pixels are counted from 1. What is
+    covered but nobody's track is left out.
 
     Args:
         path: The file; it appears when the last frame has gone through.
@@ -44,6 +45,8 @@ def write_mot(path: Path, tracked: Tracked) -> Iterator[tuple[Frame, Tracks]]:
             for number, box, score in zip(
                 tracks.ids.tolist(), tracks.detections.boxes_xyxy, tracks.detections.scores.tolist(), strict=True
             ):
+                if number < 1:
+                    continue
                 left, top, right, bottom = (float(v) for v in box)
                 place = f"{left + 1:.2f},{top + 1:.2f},{right - left:.2f},{bottom - top:.2f}"
                 file.write(f"{frame.index + 1},{number},{place},{score:.4f},-1,-1,-1\n")
@@ -52,6 +55,8 @@ def write_mot(path: Path, tracked: Tracked) -> Iterator[tuple[Frame, Tracks]]:
 
 def write_coco(path: Path, tracked: Tracked) -> Iterator[tuple[Frame, Tracks]]:
     """Write COCO JSON (Lin et al. 2014) while the frames go through: run-length masks, `track_id`, `score`, `filled`.
+
+    What is covered but nobody's track is left out.
 
     Args:
         path: The file; it appears when the last frame has gone through.
@@ -84,6 +89,8 @@ def write_coco(path: Path, tracked: Tracked) -> Iterator[tuple[Frame, Tracks]]:
             pictures.append({"id": number, "width": width, "height": height, "seconds": round(frame.pts_seconds, 6)})
             found = tracks.detections
             for row, mask in enumerate(found.masks):
+                if tracks.ids[row] < 1:
+                    continue
                 left, top, right, bottom = (round(float(v), 2) for v in found.boxes_xyxy[row])
                 annotation = {
                     "id": count + 1,

@@ -19,6 +19,11 @@ from anonymize.types import Detections, RegionMask, Tracks
 
 GROWTH, MIN_GROWTH_PX = 0.03, 2
 """By how much a filled mask is grown, of the height: nobody knows exactly where the person was."""
+NOBODY = 0
+"""ID of pixels of whoever it may be."""
+WIDER, ASPECT = 1.3, 1.8
+"""A person is made in a rectangle round all their pixels, of this height over width; what would make it so much larger
+is covered apart from them."""
 EXPLAINED = 0.7
 """Share of where somebody may be that is covered anyway, from which on it was not them who lost their ID."""
 LINGER_SECONDS = 0.25
@@ -91,38 +96,46 @@ def _everybody(
 ) -> list[Shown]:
     """Each person once, with the pixels of all ways in which they may go on; see `complete`."""
     shown: dict[int, Shown] = {}
+    perhaps: list[Shown] = []
     ways = [(person.number, list(person.sightings)) for person in people if person.number]
     ways += [(before.number, list(joined(before, after))) for before, after in bridges if not before.seen_at(moment)]
     for number, way in ways:
-        _show_too(shown, show(number, way, moment, reach_seconds), way, moment)
+        one = show(number, way, moment, reach_seconds)
+        if one is None or _unseen(one, way, moment):
+            continue
+        twin = shown.get(number)
+        whole = one if twin is None else replace(twin, mask=union([twin.mask, one.mask]))
+        if twin is None or _reach(whole.mask) < WIDER * _reach(twin.mask):
+            shown[number] = whole
+        else:
+            perhaps.append(one)
     for number, way in ways_across(moment, people, reach_seconds):
         one = show(number, way, moment, reach_seconds)
-        if one is not None and mask_in(one.mask, union([s.mask for s in shown.values()])) < EXPLAINED:
-            _show_too(shown, one, way, moment)
-    return list(shown.values())
+        covered = union([s.mask for s in (*shown.values(), *perhaps)])
+        if one is not None and mask_in(one.mask, covered) < EXPLAINED and not _unseen(one, way, moment):
+            perhaps.append(one)
+    return [*shown.values(), *([_whoever(perhaps)] if perhaps else [])]
 
 
-def _show_too(shown: dict[int, Shown], one: Shown | None, way: Iterable[Sighting], moment: Moment) -> None:
-    """Add somebody, or more pixels of somebody, to those who are shown by their ID, unless nobody is to be seen there.
-
-    Args:
-        shown: By ID; added to.
-        one: Who; None if they are not there.
-        way: Their sightings.
-        moment: The frame.
-    """
-    if one is None:
-        return
-    guessed = one.source.moment is not moment  # neither the detector nor their picture says that they are there
-    if guessed and vacant(one.mask, moment, _found_at(way, moment)):
-        return
-    twin = shown.get(one.number)
-    shown[one.number] = one if twin is None else replace(twin, mask=union([twin.mask, one.mask]))
+def _unseen(one: Shown, way: Iterable[Sighting], moment: Moment) -> bool:
+    """Whether neither the detector nor the picture says that somebody is there, and nobody is to be seen there."""
+    if one.source.moment is moment:
+        return False
+    found_at = [s.moment for s in way if s.row >= 0 and s.moment is not moment]
+    return vacant(one.mask, moment, found_at)
 
 
-def _found_at(sightings: Iterable[Sighting], moment: Moment) -> list[Moment]:
-    """Other moments at which the detector found somebody."""
-    return [s.moment for s in sightings if s.row >= 0 and s.moment is not moment]
+def _reach(mask: RegionMask) -> float:
+    """Height of the rectangle that a person with a mask is made in, about."""
+    height, width = mask.mask.shape
+    return float(max(height, ASPECT * width))
+
+
+def _whoever(perhaps: Sequence[Shown]) -> Shown:
+    """Where somebody may be whose ID is not known, as one."""
+    mask = union([one.mask for one in perhaps])
+    source = replace(perhaps[0].source, row=-1)  # nobody's surface
+    return Shown(NOBODY, np.array(mask.box_xyxy, np.float64), mask, source, filled=True)
 
 
 def show(number: int, sightings: list[Sighting], moment: Moment, reach_seconds: float) -> Shown | None:

@@ -57,6 +57,17 @@ def test_coco_is_read_back(tmp_path: Path) -> None:
     assert np.array_equal(mask, frames[2][1].detections.masks[0].to_full(SIZE))
 
 
+@pytest.mark.parametrize(("write", "left"), [(write_mot, "7"), (write_coco, '"track_id":7')])
+def test_what_is_covered_but_nobodys_track_is_left_out(tmp_path: Path, write: Callable[..., Any], left: str) -> None:
+    frames = tracked(3)
+    for (_, tracks), number in zip(frames[::2], (0, 7), strict=True):
+        tracks.ids[:] = number
+    assert list(write(tmp_path / "out", frames)) == frames
+    text = (tmp_path / "out").read_text()
+    assert left in text
+    assert ("\n1,0," not in f"\n{text}") and ('"track_id":0' not in text)
+
+
 def test_coco_of_nobody(tmp_path: Path) -> None:
     list(write_coco(tmp_path / "out.coco.json", []))
     assert json.loads((tmp_path / "out.coco.json").read_text())["annotations"] == []

@@ -253,6 +253,9 @@ def test_whoever_is_overlooked_while_another_one_takes_their_id_is_covered() -> 
         for mask in tracks.detections.masks:
             covered[mask.slices] |= mask.mask
         assert covered[5:35, 50:70].mean() > 0.9, k
+        # their pixels are nobody's: the one who has the ID is not made in a rectangle that holds both
+        assert (0 in tracks.ids) == (k in (8, 9, 10))
+        assert all(mask.mask.shape[1] <= 28 for mask in tracks.detections.masks)
 
 
 def test_who_comes_out_of_a_crowd_of_nobody_but_themselves_is_the_same() -> None:
