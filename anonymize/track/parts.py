@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Collection, Iterable
 
 from anonymize.track.geometry import mask_in
@@ -16,6 +16,9 @@ PART_OF_UNSEEN = 0.5
 WHOLE_OF = 0.9
 """Of whom somebody known shows this much less is that person, of whom only a part was found lately."""
 OFTEN = 0.8
+NEVER_APART = 3
+"""Somebody new who was found so often while another person was, from the beginning on, need not have been found within
+that one when nobody else was: a detector that finds somebody twice may miss them as a whole."""
 
 
 def join_whole(newcomer: Person, people: Iterable[Person], gone: Collection[Person]) -> bool:
@@ -29,19 +32,20 @@ def join_whole(newcomer: Person, people: Iterable[Person], gone: Collection[Pers
     share = PART_OF if newcomer.views >= 1 else PART_OF_UNSEEN
     # whoever came out of a crowd where somebody should have, may be that one still: a part of both is a part of one
     former = {p.heir: p for p in people if p.heir is not None and p not in gone and p.heir not in gone}
-    inside: dict[Person, int] = {}
+    inside: Counter[Person] = Counter()
+    seen: list[tuple[set[Person], set[Person]]] = []  # at each sighting: the others, and those of them who hold it
     for sighting in newcomer.sightings:
-        wholes = set[Person]()
-        for person in people:
-            other = None if person is newcomer or person in gone else _at(person, sighting)
-            if other is None:
-                continue
-            if mask_in(sighting.mask, other.mask) > share or mask_in(other.mask, sighting.mask) > WHOLE_OF:
-                wholes.add(former.get(person, person))
-        for person in wholes:
-            inside[person] = inside.get(person, 0) + 1
-    person, count = max(inside.items(), key=lambda item: item[1], default=(newcomer, 0))
-    if person is newcomer or count < OFTEN * len(newcomer.sightings):
+        others = {p: s for p in people if p is not newcomer and p not in gone and (s := _at(p, sighting)) is not None}
+        wholes = {former.get(p, p) for p, other in others.items() if _holds(other, sighting, share)}
+        inside.update(wholes)
+        seen.append((set(others), wholes))
+    if not inside:
+        return False
+    person, count = inside.most_common(1)[0]
+    apart = [others for others, wholes in seen if person not in others and not wholes]
+    together = len(seen) - len(apart)
+    often_together = together >= NEVER_APART and person in seen[0][0]
+    if count < OFTEN * (together if often_together else len(seen)):
         return False
     both = [person, *(heir for heir, one in former.items() if one is person and heir is not newcomer)]
     for one in both:
@@ -49,6 +53,11 @@ def join_whole(newcomer: Person, people: Iterable[Person], gone: Collection[Pers
     alone = [s for s in newcomer.sightings if not any(_at(one, s) for one in both)]
     person.sightings = deque(sorted([*person.sightings, *alone], key=lambda s: s.moment.seconds))
     return True
+
+
+def _holds(other: Sighting, sighting: Sighting, share: float) -> bool:
+    """Whether a sighting is more than such a share of another one, or nearly all of it."""
+    return mask_in(sighting.mask, other.mask) > share or mask_in(other.mask, sighting.mask) > WHOLE_OF
 
 
 def _at(person: Person, sighting: Sighting) -> Sighting | None:

@@ -75,3 +75,20 @@ def test_a_part_of_somebody_and_of_their_heir_is_a_part_of_one() -> None:
     whole.heir = heir
     assert join_whole(part, [whole, heir, part], ())
     assert [s.moment for s in whole.sightings] == [*when[:5], when[9]]
+
+
+def test_whoever_was_always_found_within_somebody_stays_a_part_while_that_one_is_missed() -> None:
+    when = moments(8)
+    for together, alone, part in ((3, 5, True), (2, 5, False)):
+        whole = person(*(seen(m, 10) for m in when[:together]))
+        newcomer = person(*(seen(m, 10) for m in when[: together + alone]), views=5.0)
+        assert join_whole(newcomer, [whole, newcomer], ()) is part
+    whole, late = person(*(seen(m, 10) for m in when[1:5])), person(*(seen(m, 10) for m in when), views=5.0)
+    assert not join_whole(late, [whole, late], ())  # was there before
+
+
+def test_whoever_is_also_found_within_somebody_else_is_no_part() -> None:
+    when = moments(8)
+    whole, other = person(*(seen(m, 10) for m in when[:3])), person(*(seen(m, 10) for m in when[3:]))
+    newcomer = person(*(seen(m, 10) for m in when), views=5.0)
+    assert not join_whole(newcomer, [whole, other, newcomer], ())
