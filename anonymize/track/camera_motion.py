@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from anonymize.types import RegionMask, UInt8Array
+from anonymize.track.glance import Glance
+from anonymize.types import UInt8Array
 
 Transform = npt.NDArray[np.float64]
 Points = npt.NDArray[np.float32]
@@ -56,26 +55,26 @@ class CameraMotion:
         self._before: UInt8Array | None = None
         self._points: Points = np.zeros((0, 2), np.float32)
 
-    def update(self, image: UInt8Array, people: Sequence[RegionMask]) -> Transform:
+    def update(self, glance: Glance) -> Transform:
         """Motion from the frame before to this one.
 
         Args:
-            image: [H, W, 3] uint8 RGB.
-            people: Masks of this frame's people.
+            glance: This frame, small, and who is in it.
 
         Returns:
             [2, 3] float64, takes pixels of the frame before to pixels of this one; the identity for the first frame,
             after a cut, and where too little of the background can be followed.
         """
-        factor = min(1.0, WIDTH / image.shape[1])
-        size = (max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor)))
-        # decimating by whole steps first keeps the cost of large pictures down
-        step = max(1, int(1 / factor / 2))
-        small = cv2.resize(np.ascontiguousarray(image[::step, ::step, 1]), size, interpolation=cv2.INTER_AREA)
+        height, width = glance.picture.shape[:2]
+        scale = min(1.0, WIDTH / width)
+        factor = scale / glance.step
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        green = np.asarray(cv2.extractChannel(glance.picture, 1), np.uint8)
+        small = np.asarray(cv2.resize(green, size, interpolation=cv2.INTER_AREA), np.uint8)
         before, after = self._follow(small)
         motion = self._motion(before, after, factor)
         background = np.full(small.shape, 255, np.uint8)
-        for person in people:
+        for person in glance.people:
             x1, y1, x2, y2 = person.box_xyxy
             background[int(y1 * factor) : int(y2 * factor) + 2, int(x1 * factor) : int(x2 * factor) + 2] = 0
         self._before = small

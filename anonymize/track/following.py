@@ -26,6 +26,7 @@ from anonymize.track.association import (
 )
 from anonymize.track.camera_motion import CameraMotion, identity, inverse, then
 from anonymize.track.geometry import GRID_HW, mask_grid, rows_of, union
+from anonymize.track.glance import Glance
 from anonymize.track.identity import WELL_KNOWN, Absence, looks_evidence, trust
 from anonymize.track.kalman import Motion
 from anonymize.track.moments import Box, Moment
@@ -126,14 +127,15 @@ class Following:
     def _enter(self, frame: Frame, found: Detections) -> Moment:
         """Move everybody to where they should be now."""
         before, now = self._before, frame.pts_seconds
-        transform = self._camera.update(frame.image, found.masks)
+        glance = Glance.at(frame.image, found.masks)
+        transform = self._camera.update(glance)
         if before is None:
             place = identity()
         elif np.array_equal(transform, identity()):
             place = before.place
         else:
             place = then(inverse(transform), before.place)
-        moment = Moment(frame, shrink_surfaces(found), now, place, np.ones(len(found), np.bool_))
+        moment = Moment(frame, shrink_surfaces(found), now, place, np.ones(len(found), np.bool_), glance)
         if before is not None:
             if place is not before.place:
                 self._motion.warp(transform)

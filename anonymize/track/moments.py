@@ -33,11 +33,7 @@ class Moment:
     seconds: float
     place: Transform
     free: BoolArray
-    glance: Glance = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        assert self.frame is not None and self.found is not None
-        self.glance = Glance.at(self.frame.image, self.found.masks)
+    glance: Glance = field(repr=False)
 
     def here(self, other: Moment, boxes: Box) -> Box:
         """Boxes [N, 4] of another moment's frame in pixels of this one."""

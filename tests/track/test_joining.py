@@ -6,6 +6,7 @@ from fractions import Fraction
 import numpy as np
 
 from anonymize.track.camera_motion import identity
+from anonymize.track.glance import Glance
 from anonymize.track.moments import Moment, Sighting
 from anonymize.track.parts import join_whole
 from anonymize.track.people import Person, joined, share_pixels
@@ -17,7 +18,8 @@ SIZE = (40, 200)
 def moments(count: int) -> list[Moment]:
     image, tenth = np.zeros((*SIZE, 3), np.uint8), Fraction(1, 10)
     frames = [Frame(image, k, k, tenth) for k in range(count)]
-    return [Moment(f, Detections.empty(SIZE), f.pts_seconds, identity(), np.ones(0, np.bool_)) for f in frames]
+    nobody, glance = Detections.empty(SIZE), Glance.at(image, ())
+    return [Moment(f, nobody, f.pts_seconds, identity(), np.ones(0, np.bool_), glance) for f in frames]
 
 
 def seen(moment: Moment, left: int, *, width: int = 20, row: int = 0) -> Sighting:

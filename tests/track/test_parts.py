@@ -11,6 +11,7 @@ from anonymize.track.appearance import PartTable, describe
 from anonymize.track.association import assign, likely
 from anonymize.track.camera_motion import CameraMotion, apply_to_boxes, identity, inverse, then
 from anonymize.track.geometry import box_iou, mask_grid, mask_in, move_mask, pair_mask_overlap, union
+from anonymize.track.glance import Glance
 from anonymize.track.kalman import Motion
 from anonymize.track.moments import Moment, Sighting
 from anonymize.track.picture import find
@@ -102,7 +103,7 @@ class TestCamera:
             image = wide[:, 6 * k : 6 * k + 320].copy()
             image[80:180, 60 + 9 * k : 100 + 9 * k] = person
             mask = RegionMask(60 + 9 * k, 80, np.ones((100, 40), np.bool_))
-            found.append(camera.update(image, [mask]))
+            found.append(camera.update(Glance.at(image, [mask])))
         assert found[0] == pytest.approx(identity())
         for transform in found[1:]:
             assert transform == pytest.approx(np.array([[1, 0, -6], [0, 1, 0]]), abs=0.3)
@@ -110,8 +111,8 @@ class TestCamera:
     def test_a_still_or_blank_picture_does_not_move(self) -> None:
         for image in (texture(1), np.zeros((*SIZE, 3), np.uint8)):
             camera = CameraMotion()
-            camera.update(image, [])
-            assert np.array_equal(camera.update(image, []), identity())
+            camera.update(Glance.at(image, []))
+            assert np.array_equal(camera.update(Glance.at(image, [])), identity())
 
 
 class TestPicture:
@@ -184,7 +185,8 @@ def sightings(masks: list[np.ndarray], lefts: list[float]) -> list[Sighting]:
     made = []
     for k, (mask, left) in enumerate(zip(masks, lefts, strict=True)):
         frame = Frame(np.zeros((*SIZE, 3), np.uint8), index=k, pts=k, time_base=Fraction(1, 30))
-        moment = Moment(frame, Detections.empty(SIZE), k / 30, identity(), np.ones(0, np.bool_))
+        glance = Glance.at(frame.image, ())
+        moment = Moment(frame, Detections.empty(SIZE), k / 30, identity(), np.ones(0, np.bool_), glance)
         height, width = mask.shape
         made.append(Sighting(moment, box(left, 10, left + width, 10 + height)[0], RegionMask(int(left), 10, mask), 0.9))
     return made

@@ -32,7 +32,8 @@ def moment(index: int, image: np.ndarray, *people: RegionMask, shift: float = 0.
     found = Detections(image.shape[:2], boxes, np.ones(count, np.float32), people, np.zeros(count, np.bool_))
     where = identity()
     where[0, 2] = shift
-    return Moment(frame, found, index / 10, where if shift else STILL, np.ones(count, np.bool_))
+    free, glance = np.ones(count, np.bool_), Glance.at(frame.image, people)
+    return Moment(frame, found, index / 10, where if shift else STILL, free, glance)
 
 
 def drawn(image: np.ndarray, *people: RegionMask, grey: int = 230) -> np.ndarray:
