@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from anonymize.track.geometry import count_masks, move_mask
+from anonymize.track.geometry import box_iou, count_masks, move_mask
 from anonymize.track.moments import Box, Sighting
 from anonymize.types import RegionMask
 
@@ -14,6 +14,7 @@ BOX_SECONDS = 0.12  # deviation of the weights over time
 BOX_REACH = 3  # frames to each side
 MOST_SHIFT = 0.05  # of the size of a box: more is no noise
 MASK_SECONDS = 0.2  # only masks this near in time say something about this one
+STILL_BOX_IOU = 0.9
 STILL_IOU = 0.85  # masks this alike differ by noise
 
 
@@ -51,7 +52,10 @@ def steady_mask(sightings: Sequence[Sighting], at: int) -> RegionMask:
     for k in (at - 1, at + 1):
         if 0 <= k < len(sightings) and abs(sightings[k].moment.seconds - own.moment.seconds) <= MASK_SECONDS:
             other = sightings[k]
-            around.append(move_mask(other.mask, other.box, own.box, found.size_hw))
+            there = other.box_at(own.moment)
+            # who stands still has not moved, though their box trembles
+            still = box_iou(there[None], own.box[None])[0, 0] > STILL_BOX_IOU
+            around.append(move_mask(other.mask, other.box, there if still else own.box, found.size_hw))
     around = [mask for mask in around if mask.mask.size]
     if not around:
         return own.mask

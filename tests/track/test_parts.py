@@ -1,5 +1,6 @@
 """The parts of the tracker, each for itself."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import cv2
@@ -213,6 +214,16 @@ class TestSmoothing:
         full, torn = np.ones((60, 30), np.bool_), np.ones((60, 30), np.bool_)
         torn[20:40] = False
         assert steady_mask(sightings([full, torn, full], [40.0] * 3), 1).area == 1800
+
+    def test_a_mask_does_not_tremble_with_the_box(self) -> None:
+        full = np.ones((60, 30), np.bool_)
+        trembling = [
+            replace(s, box=s.box + shift)
+            for s, shift in zip(sightings([full] * 3, [40.0] * 3), (1, -1, 1), strict=True)
+        ]
+        assert steady_mask(trembling, 1) is trembling[1].mask
+        walking = sightings([full] * 3, [40.0, 44.0, 48.0])  # and these are carried along
+        assert steady_mask(walking, 1) is walking[1].mask
 
 
 def test_the_best_total_of_the_allowed() -> None:
