@@ -219,7 +219,7 @@ class TestSmoothing:
         full = np.ones((60, 30), np.bool_)
         trembling = [
             replace(s, box=s.box + shift)
-            for s, shift in zip(sightings([full] * 3, [40.0] * 3), (1, -1, 1), strict=True)
+            for s, shift in zip(sightings([full] * 3, [40.0] * 3), (0.5, -0.5, 0.5), strict=True)
         ]
         assert steady_mask(trembling, 1) is trembling[1].mask
         walking = sightings([full] * 3, [40.0, 44.0, 48.0])  # and these are carried along
