@@ -64,21 +64,23 @@ def flicker(detector: Detector, weights: str | None) -> None:
             weights = str(Path(folder) / "untrained.safetensors")
             save_weights(Path(weights), GeneratorNetwork(GeneratorConfig()), {})
         options = DrawingOptions("blur") if weights is None else DrawingOptions("generate", weights=weights)
-        composer, _ = build_composer(options, detector, torch.device("cpu"))
-    print("| noise | person | original | replacement | ratio |\n|---|---|---|---|---|")
-    for noise in NOISES:
-        figures = []
-        for person in range(PEOPLE):
-            frames, own = stand(person, noise)
-            tracked = settle(build_tracker(detector).track(detect(frames, detector)), with_surface=weights is not None)
-            drawn = [frame for frame, _ in compose(tracked, [composer])]
-            edited = [np.zeros(SIZE_HW, np.bool_) if f.edited is None else f.edited for f in drawn]
-            if not any(picture.any() for picture in edited):
-                print(f"| {noise} | {person} | not found |")
-                continue
-            before = unrest([f.image for f in frames], [own] * FRAMES)
-            after = unrest([f.image for f in drawn], edited)
-            figures.append((before, after))
-            print(f"| {noise} | {person} | {before:.2f} | {after:.2f} | {after / before:.2f} |")
-        before, after = np.mean(figures, 0)
-        print(f"| {noise} | mean | {before:.2f} | {after:.2f} | {after / before:.2f} |")
+        print("| noise | person | original | replacement | ratio |\n|---|---|---|---|---|")
+        for noise in NOISES:
+            figures = []
+            for person in range(PEOPLE):
+                frames, own = stand(person, noise)
+                # a composer knows the IDs of one film
+                composer, _ = build_composer(options, detector, torch.device("cpu"))
+                found = build_tracker(detector).track(detect(frames, detector))
+                tracked = settle(found, with_surface=weights is not None)
+                drawn = [frame for frame, _ in compose(tracked, [composer])]
+                edited = [np.zeros(SIZE_HW, np.bool_) if f.edited is None else f.edited for f in drawn]
+                if not any(picture.any() for picture in edited):
+                    print(f"| {noise} | {person} | not found |")
+                    continue
+                before = unrest([f.image for f in frames], [own] * FRAMES)
+                after = unrest([f.image for f in drawn], edited)
+                figures.append((before, after))
+                print(f"| {noise} | {person} | {before:.2f} | {after:.2f} | {after / before:.2f} |")
+            before, after = np.mean(figures, 0)
+            print(f"| {noise} | mean | {before:.2f} | {after:.2f} | {after / before:.2f} |")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from anonymize.track.geometry import box_iou, count_masks, move_mask
+from anonymize.track.geometry import count_masks, iou_of, move_mask
 from anonymize.track.moments import Box, Sighting
 from anonymize.types import RegionMask
 
@@ -54,7 +54,7 @@ def steady_mask(sightings: Sequence[Sighting], at: int) -> RegionMask:
             other = sightings[k]
             there = other.box_at(own.moment)
             # who stands still has not moved, though their box trembles
-            still = box_iou(there[None], own.box[None])[0, 0] > STILL_BOX_IOU
+            still = iou_of(there, own.box) > STILL_BOX_IOU
             around.append(move_mask(other.mask, other.box, there if still else own.box, found.size_hw))
     around = [mask for mask in around if mask.mask.size]
     if not around:

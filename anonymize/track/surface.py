@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from anonymize.track.geometry import box_iou
+from anonymize.track.geometry import iou_of
 from anonymize.track.moments import Moment, Sighting
 from anonymize.types import BoolArray, Detections
 
@@ -99,7 +99,7 @@ def still(own: Sighting, others: Sequence[Sighting]) -> list[Sighting]:
     if own.row < 0 or not _usable(own, own.moment):
         return []
     near = [s for s in others if _usable(s, own.moment)]
-    return [s for s in near if box_iou(s.box_at(own.moment)[None], own.box[None])[0, 0] > STILL_IOU]
+    return [s for s in near if iou_of(s.box_at(own.moment), own.box) > STILL_IOU]
 
 
 def _has_surface(source: Sighting) -> bool:

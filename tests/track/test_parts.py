@@ -11,7 +11,7 @@ import torch
 from anonymize.track.appearance import PartTable, describe
 from anonymize.track.association import assign, likely
 from anonymize.track.camera_motion import CameraMotion, apply_to_boxes, identity, inverse, then
-from anonymize.track.geometry import box_iou, mask_grid, mask_in, move_mask, pair_mask_overlap, union
+from anonymize.track.geometry import box_iou, iou_of, mask_grid, mask_in, move_mask, pair_mask_overlap, union
 from anonymize.track.glance import Glance
 from anonymize.track.kalman import Motion
 from anonymize.track.moments import Moment, Sighting
@@ -37,6 +37,7 @@ class TestGeometry:
         a = np.array([[0, 0, 2, 2], [0, 0, 0, 0]], np.float32)
         b = np.array([[1, 0, 3, 2], [5, 5, 6, 6]], np.float32)
         assert box_iou(a, b) == pytest.approx(np.array([[1 / 3, 0], [0, 0]]))
+        assert [[iou_of(one, other) for other in b] for one in a] == [[pytest.approx(1 / 3), 0], [0, 0]]
 
     def test_masks_of_crossing_people_overlap_less_than_their_boxes(self) -> None:
         left, right = np.tri(40, 40, dtype=bool), ~np.tri(40, 40, dtype=bool)
