@@ -127,8 +127,8 @@ def _unseen(one: Shown, way: Iterable[Sighting], moment: Moment) -> bool:
 
 def _reach(mask: RegionMask) -> float:
     """Height of the rectangle that a person with a mask is made in, about."""
-    height, width = mask.mask.shape
-    return float(max(height, ASPECT * width))
+    rows, columns = (np.flatnonzero(mask.mask.any(axis)) for axis in (1, 0))
+    return float(max(np.ptp(rows), ASPECT * np.ptp(columns))) if len(rows) else 0.0
 
 
 def _whoever(perhaps: Sequence[Shown]) -> Shown:

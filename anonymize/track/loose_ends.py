@@ -21,6 +21,9 @@ from anonymize.track.people import Person
 REACH, SPEED = 0.3, 0.8
 """How far somebody may have come meanwhile, in heights: at once, and more a second."""
 
+LONGEST_SECONDS = 0.6
+"""Whoever was overlooked for longer while others came by is not looked for: it would be anybody."""
+
 
 @dataclass(frozen=True, eq=False)
 class _End:
@@ -55,12 +58,13 @@ def ways_across(moment: Moment, people: Iterable[Person], reach_seconds: float) 
     gone, come = (np.array([end.sighting.moment.seconds for end in side]) for side in (ends, starts))
     jumps = [np.array([end.jump for end in side], np.bool_) for side in (ends, starts)]
     seconds = come[None] - gone[:, None]
-    apart = centre_distance(*boxes) / (REACH + SPEED * np.maximum(seconds, 0))
-    apart[(seconds <= 0) | ~alike_sized(*boxes)] = np.inf
-    nearest = (apart == apart.min(0)) | (apart == apart.min(1, keepdims=True))
+    apart = centre_distance(*boxes).astype(np.float64)
+    possible = (seconds > 0) & (seconds <= LONGEST_SECONDS) & alike_sized(*boxes) & (apart < REACH + SPEED * seconds)
+    far = np.where(possible, apart / (REACH + SPEED * seconds), np.inf)
+    nearest = (far == far.min(0)) | (far == far.min(1, keepdims=True))
     across = (gone < moment.seconds)[:, None] & (come > moment.seconds)[None]
     # where a whole track ends and another one begins, they are people who may be one: see `Following.name`
-    pairs = np.argwhere((apart < 1) & nearest & across & np.logical_or.outer(*jumps))
+    pairs = np.argwhere(possible & nearest & across & np.logical_or.outer(*jumps))
     return [(ends[i].person.number, _joined(ends[i], starts[j])) for i, j in pairs.tolist()]
 
 
