@@ -98,7 +98,7 @@ def _everybody(
     shown: dict[int, Shown] = {}
     perhaps: list[Shown] = []
     ways = [(person.number, list(person.sightings)) for person in people if person.number]
-    ways += [(before.number, list(joined(before, after))) for before, after in bridges if not before.seen_at(moment)]
+    ways += [(before.number, list(joined(before, after))) for before, after in bridges if not before.found_at(moment)]
     for number, way in ways:
         one = show(number, way, moment, reach_seconds)
         if one is None or _unseen(one, way, moment):

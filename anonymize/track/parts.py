@@ -18,7 +18,8 @@ WHOLE_OF = 0.9
 OFTEN = 0.8
 NEVER_APART = 3
 """Somebody new who was found so often while another person was, from the beginning on, need not have been found within
-that one when nobody else was: a detector that finds somebody twice may miss them as a whole."""
+that one when nobody else was: a detector that finds somebody twice may miss them as a whole. But who was found more
+often is no part of who was found less."""
 
 
 def join_whole(newcomer: Person, people: Iterable[Person], gone: Collection[Person]) -> bool:
@@ -44,7 +45,7 @@ def join_whole(newcomer: Person, people: Iterable[Person], gone: Collection[Pers
     person, count = inside.most_common(1)[0]
     apart = [others for others, wholes in seen if person not in others and not wholes]
     together = len(seen) - len(apart)
-    often_together = together >= NEVER_APART and person in seen[0][0]
+    often_together = together >= NEVER_APART and person in seen[0][0] and _found(person) >= _found(newcomer)
     if count < OFTEN * (together if often_together else len(seen)):
         return False
     both = [person, *(heir for heir, one in former.items() if one is person and heir is not newcomer)]
@@ -53,6 +54,11 @@ def join_whole(newcomer: Person, people: Iterable[Person], gone: Collection[Pers
     alone = [s for s in newcomer.sightings if not any(_at(one, s) for one in both)]
     person.sightings = deque(sorted([*person.sightings, *alone], key=lambda s: s.moment.seconds))
     return True
+
+
+def _found(person: Person) -> int:
+    """How often the detector found somebody lately."""
+    return sum(s.row >= 0 for s in person.sightings)
 
 
 def _holds(other: Sighting, sighting: Sighting, share: float) -> bool:

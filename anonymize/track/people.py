@@ -55,9 +55,9 @@ class Person:
     leaving: bool = False
     heir: Person | None = field(default=None, repr=False)
 
-    def seen_at(self, moment: Moment) -> bool:
-        """Whether there is a sighting of them at a moment; the latest are looked at first."""
-        return any(s.moment is moment for s in reversed(self.sightings))
+    def found_at(self, moment: Moment) -> bool:
+        """Whether the detector found them at a moment; the latest sightings are looked at first."""
+        return any(s.moment is moment and s.row >= 0 for s in reversed(self.sightings))
 
 
 def share_pixels(person: Person, other: Person) -> None:

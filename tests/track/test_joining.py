@@ -80,10 +80,10 @@ def test_a_part_of_somebody_and_of_their_heir_is_a_part_of_one() -> None:
 
 
 def test_whoever_was_always_found_within_somebody_stays_a_part_while_that_one_is_missed() -> None:
-    when = moments(8)
-    for together, alone, part in ((3, 5, True), (2, 5, False)):
-        whole = person(*(seen(m, 10) for m in when[:together]))
-        newcomer = person(*(seen(m, 10) for m in when[: together + alone]), views=5.0)
+    when = moments(14)
+    for earlier, together, alone, part in ((6, 3, 5, True), (6, 2, 5, False), (0, 3, 5, False)):
+        whole = person(*(seen(m, 10) for m in when[6 - earlier : 6 + together]))
+        newcomer = person(*(seen(m, 10) for m in when[6 : 6 + together + alone]), views=5.0)
         assert join_whole(newcomer, [whole, newcomer], ()) is part
     whole, late = person(*(seen(m, 10) for m in when[1:5])), person(*(seen(m, 10) for m in when), views=5.0)
     assert not join_whole(late, [whole, late], ())  # was there before
