@@ -45,7 +45,13 @@ def join_whole(newcomer: Person, people: Iterable[Person], gone: Collection[Pers
     person, count = inside.most_common(1)[0]
     apart = [others for others, wholes in seen if person not in others and not wholes]
     together = len(seen) - len(apart)
-    often_together = together >= NEVER_APART and person in seen[0][0] and _found(person) >= _found(newcomer)
+    # who is still missed would not be followed any more with the part gone
+    often_together = (
+        person.found_seconds >= newcomer.found_seconds
+        and together >= NEVER_APART
+        and person in seen[0][0]
+        and _found(person) >= _found(newcomer)
+    )
     if count < OFTEN * (together if often_together else len(seen)):
         return False
     both = [person, *(heir for heir, one in former.items() if one is person and heir is not newcomer)]

@@ -79,11 +79,16 @@ def test_a_part_of_somebody_and_of_their_heir_is_a_part_of_one() -> None:
     assert [s.moment for s in whole.sightings] == [*when[:5], when[9]]
 
 
-def test_whoever_was_always_found_within_somebody_stays_a_part_while_that_one_is_missed() -> None:
+def test_whoever_was_always_found_within_somebody_is_a_part_though_that_one_is_missed_for_a_while() -> None:
     when = moments(14)
-    for earlier, together, alone, part in ((6, 3, 5, True), (6, 2, 5, False), (0, 3, 5, False)):
-        whole = person(*(seen(m, 10) for m in when[6 - earlier : 6 + together]))
-        newcomer = person(*(seen(m, 10) for m in when[6 : 6 + together + alone]), views=5.0)
+    for earlier, together, back, part in (
+        (6, 2, True, True),
+        (6, 1, True, False),
+        (0, 2, True, False),
+        (6, 3, False, False),
+    ):
+        whole = person(*(seen(m, 10) for m in when[6 - earlier : 6 + together] + when[13:] * back))
+        newcomer = person(*(seen(m, 10) for m in when[6:]), views=5.0)
         assert join_whole(newcomer, [whole, newcomer], ()) is part
     whole, late = person(*(seen(m, 10) for m in when[1:5])), person(*(seen(m, 10) for m in when), views=5.0)
     assert not join_whole(late, [whole, late], ())  # was there before
