@@ -194,8 +194,8 @@ class Tracks:
 
     Attributes:
         detections: The people; boxes and masks may be smoothed or filled in.
-        ids: [N] int64, from 1; one ID is one person through the film. 0 is where somebody may be, nobody knows who;
-            below are places that are covered whoever is there.
+        ids: [N] int64; from 1 on, one ID is one person through the film. 0 is where somebody may be, nobody knows
+            who; below 0 are places that are covered whoever is there.
         filled: [N] bool, True where the detector missed the person and the tracker filled the gap.
     """
 

@@ -151,6 +151,10 @@ class Following:
     def _absent(self, now: float) -> np.ndarray:
         return np.array([now - p.found_seconds for p in self.people], np.float64)
 
+    def _views(self) -> FloatArray:
+        """How often each of the people was clearly seen, in all appearances, [N]."""
+        return np.array([p.views + WELL_KNOWN * len(p.gallery) for p in self.people], np.float32)
+
     def _overlap(self, moment: Moment, seen: Group) -> FloatArray:
         """How much people overlap detections, [N, M]; 0 for those not seen lately."""
         lately = rows_of(self._absent(moment.seconds) <= LATELY_SECONDS)
@@ -190,7 +194,7 @@ class Following:
         hidden = crowding(seen.boxes, seen.boxes[rows]).max(1, initial=0) >= CLEAR
         distance = np.where(hidden[None], np.minimum(distance, CHANGED_LOOKS), distance)
         # whoever has just been seen first looks like that: it is no reason to take them for somebody well known
-        sure_of = trust(np.array([p.views + WELL_KNOWN * len(p.gallery) for p in self.people], np.float32))
+        sure_of = trust(self._views())
         lately = rows_of((absent <= LATELY_SECONDS) & sought)
         first = pair_sure(common[np.ix_(lately, rows)], distance[np.ix_(lately, rows)], sure_of[lately])
         pairs += [(int(lately[i]), int(rows[j])) for i, j in first]
@@ -403,7 +407,7 @@ class Following:
                 if row is not None and person.found_seconds < newcomer.began_seconds:
                     absence[row, column] = how
         met = np.array([[other in person.met for other in self.people] for person in self.people], np.bool_)
-        views = np.array([p.views + WELL_KNOWN * len(p.gallery) for p in self.people], np.float32)
+        views = self._views()
         others = met[:, newcomers]
         distance = self._gallery_distance(newcomers)
         looks = looks_evidence(distance, views, views[newcomers], others)

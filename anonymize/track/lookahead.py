@@ -52,10 +52,7 @@ class Shown:
 
 
 def complete(
-    moment: Moment,
-    people: Sequence[Person],
-    bridges: Sequence[tuple[Person, Person]],
-    reach_seconds: float,
+    moment: Moment, people: Sequence[Person], bridges: Sequence[tuple[Person, Person]], reach_seconds: float
 ) -> Tracks:
     """Everybody who is in a frame.
 
@@ -89,10 +86,7 @@ def complete(
 
 
 def _everybody(
-    moment: Moment,
-    people: Sequence[Person],
-    bridges: Sequence[tuple[Person, Person]],
-    reach_seconds: float,
+    moment: Moment, people: Sequence[Person], bridges: Sequence[tuple[Person, Person]], reach_seconds: float
 ) -> list[Shown]:
     """Each person once, with the pixels of all ways in which they may go on; see `complete`."""
     shown: dict[int, Shown] = {}
@@ -111,8 +105,10 @@ def _everybody(
             perhaps.append(one)
     for number, way in ways_across(moment, people, reach_seconds):
         one = show(number, way, moment, reach_seconds)
+        if one is None:
+            continue
         covered = union([s.mask for s in (*shown.values(), *perhaps)])
-        if one is not None and mask_in(one.mask, covered) < EXPLAINED and not _unseen(one, way, moment):
+        if mask_in(one.mask, covered) < EXPLAINED and not _unseen(one, way, moment):
             perhaps.append(one)
     return [*shown.values(), *([_whoever(perhaps)] if perhaps else [])]
 
@@ -121,8 +117,7 @@ def _unseen(one: Shown, way: Iterable[Sighting], moment: Moment) -> bool:
     """Whether neither the detector nor the picture says that somebody is there, and nobody is to be seen there."""
     if one.source.moment is moment:
         return False
-    found_at = [s.moment for s in way if s.row >= 0 and s.moment is not moment]
-    return vacant(one.mask, moment, found_at)
+    return vacant(one.mask, moment, [s.moment for s in way if s.row >= 0])
 
 
 def _reach(mask: RegionMask) -> float:

@@ -9,10 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from anonymize.track.camera_motion import Transform, apply_to_boxes, inverse, then
+from anonymize.track.geometry import iou_of
 from anonymize.track.glance import Glance
 from anonymize.types import BoolArray, Detections, Frame, RegionMask
 
 Box = npt.NDArray[np.float64]
+
+STILL_IOU = 0.9
+"""Boxes that overlap so much from frame to frame frame the same picture."""
 
 
 @dataclass(eq=False)
@@ -67,6 +71,10 @@ class Sighting:
         """[4] float64, the box in pixels of another moment's frame."""
         box: Box = moment.here(self.moment, self.box[None])[0]
         return box
+
+    def frames_as(self, other: Sighting) -> bool:
+        """Whether the box of another sighting frames the same picture, but for its trembling: nobody has moved."""
+        return iou_of(other.box_at(self.moment), self.box) > STILL_IOU
 
 
 def rebase(moments: Iterable[Moment], newest: Moment) -> None:

@@ -34,25 +34,24 @@ def join_whole(newcomer: Person, people: Iterable[Person], gone: Collection[Pers
     # whoever came out of a crowd where somebody should have, may be that one still: a part of both is a part of one
     former = {p.heir: p for p in people if p.heir is not None and p not in gone and p.heir not in gone}
     inside: Counter[Person] = Counter()
-    seen: list[tuple[set[Person], set[Person]]] = []  # at each sighting: the others, and those of them who hold it
+    seen: list[tuple[set[Person], bool]] = []  # at each sighting: the others, and whether any of them holds it
     for sighting in newcomer.sightings:
         others = {p: s for p in people if p is not newcomer and p not in gone and (s := _at(p, sighting)) is not None}
         wholes = {former.get(p, p) for p, other in others.items() if _holds(other, sighting, share)}
         inside.update(wholes)
-        seen.append((set(others), wholes))
+        seen.append((set(others), bool(wholes)))
     if not inside:
         return False
     person, count = inside.most_common(1)[0]
-    apart = [others for others, wholes in seen if person not in others and not wholes]
-    together = len(seen) - len(apart)
-    # who is still missed would not be followed any more with the part gone
-    often_together = (
-        person.found_seconds >= newcomer.found_seconds
-        and together >= NEVER_APART
+    not_alone = sum(person in others or held for others, held in seen)
+    never_apart = (
+        not_alone >= NEVER_APART
         and person in seen[0][0]
         and _found(person) >= _found(newcomer)
+        # who is still missed would not be followed any more with the part gone
+        and person.found_seconds >= newcomer.found_seconds
     )
-    if count < OFTEN * (together if often_together else len(seen)):
+    if count < OFTEN * (not_alone if never_apart else len(seen)):
         return False
     both = [person, *(heir for heir, one in former.items() if one is person and heir is not newcomer)]
     for one in both:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from anonymize.track.geometry import count_masks, iou_of, move_mask
+from anonymize.track.geometry import count_masks, move_mask
 from anonymize.track.moments import Box, Sighting
 from anonymize.types import RegionMask
 
@@ -14,8 +14,7 @@ BOX_SECONDS = 0.12  # deviation of the weights over time
 BOX_REACH = 3  # frames to each side
 MOST_SHIFT = 0.05  # of the size of a box: more is no noise
 MASK_SECONDS = 0.2  # only masks this near in time say something about this one
-STILL_BOX_IOU = 0.9
-STILL_IOU = 0.85  # masks this alike differ by noise
+STILL_MASK_IOU = 0.85  # masks this alike differ by noise
 
 
 def steady_box(sightings: Sequence[Sighting], at: int) -> Box:
@@ -52,10 +51,9 @@ def steady_mask(sightings: Sequence[Sighting], at: int) -> RegionMask:
     for k in (at - 1, at + 1):
         if 0 <= k < len(sightings) and abs(sightings[k].moment.seconds - own.moment.seconds) <= MASK_SECONDS:
             other = sightings[k]
-            there = other.box_at(own.moment)
             # who stands still has not moved, though their box trembles
-            still = iou_of(there, own.box) > STILL_BOX_IOU
-            around.append(move_mask(other.mask, other.box, there if still else own.box, found.size_hw))
+            there = other.box_at(own.moment) if own.frames_as(other) else own.box
+            around.append(move_mask(other.mask, other.box, there, found.size_hw))
     around = [mask for mask in around if mask.mask.size]
     if not around:
         return own.mask
@@ -64,7 +62,7 @@ def steady_mask(sightings: Sequence[Sighting], at: int) -> RegionMask:
     inside[own.mask.y - top :, own.mask.x - left :][: own.mask.mask.shape[0], : own.mask.mask.shape[1]] = own.mask.mask
     area = np.count_nonzero(inside)
     some, both = np.count_nonzero(counts), np.count_nonzero(counts == len(around) + 1)
-    if both >= STILL_IOU * some:
+    if both >= STILL_MASK_IOU * some:
         covered = counts > 0
     elif len(around) == 2:
         covered = inside | (counts >= 2)

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from anonymize.track.geometry import iou_of
 from anonymize.track.moments import Moment, Sighting
 from anonymize.types import BoolArray, Detections
 
@@ -18,8 +17,6 @@ SURFACE_SIZE = 56
 """Cells along a box that surface predictions are kept with at most; no network predicts finer ones."""
 NEAR_SECONDS = 0.15
 """A prediction of another frame fits no longer after this time: people take a step."""
-STILL_IOU = 0.9
-"""Boxes that overlap so much from frame to frame frame the same picture: what differs in the prediction is noise."""
 
 
 def shrink(planes: Tensor) -> Tensor:
@@ -95,11 +92,13 @@ def _mean(out: Tensor, values: Sequence[Tensor]) -> None:
 
 
 def still(own: Sighting, others: Sequence[Sighting]) -> list[Sighting]:
-    """Those of the neighbouring sightings of a person in which the person has not moved and has a prediction."""
+    """Those of the neighbouring sightings of a person in which the person has not moved and has a prediction.
+
+    What differs in their predictions is noise.
+    """
     if own.row < 0 or not _usable(own, own.moment):
         return []
-    near = [s for s in others if _usable(s, own.moment)]
-    return [s for s in near if iou_of(s.box_at(own.moment), own.box) > STILL_IOU]
+    return [s for s in others if _usable(s, own.moment) and own.frames_as(s)]
 
 
 def _has_surface(source: Sighting) -> bool:
