@@ -37,8 +37,9 @@ def join_whole(newcomer: Person, people: Iterable[Person], gone: Collection[Pers
     seen: list[tuple[set[Person], bool]] = []  # at each sighting: the others, and whether any of them holds it
     for sighting in newcomer.sightings:
         others = {p: s for p in people if p is not newcomer and p not in gone and (s := _at(p, sighting)) is not None}
-        wholes = {former.get(p, p) for p, other in others.items() if _holds(other, sighting, share)}
-        inside.update(wholes)
+        # in the order of the people, so that the same film gives the same result whenever two count the same
+        wholes = dict.fromkeys(former.get(p, p) for p, other in others.items() if _holds(other, sighting, share))
+        inside.update(list(wholes))
         seen.append((set(others), bool(wholes)))
     if not inside:
         return False

@@ -99,3 +99,14 @@ def test_whoever_is_also_found_within_somebody_else_is_no_part() -> None:
     whole, other = person(*(seen(m, 10) for m in when[:3])), person(*(seen(m, 10) for m in when[3:]))
     newcomer = person(*(seen(m, 10) for m in when), views=5.0)
     assert not join_whole(newcomer, [whole, other, newcomer], ())
+
+
+def test_of_two_who_hold_somebody_alike_the_one_known_longer_gets_the_pixels() -> None:
+    kept = []  # so that each time the people lie elsewhere in memory
+    for _ in range(20):
+        when = moments(2)
+        first, second = (person(*(seen(m, 10) for m in when)) for _ in range(2))
+        newcomer = person(*(seen(m, 12) for m in when))
+        kept.append([first, second, newcomer])
+        assert join_whole(newcomer, kept[-1], ())
+        assert (first.sightings[0].mask.area, second.sightings[0].mask.area) == (660, 600)
