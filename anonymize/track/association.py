@@ -28,7 +28,9 @@ CHANGED_LOOKS = 0.1  # nobody changes that much from frame to frame
 NOT_THEM_LOOKS = 0.25  # it is somebody else, wherever they are
 BACK_REACH = 0.5  # in heights, where somebody may come back who was missing for a few frames
 SIZE_RATIO = 1.6
-PART_OF = 0.6  # a detection with so much of it in another one, which is surer, may be a part of that person
+PART_OF = 0.6  # a detection with so much of it in others, which are surer, may be a part of these people
+MEMBER_OF = 0.8  # ... may be several people, each with so much of them in it
+TWICE_IOU = 0.5  # ... or, if it overlaps one of them so much, that one once more
 CROWDED = 0.4  # who covers so much of another one, or is covered, may be taken for that one
 CLEAR = 0.2  # ... so little, is by themselves
 
@@ -120,30 +122,40 @@ def pair_returned(known: Boxes, found: Boxes, looks: FloatArray, trust: FloatArr
     return assign((likeness(looks, trust) + 1 / (1 + apart)).astype(np.float32), allowed)
 
 
-def wholes(found: Group, scores: FloatArray, certain: float = np.inf) -> IntArray:
-    """Of which other detection each may be a part: one that holds most of it and is surer; [M], -1 for none.
+def owners(found: Group, scores: FloatArray, certain: float = np.inf) -> dict[int, list[int]]:
+    """Whose pixels each detection shows that is no person of its own.
 
-    A part of a part is a part of the whole, so that no whole is a part itself.
+    It may be a part of a person whom a surer detection shows, or that person once more; then it has one owner. Or it
+    is several people at once, each of whom a surer detection shows; then it has all of these.
 
     Args:
         found: The detections.
         scores: [M] float32.
-        certain: Detections of this score and above are nobody's part.
+        certain: Detections of this score and above are people.
+
+    Returns:
+        Owners, which have none themselves, by the detection.
     """
-    count = len(scores)
-    whole = np.full(count, -1, np.int64)
-    near = (box_share(found.boxes, found.boxes) > PART_OF / 2) & (scores[None] > scores[:, None])
-    i, j = np.nonzero(near)
-    if len(i):
-        share = np.zeros((count, count), np.float32)
-        share[i, j] = pair_mask_overlap(found.boxes[i], found.grids[i], found.boxes[j], found.grids[j])[1]
-        best = share.argmax(1)
-        parts = (share.max(1) > PART_OF) & (scores < certain)
-        whole[parts] = best[parts]
-        for part in sorted(rows_of(parts).tolist(), key=lambda part: -scores[part]):  # a whole is surer than its parts
-            if whole[whole[part]] >= 0:
-                whole[part] = whole[whole[part]]
-    return whole
+    surer = (scores[None] > scores[:, None]) & (scores < certain)[:, None]
+    share = box_share(found.boxes, found.boxes)
+    i, j = np.nonzero(surer & ((share > PART_OF / 2) | (share.T > MEMBER_OF / 2)))
+    if not len(i):
+        return {}
+    within, holds, alike = (np.zeros((len(scores), len(scores)), np.float32) for _ in range(3))
+    alike[i, j], within[i, j] = pair_mask_overlap(found.boxes[i], found.grids[i], found.boxes[j], found.grids[j])
+    _, holds[i, j] = pair_mask_overlap(found.boxes[j], found.grids[j], found.boxes[i], found.grids[i])
+    shown: dict[int, list[int]] = {}
+    for one in sorted(set(i.tolist()), key=lambda one: -scores[one]):  # owners are surer, so theirs are known by then
+        held = [k for k in rows_of(holds[one] > MEMBER_OF).tolist() if k not in shown]
+        if len(held) > 1 and within[one, held].sum() > PART_OF:
+            shown[one] = held
+            continue
+        share = np.where((holds[one] > MEMBER_OF) & (alike[one] > TWICE_IOU), holds[one], 0)
+        share = np.maximum(share, np.where(within[one] > PART_OF, within[one], 0))
+        best = int(share.argmax())
+        if share[best]:
+            shown[one] = shown.get(best, [best])
+    return shown
 
 
 def crowding(boxes: Boxes, others: Boxes) -> FloatArray:

@@ -19,13 +19,13 @@ from anonymize.track.association import (
     crowding,
     likely,
     overlap,
+    owners,
     pair_returned,
     pair_sure,
     pair_unsure,
-    wholes,
 )
 from anonymize.track.camera_motion import CameraMotion, identity, inverse, then
-from anonymize.track.geometry import GRID_HW, mask_grid, rows_of, union
+from anonymize.track.geometry import GRID_HW, divide, mask_grid, rows_of, union
 from anonymize.track.glance import Glance
 from anonymize.track.identity import WELL_KNOWN, Absence, looks_evidence, trust
 from anonymize.track.kalman import Motion
@@ -82,12 +82,14 @@ class Following:
         boxes = found.boxes_xyxy.astype(np.float64)
         grids = np.stack([mask_grid(m, b) for m, b in zip(found.masks, boxes, strict=True)] or [self._grids[:0]])
         seen = Group(boxes, grids.reshape(-1, *GRID_HW))
-        whole = wholes(seen, found.scores, self._certain)
-        sure = (found.scores >= self._sure) & (whole < 0)
+        shown = owners(seen, found.scores, self._certain)
+        own = np.ones(len(found), np.bool_)
+        own[list(shown)] = False
+        sure = (found.scores >= self._sure) & own
         looks = self._look(frame, found)
         distance = self._looks.distance(looks)
         common = self._overlap(moment, seen)
-        unsure = (found.scores < self._sure) & (whole < 0)
+        unsure = (found.scores < self._sure) & own
         pairs = self._pair(moment, seen, sure, unsure, common, distance)
         crowd = self._crowd(moment, seen, sure, pairs)
         heirs = self._heirs(distance, pairs, sure & (crowd < CLEAR))
@@ -96,7 +98,7 @@ class Following:
         met = {j for _, j in pairs}
         missing = [i for i in range(len(self.people)) if not self._is_here(i, moment)]
         self._add(moment, seen, looks, [j for j in rows_of(sure).tolist() if j not in met], crowd, heirs)
-        self._cover_parts(moment, whole)
+        self._share(moment, shown)
         # whatever was decided above, no sure detection is left to nobody
         self._add(moment, seen, looks, rows_of(moment.free & (found.scores >= self._sure)).tolist(), crowd, {})
         for i in missing:
@@ -329,15 +331,19 @@ class Following:
                 )
                 self._motion.update(new, seen.boxes[[j]], np.ones(1))
 
-    def _cover_parts(self, moment: Moment, whole: IntArray) -> None:
-        """Give the pixels of parts of people to these people."""
+    def _share(self, moment: Moment, shown: dict[int, list[int]]) -> None:
+        """Give the pixels of sure detections that are no people of their own to those whom they show; see `owners`."""
         assert moment.found is not None
-        for j in rows_of((whole >= 0) & moment.free & (moment.found.scores >= self._sure)).tolist():
-            for person in self.people:
-                last = person.sightings[-1] if person.sightings else None
-                if last is not None and last.moment is moment and last.row == whole[j]:
-                    last.mask = union([last.mask, moment.found.masks[j]])
-                    moment.free[j] = False
+        last = [p.sightings[-1] for p in self.people if p.sightings]
+        here = {s.row: s for s in last if s.moment is moment}
+        for j, rows in shown.items():
+            theirs = [here[row] for row in rows if row in here]
+            if moment.found.scores[j] < self._sure or not theirs:
+                continue
+            masks = divide(moment.found.masks[j], [s.mask for s in theirs])
+            for sighting, mask in zip(theirs, masks, strict=True):
+                sighting.mask = union([sighting.mask, mask])
+            moment.free[j] = False
 
     def _meet(self, moment: Moment) -> None:
         """Who is seen apart from somebody is not the same; who is in a crowd may be taken for another one of it."""

@@ -142,6 +142,19 @@ def union(masks: Sequence[RegionMask]) -> RegionMask:
     return RegionMask(left, top, counts > 0)
 
 
+def divide(mask: RegionMask, among: Sequence[RegionMask]) -> list[RegionMask]:
+    """The pixels of a mask, each with the nearest of some other masks; one mask for each of these."""
+    left, top, counts = count_masks([mask, *among])
+    far = np.empty((len(among), *counts.shape), np.float32)
+    for k, other in enumerate(among):
+        outside = np.ones(counts.shape, np.uint8)
+        outside[other.y - top : other.box_xyxy[3] - top, other.x - left : other.box_xyxy[2] - left] -= other.mask
+        far[k] = cv2.distanceTransform(outside, cv2.DIST_L2, 3)
+    window = slice(mask.y - top, mask.box_xyxy[3] - top), slice(mask.x - left, mask.box_xyxy[2] - left)
+    nearest = far[:, window[0], window[1]].argmin(0)
+    return [RegionMask(mask.x, mask.y, mask.mask & (nearest == k)) for k in range(len(among))]
+
+
 def grow(mask: RegionMask, radius: int, size_hw: tuple[int, int]) -> RegionMask:
     """A mask grown by a number of pixels, inside a frame of `size_hw`."""
     if not mask.mask.size:

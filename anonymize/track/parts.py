@@ -38,7 +38,8 @@ def join_whole(newcomer: Person, people: Iterable[Person], gone: Collection[Pers
     for sighting in newcomer.sightings:
         others = {p: s for p in people if p is not newcomer and p not in gone and (s := _at(p, sighting)) is not None}
         # in the order of the people, so that the same film gives the same result whenever two count the same
-        wholes = dict.fromkeys(former.get(p, p) for p, other in others.items() if _holds(other, sighting, share))
+        holders = [p for p, other in others.items() if _holds(p, other, newcomer, sighting, share)]
+        wholes = dict.fromkeys(former.get(p, p) for p in holders)
         inside.update(list(wholes))
         seen.append((set(others), bool(wholes)))
     if not inside:
@@ -67,9 +68,16 @@ def _found(person: Person) -> int:
     return sum(s.row >= 0 for s in person.sightings)
 
 
-def _holds(other: Sighting, sighting: Sighting, share: float) -> bool:
-    """Whether a sighting is more than such a share of another one, or nearly all of it."""
-    return mask_in(sighting.mask, other.mask) > share or mask_in(other.mask, sighting.mask) > WHOLE_OF
+def _holds(person: Person, other: Sighting, newcomer: Person, sighting: Sighting, share: float) -> bool:
+    """Whether a newcomer's sighting is more than such a share of the other one, a person's at the same moment.
+
+    Or nearly all of the person, known before, of whom only a part was found lately.
+    """
+    if len(person.sightings) == len(newcomer.sightings) == 1:
+        share = WHOLE_OF  # one moment tells little: who stands behind somebody may be in that one's mask as well
+    elif person.began_seconds < newcomer.began_seconds and mask_in(other.mask, sighting.mask) > WHOLE_OF:
+        return True
+    return mask_in(sighting.mask, other.mask) > share
 
 
 def _at(person: Person, sighting: Sighting) -> Sighting | None:

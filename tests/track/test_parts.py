@@ -11,7 +11,7 @@ import torch
 from anonymize.track.appearance import PartTable, describe
 from anonymize.track.association import assign, likely
 from anonymize.track.camera_motion import CameraMotion, apply_to_boxes, identity, inverse, then
-from anonymize.track.geometry import box_iou, iou_of, mask_grid, mask_in, move_mask, pair_mask_overlap, union
+from anonymize.track.geometry import box_iou, divide, iou_of, mask_grid, mask_in, move_mask, pair_mask_overlap, union
 from anonymize.track.glance import Glance
 from anonymize.track.kalman import Motion
 from anonymize.track.moments import Moment, Sighting
@@ -55,6 +55,14 @@ class TestGeometry:
         mask = RegionMask(10, 10, np.ones((20, 10), np.bool_))
         assert move_mask(mask, box(10, 10, 20, 30)[0], box(-5, 10, 5, 30)[0], SIZE).box_xyxy == (0, 10, 5, 30)
         assert move_mask(mask, box(10, 10, 20, 30)[0], box(-50, 10, -40, 30)[0], SIZE).area == 0
+
+    def test_pixels_are_divided_among_the_nearest(self) -> None:
+        left, right = RegionMask(0, 0, np.ones((4, 4), np.bool_)), RegionMask(10, 2, np.ones((4, 4), np.bool_))
+        hole = np.ones((6, 14), np.bool_)
+        hole[0, 13] = False
+        a, b = divide(RegionMask(0, 0, hole), [left, right])
+        assert (a.mask ^ b.mask == hole).all()
+        assert a.mask[:4, :4].all() and b.mask[2:, 10:].all()
 
     def test_union_and_share(self) -> None:
         a, b = RegionMask(0, 0, np.ones((4, 4), np.bool_)), RegionMask(2, 0, np.ones((4, 4), np.bool_))
