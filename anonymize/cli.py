@@ -113,10 +113,7 @@ def plain(
     output: Annotated[Path, typer.Option("-o", "--output", metavar="OUTPUT", help="The result.", show_default=False)],
     mode: Annotated[
         Mode | None,
-        typer.Option(
-            help="A new person for each, or a cover; none can be undone. Default: generate, or blur where no embedded "
-            "generator is installed."
-        ),
+        typer.Option(help="A new person for each (the default), or a cover; none can be undone."),
     ] = None,
     color: Annotated[
         str | None, typer.Option(metavar="RRGGBB", help="Colour of --mode solid; black without it.")
@@ -132,7 +129,8 @@ def plain(
     identity: Annotated[
         list[Path] | None,
         typer.Option(
-            metavar="PICTURE", help="Of --mode generate: give people the looks of this one's person; several in turn."
+            metavar="PICTURE",
+            help="Of --mode generate, without -t: people get the looks of its person; several in turn.",
         ),
     ] = None,
     seed: Annotated[

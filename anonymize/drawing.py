@@ -22,6 +22,7 @@ from anonymize.generate.build import build_generator, check_pairing
 from anonymize.generate.zoo.predictor import ZooGenerator
 from anonymize.media import read_image
 from anonymize.resources import DETECTOR, GENERATOR, weights_path
+from anonymize.track import PeopleTracker
 
 Mode = Literal["generate", "blur", "pixelate", "solid"]
 DEFAULT_MODE: Mode = "generate"
@@ -54,7 +55,8 @@ class DrawingOptions:
         mode: "generate" replaces people by new ones; "blur", "pixelate" and "solid" cover them.
         color: RRGGBB, of "solid".
         truncation: In [0, 1], of "generate": 1 for the most diverse people, 0 for one look.
-        identities: Pictures, of "generate": people take the looks of their most prominent persons in turn.
+        identities: Pictures, of "generate" without truncation: people take the looks of their most prominent persons in
+            turn.
         seed: Of the looks of "generate".
         weights: "embedded", "zoo" or the generator's weights file.
         multi_modal: Of "generate": the truncation pulls toward the nearest of some typical looks, not toward one.
@@ -89,6 +91,8 @@ class DrawingOptions:
             ):
                 if given:
                     raise OptionError(f"{name} is for mode generate, not {self.mode}")
+        if self.identities and (self.truncation is not None or self.multi_modal):
+            raise OptionError("an identity stays as it is: it cannot go with a truncation")
         if self.truncation is not None and not 0 <= self.truncation <= 1:
             raise OptionError(f"truncation must be in [0, 1], got {self.truncation:g}")
         if self.seed is not None and self.seed < 0:
@@ -129,6 +133,16 @@ class DrawingOptions:
     def cover(self) -> CoverMode:
         """How those are covered who cannot be generated."""
         return "blur" if self.mode == "generate" else self.mode
+
+
+def own_looks(options: DrawingOptions, source: Path | str) -> list[str]:
+    """A warning for each picture of an identity that is the input itself."""
+    source = Path(source)
+    return [
+        f"{path} is the input itself: its most prominent person keeps their own looks and may be recognised"
+        for path in options.identities
+        if path.exists() and path.samefile(source)
+    ]
 
 
 def build_composer(options: DrawingOptions, detector: Detector, device: torch.device) -> tuple[Composer, list[str]]:
@@ -218,7 +232,9 @@ def read_identity(path: Path, generator: TrackGenerator, detector: Detector) -> 
     """
     picture = read_image(path)
     [found] = detector.detect([picture.image])
-    found = found[found.scores >= DEFAULT_SCORE]
+    # as people of a picture are told apart everywhere: two who were found as one too are no third person
+    [(_, tracks)] = PeopleTracker(sure=DEFAULT_SCORE).track([(picture, found[found.scores >= DEFAULT_SCORE])])
+    found = tracks.detections
     try:
         z, row = generator.read_identity(picture.image, found)
     except OptionError as error:

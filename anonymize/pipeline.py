@@ -21,12 +21,12 @@ from anonymize.compose.generated import people_of
 from anonymize.detect.build import build_detector
 from anonymize.detect.predictor import DEFAULT_SCORE, Detector, EmbeddedDetector
 from anonymize.device import DeviceName, resolve_device
-from anonymize.drawing import DrawingOptions, Mode, build_composer
+from anonymize.drawing import DrawingOptions, Mode, build_composer, own_looks
 from anonymize.edit.record import check_tracks_path, record
 from anonymize.edit.regions import Region, apply_regions, read_regions
 from anonymize.edit.settle import settle
 from anonymize.errors import AnonymizeError
-from anonymize.media import FilmWriter, open_film, read_image, write_image
+from anonymize.media import FilmWriter, check_image_output, open_film, read_image, write_image
 from anonymize.prefetch import Prefetch
 from anonymize.synthesis.surface import load_surface
 from anonymize.track import LOOKAHEAD_SECONDS, UNSURE_SCORE, PartTable, PeopleTracker, Tracker
@@ -224,6 +224,7 @@ def anonymize_image(
     options = DrawingOptions.of(mode, color, truncation, identity, seed, weights, multi_modal)
     where = resolve_device(device)
     always, never = _regions(always_cover), _regions(never_cover)
+    check_image_output(output, source, overwrite=overwrite)
     picture = read_image(source)
     detector = detector or build_detector(weights=detector_weights, score=score, device=where)
     tracker = tracker or build_tracker(detector, score=score)
@@ -235,7 +236,7 @@ def anonymize_image(
     shown = tally.outgoing(tracks)
     if observe:
         observe(frame, shown)
-    return tally.summary(output, began, warnings=[*warnings, *notes])
+    return tally.summary(output, began, warnings=[*own_looks(options, source), *warnings, *notes])
 
 
 def build_tracker(

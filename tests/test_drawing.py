@@ -1,4 +1,5 @@
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -165,8 +166,28 @@ class TestIdentity:
         summary = anonymize_video(film, tmp_path / "o.mp4", detector=Bodies(2), device="cpu", **options)
         [warning] = summary.warnings
         assert "two.png shows 2 people; the largest one is taken, x 4 to 25, y 8 to 56" in warning
-        summary = anonymize_image(tmp_path / "two.png", tmp_path / "o.png", detector=Bodies(2), device="cpu", **options)
+        source = save_picture(tmp_path / "other.png", 1)
+        summary = anonymize_image(source, tmp_path / "o.png", detector=Bodies(2), device="cpu", **options)
         assert summary.warnings == (warning,)
+
+    def test_two_who_are_found_as_one_too_are_not_the_largest(self, weights: Path, tmp_path: Path) -> None:
+        class Pairs(Bodies):
+            def _detect(self, size_hw: tuple[int, int]) -> Detections:
+                found = super()._detect(size_hw)[[0, 1, 0]]
+                both = RegionMask(4, 8, np.ones((size_hw[0] // 2, 5 * size_hw[1] // 12), np.bool_))
+                boxes = np.stack([*found.boxes_xyxy[:2], np.array(both.box_xyxy, np.float32)])
+                scores = np.array([0.95, 0.95, 0.75], np.float32)
+                return replace(found, boxes_xyxy=boxes, scores=scores, masks=(*found.masks[:2], both))
+
+        options = DrawingOptions("generate", identities=(save_picture(tmp_path / "two.png"),), weights=weights)
+        _, [warning] = drawing.build_composer(options, Pairs(2), torch.device("cpu"))
+        assert "two.png shows 2 people" in warning
+
+    def test_the_input_as_an_identity_is_warned_of(self, weights: Path, tmp_path: Path) -> None:
+        picture = save_picture(tmp_path / "one.png")
+        options: dict[str, Any] = {"weights": weights, "identity": [picture], "detector": Bodies(1), "device": "cpu"}
+        [warning] = anonymize_image(picture, tmp_path / "o.png", **options).warnings
+        assert "one.png is the input itself" in warning
 
     def test_nobody_in_the_picture(self, film: Path, weights: Path, tmp_path: Path) -> None:
         picture = save_picture(tmp_path / "empty.png")
@@ -198,6 +219,8 @@ class TestOptions:
             ("blur", {"weights": Path("a.safetensors")}),
             ("blur", {"multi_modal": True}),
             ("generate", {"truncation": 1.5}),
+            ("generate", {"truncation": 0.5, "identities": (Path("a.png"),)}),
+            ("generate", {"multi_modal": True, "identities": (Path("a.png"),)}),
             ("generate", {"seed": -1}),
             ("gauss", {}),
         ],

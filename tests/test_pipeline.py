@@ -259,6 +259,16 @@ class TestPicture:
         np.testing.assert_array_equal(done[outside], image[outside])
         assert (summary.frames, summary.people) == (1, 1)
 
+    @pytest.mark.parametrize("name", ["in.png", "out.gif", "missing/out.png"])
+    def test_where_it_cannot_be_written_nothing_is_loaded(
+        self, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        save(tmp_path / "in.png", np.zeros((96, 128, 3), np.uint8))
+        monkeypatch.setattr(pipeline, "build_detector", None)  # would be a TypeError
+        with pytest.raises(AnonymizeError, match="cannot write"):
+            anonymize_image(tmp_path / "in.png", tmp_path / name)
+        assert [path.name for path in tmp_path.iterdir()] == ["in.png"]
+
     def test_an_error_leaves_no_file(self, tmp_path: Path, walking_detector: Callable[..., Any]) -> None:
         save(tmp_path / "in.png", np.zeros((96, 128, 3), np.uint8))
 

@@ -1,7 +1,7 @@
 """Films and pictures in and out."""
 
 from anonymize.media.film import ColourTags, FilmInfo
-from anonymize.media.images import Picture, is_image, read_image, write_image
+from anonymize.media.images import Picture, check_image_output, is_image, read_image, write_image
 from anonymize.media.reader import FilmReader, is_film, open_film
 from anonymize.media.writer import FilmWriter, write_film
 
@@ -11,6 +11,7 @@ __all__ = [
     "FilmReader",
     "FilmWriter",
     "Picture",
+    "check_image_output",
     "is_film",
     "is_image",
     "open_film",

@@ -98,6 +98,30 @@ def read_image(path: Path | str) -> Frame:
     return Frame(_to_rgb(samples), source=Picture(path, samples, exif, profile, identifying))
 
 
+def _suffix(path: Path) -> str:
+    """The suffix of a picture that is to be written, in small letters."""
+    suffix = path.suffix.lower()
+    if suffix not in IMAGE_SUFFIXES:
+        raise OptionError(f"cannot write {path}: the suffix must be one of {', '.join(sorted(IMAGE_SUFFIXES))}")
+    return suffix
+
+
+def check_image_output(path: Path | str, source: Path | str | None = None, *, overwrite: bool = False) -> None:
+    """Find out early whether a picture may be written.
+
+    Args:
+        path: The output.
+        source: The input, which must not be overwritten.
+        overwrite: Replace an existing file.
+
+    Raises:
+        MediaError: The picture cannot be written there.
+        OptionError: The suffix is not one of a picture.
+    """
+    _suffix(Path(path))
+    PartialFile(path, source=None if source is None else Path(source), overwrite=overwrite).discard()
+
+
 def write_image(
     path: Path | str, frame: Frame, *, keep_metadata: bool = False, overwrite: bool = False
 ) -> tuple[str, ...]:
@@ -121,9 +145,7 @@ def write_image(
         OptionError: The suffix is not one of a picture.
     """
     path, notes = Path(path), []
-    suffix = path.suffix.lower()
-    if suffix not in IMAGE_SUFFIXES:
-        raise OptionError(f"cannot write {path}: the suffix must be one of {', '.join(sorted(IMAGE_SUFFIXES))}")
+    suffix = _suffix(path)
     source = frame.source if isinstance(frame.source, Picture) else Picture(Path(), _to_bgr(frame.image))
     samples = source.samples if frame.edited is None else _edited(source.samples, frame.image, frame.edited)
     if samples.ndim == 3 and samples.shape[2] == 4 and suffix not in ALPHA_SUFFIXES:

@@ -74,8 +74,10 @@ def _holds(person: Person, other: Sighting, newcomer: Person, sighting: Sighting
     Or nearly all of the person, known before, of whom only a part was found lately.
     """
     if len(person.sightings) == len(newcomer.sightings) == 1:
-        share = WHOLE_OF  # one moment tells little: who stands behind somebody may be in that one's mask as well
-    elif person.began_seconds < newcomer.began_seconds and mask_in(other.mask, sighting.mask) > WHOLE_OF:
+        # one moment tells little: who stands behind somebody may be in that one's mask as well, and several people may
+        # be in the mask of a doubtful one
+        return other.score >= sighting.score and mask_in(sighting.mask, other.mask) > WHOLE_OF
+    if person.began_seconds < newcomer.began_seconds and mask_in(other.mask, sighting.mask) > WHOLE_OF:
         return True
     return mask_in(sighting.mask, other.mask) > share
 

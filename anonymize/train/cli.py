@@ -42,8 +42,8 @@ def detector(
     learning_rate: Annotated[float, typer.Option(min=0)] = 1.5e-3,
     wide: Annotated[float, typer.Option(min=0.25, help="Factor on the backbone's channels.")] = 1.0,
     workers: Annotated[int, typer.Option(min=0, help="Processes that make pictures.")] = 1,
-    minutes: Annotated[float | None, typer.Option(help="Stop after so many minutes, with a checkpoint.")] = None,
-    seed: int = 0,
+    minutes: Annotated[float | None, typer.Option(min=0, help="Stop after so many minutes, with a checkpoint.")] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     start: Annotated[
         Path | None,

@@ -57,7 +57,7 @@ def render(
     places: Annotated[
         Path | None, typer.Option(exists=True, file_okay=False, help="Pictures without people, as backgrounds.")
     ] = None,
-    seed: int = 0,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
     weights: Weights = "embedded",
 ) -> None:
     """Render people in several poses each, with exact masks and surface."""

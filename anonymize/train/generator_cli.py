@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -24,16 +24,26 @@ def generator(
             show_default=False,
         ),
     ] = None,
-    baseline: Annotated[bool, typer.Option("--baseline", help="StyleGAN baseline (thesis 4.4).")] = False,
+    baseline: Annotated[
+        bool, typer.Option("--baseline", help="StyleGAN baseline (thesis 4.4): the next five off, unless named.")
+    ] = False,
     factor: Annotated[float, typer.Option(min=0.01, help="On all channels; 2 is the thesis' larger model.")] = 1.0,
-    co_modulation: Annotated[bool, typer.Option(help="Thesis 4.9.")] = True,
-    improved_conditioning: Annotated[bool, typer.Option(help="Thesis 4.10.")] = True,
-    judge_pose: Annotated[bool, typer.Option(help="Tell the discriminator the embedding.")] = True,
+    appearance_mapper: Annotated[bool | None, typer.Option(help="z can be read from a picture (thesis 4.7).")] = None,
+    co_modulation: Annotated[
+        bool | None, typer.Option(help="The place has a say in the modulation (thesis 4.9).")
+    ] = None,
+    improved_conditioning: Annotated[
+        bool | None, typer.Option(help="The discriminator is not told the mask (thesis 4.10).")
+    ] = None,
+    judge_pose: Annotated[bool | None, typer.Option(help="Tell the discriminator the embedding.")] = None,
+    parts: Annotated[
+        int | None,
+        typer.Option(min=0, help="Parts of the surface with a colour each; 0 for none.  [default: 32]"),
+    ] = None,
     more_resolutions: Annotated[bool, typer.Option(help="Feature matching on the finer maps (thesis 5.3.4).")] = True,
     feature_matching: Annotated[float, typer.Option(min=0, help="Weight of feature matching.")] = 5.0,
     colour_matching: Annotated[float, typer.Option(min=0, help="Weight of the difference of colours.")] = 10.0,
     perceptual: Annotated[float, typer.Option(min=0, help="Weight of the detector's features.")] = 10.0,
-    parts: Annotated[int, typer.Option(min=0, help="Parts of the surface with a colour each; 0 for none.")] = 32,
     kl: Annotated[float, typer.Option(min=0, help="Weight of the divergence of z.")] = 0.01,
     augmentation: Annotated[
         float, typer.Option(min=0, help="Strength of what the discriminator sees changed; more for fewer pictures.")
@@ -42,8 +52,8 @@ def generator(
     compile_networks: Annotated[
         bool, typer.Option("--compile", help="Compile the networks first: steps half as long on CPUs.")
     ] = False,
-    minutes: Annotated[float | None, typer.Option(help="Stop after so many minutes, with a checkpoint.")] = None,
-    seed: int = 0,
+    minutes: Annotated[float | None, typer.Option(min=0, help="Stop after so many minutes, with a checkpoint.")] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
     """Train the generator from scratch; goes on with the checkpoint in OUTPUT if there is one."""
@@ -56,13 +66,19 @@ def generator(
     from anonymize.train.generator import GeneratorOptions, GeneratorTraining
 
     people = People(data, halvings=halvings)
-    config = baseline_config() if baseline else GeneratorConfig(judge_pose=judge_pose)
-    if not baseline:
-        config = dataclasses.replace(
-            config, co_modulation=co_modulation, improved_conditioning=improved_conditioning, parts=parts
-        )
+    named: dict[str, Any] = {
+        "appearance_mapper": appearance_mapper,
+        "co_modulation": co_modulation,
+        "improved_conditioning": improved_conditioning,
+        "judge_pose": judge_pose,
+        "parts": parts,
+    }
     config = dataclasses.replace(
-        config, factor=factor, embedding=people.table.embedding.shape[1], surface=people.table.name
+        baseline_config() if baseline else GeneratorConfig(),
+        factor=factor,
+        embedding=people.table.embedding.shape[1],
+        surface=people.table.name,
+        **{name: value for name, value in named.items() if value is not None},
     ).halved(halvings)
     coarse = (0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0)
     options = GeneratorOptions(

@@ -1,6 +1,7 @@
 """People of whom it turns out that they are one."""
 
 from collections import deque
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -65,6 +66,13 @@ def test_half_of_whom_is_in_another_is_a_part_only_if_never_seen_alone() -> None
     for views, left, part in ((0.0, 16, True), (0.0, 22, False), (2.0, 16, False), (2.0, 12, True)):
         when = moments(2)
         whole, newcomer = person(*(seen(m, 10) for m in when)), person(*(seen(m, left) for m in when), views=views)
+        assert join_whole(newcomer, [whole, newcomer], ()) is part
+
+
+def test_in_one_moment_alone_only_whoever_is_quite_within_somebody_surer_is_a_part() -> None:
+    for left, score, part in ((11, 0.9, True), (11, 0.8, False), (14, 0.9, False)):
+        [when] = moments(1)
+        whole, newcomer = person(replace(seen(when, 10), score=score)), person(seen(when, left), views=0.0)
         assert join_whole(newcomer, [whole, newcomer], ()) is part
 
 

@@ -2,14 +2,18 @@ import dataclasses
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from anonymize.errors import OptionError
 from anonymize.generate.build import load_network
 from anonymize.generate.network import Discriminator, GeneratorConfig
+from anonymize.train import dataset_reader, generator
+from anonymize.train.cli import app
 from anonymize.train.dataset_reader import GeneratorBatch
 from anonymize.train.generator import GeneratorOptions, GeneratorTraining
 from anonymize.train.generator_losses import (
@@ -390,3 +394,38 @@ def test_colours_are_compared_where_hidden() -> None:
     assert colour_distance(elsewhere, real, hidden) == 0
     brighter = real + 0.5 * hidden
     assert colour_distance(brighter, real, hidden).item() == pytest.approx(0.5, rel=0.02)
+
+
+class TestCommand:
+    def config(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *options: str) -> GeneratorConfig:
+        """The network that the command trains with some options."""
+        asked: list[GeneratorConfig] = []
+
+        def begin(output: Path, options: Any, config: GeneratorConfig, *others: Any) -> Any:
+            asked.append(config)
+            return SimpleNamespace(run=lambda people: None)
+
+        people = SimpleNamespace(table=SimpleNamespace(embedding=np.zeros((3, 4)), name="anny"))
+        monkeypatch.setattr(dataset_reader, "People", lambda *_, **__: people)
+        monkeypatch.setattr(generator, "GeneratorTraining", begin)
+        result = CliRunner().invoke(app, ["generator", str(tmp_path), "-o", str(tmp_path), *options])
+        assert result.exit_code == 0, result.output
+        return asked[0]
+
+    def test_the_baseline_is_built_upon_by_the_switches_that_are_named(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        whole = self.config(tmp_path, monkeypatch)
+        assert whole == GeneratorConfig(embedding=4)
+        plain = self.config(tmp_path, monkeypatch, "--baseline")
+        assert plain == GeneratorConfig(embedding=4, **BASELINE)
+        mapped = self.config(tmp_path, monkeypatch, "--baseline", "--appearance-mapper", "--parts", "8")
+        assert mapped == dataclasses.replace(plain, appearance_mapper=True, parts=8)
+        assert self.config(tmp_path, monkeypatch, "--no-co-modulation") == dataclasses.replace(
+            whole, co_modulation=False
+        )
+
+    @pytest.mark.parametrize("options", [("--seed", "-1"), ("--minutes", "-1"), ("--steps", "0")])
+    def test_numbers_out_of_range_are_wrong_use(self, options: tuple[str, ...], tmp_path: Path) -> None:
+        for command in ("generator", "detector"):
+            assert CliRunner().invoke(app, [command, str(tmp_path), "-o", str(tmp_path), *options]).exit_code == 2
