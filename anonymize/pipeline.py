@@ -328,11 +328,11 @@ class Tally:
             yield frame
 
     def outgoing(self, tracks: Tracks) -> Tracks:
-        """Count a frame; returns its people, without what is covered but nobody's."""
-        people = tracks if (tracks.ids > 0).all() else people_of(tracks, tracks.ids > 0)
+        """Count a frame; returns its people, without places that are covered whoever is there."""
+        people = tracks if (tracks.ids >= 0).all() else people_of(tracks, tracks.ids >= 0)
         self.frames += 1
         self._with_people += len(people) > 0
-        self._ids.update(people.ids.tolist())
+        self._ids.update(people.ids[people.ids > 0].tolist())
         return people
 
     def check(self) -> None:

@@ -11,7 +11,7 @@ import pytest
 from anonymize import Summary, anonymize_image, anonymize_video, pipeline
 from anonymize.compose import CoverComposer
 from anonymize.errors import AnonymizeError, OptionError
-from anonymize.types import Detections, Frame, Tracks
+from anonymize.types import Detections, Frame, RegionMask, Tracks
 
 MAGENTA = (255, 0, 255)
 
@@ -244,6 +244,22 @@ class TestErrors:
 
         with pytest.raises(AnonymizeError, match="30 frames were read but 29 came out"):
             anonymize_video(film, tmp_path / "out.mp4", detector=walking_detector(), tracker=Losing())
+
+
+def test_places_of_whoever_it_may_be_are_told_of_but_are_no_person() -> None:
+    masks = tuple(RegionMask(x, 0, np.ones((9, 9), np.bool_)) for x in (0, 10, 20))
+    found = Detections(
+        (20, 40),
+        np.array([m.box_xyxy for m in masks], np.float32),
+        np.ones(3, np.float32),
+        masks,
+        np.zeros(3, np.bool_),
+    )
+    tally = pipeline.Tally()
+    told = tally.outgoing(Tracks(found, np.array([0, 5, -1]), np.zeros(3, np.bool_)))
+    assert told.ids.tolist() == [0, 5]
+    done = tally.summary("out.mp4", 0.0)
+    assert (done.frames_with_people, done.people) == (1, 1)
 
 
 class TestPicture:

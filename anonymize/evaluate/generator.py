@@ -175,7 +175,7 @@ def independence(studio: Studio) -> dict[str, float]:
     elsewhere = [studio.elsewhere(row) for row in rows]
     true, apart_from_place = studio.true_looks(rows), studio.true_looks(elsewhere)
     draws = [studio.made_looks(rows, studio.draw(len(rows), first * len(rows))) for first in range(DRAWS)]
-    figures: dict[str, float] = {"people": len(rows), "draws": DRAWS}
+    figures: dict[str, float] = {"pictures": len(rows), "draws": DRAWS}
     everything: list[float] = []
     for name, parts in (("hair", HAIR), ("clothes", CLOTHES)):
         index = np.array(parts) - 1
@@ -267,8 +267,10 @@ def realism(studio: Studio) -> dict[str, float]:
     true, made = studio.true_looks(rows), studio.made_looks(rows, studio.draw(len(rows), 10 * len(rows)))
     half = np.arange(len(rows)) % 2 == 0
     figures = {
-        "people": float(len(rows)),
+        "pictures": float(len(rows)),
         "frechet": frechet_distance(true.whole, made.whole),
+        # the fewer pictures, the larger: these two go together
+        "frechet_of_halves": frechet_distance(true.whole[half], made.whole[~half]),
         "frechet_of_real_halves": frechet_distance(true.whole[half], true.whole[~half]),
     }
     if studio.network.mapper is not None:

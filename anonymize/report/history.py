@@ -42,7 +42,7 @@ class TrackHistory:
     """One person through the film.
 
     Attributes:
-        number: The track's ID.
+        number: The track's ID; 0 for places of whoever it may be.
         seen: When the person is there.
         filled: When the detector missed them and the tracker filled the gap.
         unsure: When their score was low.
@@ -61,6 +61,11 @@ class TrackHistory:
     scored: int = 0
     thumbnail: Thumbnail | None = None
     _worth: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """What the page calls it."""
+        return f"Track {self.number}" if self.number else "Whoever it may be"
 
     @property
     def mean_score(self) -> float | None:

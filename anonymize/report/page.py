@@ -130,7 +130,7 @@ def _doubts(report: FilmReport, tracks: Sequence[TrackHistory]) -> Iterator[tupl
                 why.append(f"score below {report.low_score:g} (down to {track.lowest:.2f})")
             if track.filled.touches(start, end):
                 why.append("filled in by the tracker")
-            who = f'<a href="#track-{track.number}">Track {track.number}</a>'
+            who = f'<a href="#track-{track.number}">{track.name}</a>'
             yield start, end, f"<td>{who}</td><td>{'; '.join(why)}</td>"
     for start, end in report.others.doubtful:
         yield start, end, "<td>other tracks</td><td>low score, or filled in by the tracker</td>"
@@ -138,7 +138,7 @@ def _doubts(report: FilmReport, tracks: Sequence[TrackHistory]) -> Iterator[tupl
 
 def _timeline(report: FilmReport, tracks: Sequence[TrackHistory]) -> str:
     rows = [track_row(track) for track in tracks]
-    labels = [f'<li><a href="#track-{track.number}">Track {track.number}</a></li>' for track in tracks]
+    labels = [f'<li><a href="#track-{track.number}">{track.name}</a></li>' for track in tracks]
     if report.others.tracks:
         rows.append(Row("Other tracks", [("seen", report.others.seen), ("unsure", report.others.doubtful)]))
         labels.append(f"<li>{report.others.tracks:,} more</li>")
@@ -171,13 +171,13 @@ def _card(track: TrackHistory) -> str:
         picture = (
             f'<span class="frame"><img src="data:image/jpeg;base64,{data}" '
             f'width="{track.thumbnail.width}" height="{track.thumbnail.height}" '
-            f'alt="Track {track.number} in the result"></span>'
+            f'alt="{track.name} in the result"></span>'
         )
     spans = list(track.seen)
     score = "" if track.mean_score is None else f"<br>mean score {track.mean_score:.2f}"
     filled = f", {track.filled.frames:,} filled" if track.filled.frames else ""
     return (
-        f'<li id="track-{track.number}"><figure>{picture}<figcaption><strong>Track {track.number}</strong>'
+        f'<li id="track-{track.number}"><figure>{picture}<figcaption><strong>{track.name}</strong>'
         f'<span class="quiet">{_span(spans[0][0], spans[-1][1])}<br>'
         f"{count(track.seen.frames, 'frame')}{filled}{score}</span></figcaption></figure></li>"
     )

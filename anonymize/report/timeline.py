@@ -32,7 +32,7 @@ class Row:
 def track_row(track: TrackHistory) -> Row:
     """The line of a track: when it is seen, unsure and filled."""
     layers = [("seen", track.seen), ("unsure", track.unsure), ("filled", track.filled)]
-    return Row(f"Track {track.number}", layers)
+    return Row(track.name, layers)
 
 
 def draw(rows: Sequence[Row], seconds: float) -> str:

@@ -57,9 +57,12 @@ class Following:
         lookahead_seconds: How long somebody is followed by their picture alone.
         memory_seconds: How long somebody out of sight is remembered.
         parts: Body parts of surface embeddings.
+        count: IDs that are taken already.
     """
 
-    def __init__(self, sure: float, lookahead_seconds: float, memory_seconds: float, parts: PartTable | None) -> None:
+    def __init__(
+        self, sure: float, lookahead_seconds: float, memory_seconds: float, parts: PartTable | None, count: int = 0
+    ) -> None:
         self.people: list[Person] = []
         self._sure, self._lookahead, self._memory, self._parts = sure, lookahead_seconds, memory_seconds, parts
         # row i of these is the i-th of the people
@@ -67,7 +70,7 @@ class Following:
         self._grids: BoolArray = np.zeros((0, *GRID_HW), np.bool_)
         self._camera = CameraMotion()
         self._before: Moment | None = None
-        self._count = 0
+        self.count = count
         self._looked_seconds = -np.inf
 
     def step(self, frame: Frame, found: Detections, waiting: deque[Moment]) -> Moment:
@@ -389,8 +392,8 @@ class Following:
                 self._reunite(before, i)
                 gone[i] = before
             else:
-                self._count += 1
-                self.people[i].number = self._count
+                self.count += 1
+                self.people[i].number = self.count
                 self.people[i].missing = {}
         if gone:
             self._keep(np.array([i not in gone for i in range(len(self.people))], np.bool_))
@@ -425,7 +428,9 @@ class Following:
                 column = new.index(rows[person.heir])
                 perhaps[i, column] = SURELY
                 if not person.crowd and not distance[i, column] > NOT_THEM_LOOKS:
-                    total[i, column] = SURELY  # all the others of the crowd turned out to be parts of somebody
+                    total[i, column] = (
+                        SURELY  # the others of the crowd turned out to be parts of somebody, or are long gone
+                    )
         return assign(total, total > 0), likely(perhaps)
 
     def _gallery_distance(self, newcomers: IntArray) -> FloatArray:
@@ -523,6 +528,9 @@ class Following:
         if person.established and not at:
             return  # came out of a crowd
         person.established = True
+        first = person.sightings[at]
         earlier = person.sightings[at - 1].moment.seconds if at else -np.inf
-        for sighting in retrace(person.sightings[at], earlier, waiting):
+        for sighting in retrace(first, earlier, waiting):
             person.sightings.insert(at, sighting)
+            if sighting.row >= 0:  # what was sudden is now that they came there
+                first.sudden, sighting.sudden, first = False, first.sudden, sighting

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Protocol
@@ -71,10 +72,17 @@ class PeopleTracker:
 
     def track(self, frames: Iterable[tuple[Frame, Detections]]) -> Iterator[tuple[Frame, Tracks]]:
         """See `Tracker.track`; holds back as many frames as the look-ahead is long."""
-        following = Following(self._sure, self._lookahead, self._memory, self._parts)
+        following = self._follow()
         waiting: deque[Moment] = deque()
         past: deque[Moment] = deque()
+        last = -math.inf
         for frame, found in frames:
+            if frame.pts_seconds < last:  # the clock was set back: nobody can be followed across that
+                while waiting:
+                    yield self._leave(following, waiting, past)
+                past.clear()
+                following = self._follow(following.count)
+            last = frame.pts_seconds
             moment = following.step(frame, found, waiting)
             waiting.append(moment)
             while len(waiting) > MAX_WAITING or moment.seconds - waiting[0].seconds > self._lookahead - SOON:
@@ -85,6 +93,10 @@ class PeopleTracker:
                 rebase([*past, *waiting], moment)
         while waiting:
             yield self._leave(following, waiting, past)
+
+    def _follow(self, count: int = 0) -> Following:
+        """Nobody yet; IDs up to a number are taken."""
+        return Following(self._sure, self._lookahead, self._memory, self._parts, count)
 
     def _leave(self, following: Following, waiting: deque[Moment], past: deque[Moment]) -> tuple[Frame, Tracks]:
         """Let the oldest frame go."""

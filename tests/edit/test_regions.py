@@ -61,6 +61,13 @@ class TestRegion:
         [(_, tracks)] = apply_regions([person(*corners)], [], [Region(SQUARE)])
         assert len(tracks) == stays
 
+    def test_places_of_whoever_it_may_be_stay_unless_all_are_inside(self) -> None:
+        for corners, stays in (((10, 10, 20, 20), 0), ((10, 10, 20, 22), 1)):
+            frame, tracks = person(*corners)
+            nobody = Tracks(tracks.detections, np.zeros(1, np.int64), np.ones(1, np.bool_))
+            [(_, kept)] = apply_regions([(frame, nobody)], [], [Region(SQUARE)])
+            assert len(kept) == stays
+
     def test_what_is_always_covered_wins(self) -> None:
         [(_, tracks)] = apply_regions([person(12, 12, 18, 18)], [Region(SQUARE)], [Region(SQUARE)])
         assert tracks.ids.tolist() == [-1]

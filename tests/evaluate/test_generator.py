@@ -88,7 +88,7 @@ def studio(**habits: bool) -> Studio:
 
 def test_a_generator_that_sees_z_alone_is_independent_of_who_was_there() -> None:
     figures = independence(studio())
-    assert figures["people"] == 60
+    assert figures["pictures"] == 60
     assert figures["mean_absolute_correlation"] < 0.35  # of 60 people: 0.13 is one standard deviation
 
 

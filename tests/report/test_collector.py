@@ -102,6 +102,14 @@ def test_the_last_frame_counts(tmp_path: Path, summary: Make) -> None:
     assert report.end == pytest.approx(0.3)
 
 
+def test_places_of_whoever_it_may_be_are_to_be_reviewed(tmp_path: Path, summary: Make) -> None:
+    report = FilmReport()
+    for number in range(3):
+        report.add(frame(number), tracks((1, 0.9, False), (0, 0.9, True)))
+    report.write(tmp_path / "page.html", summary(), {})
+    assert "Whoever it may be</a></td><td>filled in by the tracker" in (tmp_path / "page.html").read_text()
+
+
 def test_pages_that_cannot_be_written(tmp_path: Path, summary: Make) -> None:
     page = tmp_path / "page.html"
     page.write_text("mine")

@@ -1,5 +1,6 @@
 from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from anonymize.errors import OptionError
 from anonymize.track import PeopleTracker
 from anonymize.track.following import Following
+from anonymize.track.moments import Moment
 from anonymize.track.people import Person
 from anonymize.types import BoolArray, Detections, Frame, RegionMask, Tracks
 
@@ -171,6 +173,14 @@ def test_frames_without_time_stamps_do_not_pile_up() -> None:
         assert taken <= n + 70
 
 
+def test_when_the_clock_is_set_back_everybody_stays_covered_and_is_somebody_new() -> None:
+    times = [10, 11, 12, 3, 4, 5]
+    given = [(replace(frame(k), pts=time), people(10)) for k, time in enumerate(times)]
+    tracked = list(PeopleTracker().track(iter(given)))
+    assert [each.index for each, _ in tracked] == list(range(6))
+    assert [tracks.ids.tolist() for _, tracks in tracked] == [[1]] * 3 + [[2]] * 3
+
+
 def test_a_weak_detection_alone_is_a_false_alarm() -> None:
     assert lefts([people(10), people(10), people(10)], None)[1] == {1: 10}
     assert lefts([people(), people(10, score=0.4), people()]) == [{}, {}, {}]
@@ -279,3 +289,11 @@ def test_whoever_turns_out_to_be_a_part_was_no_crowd() -> None:
         person.sightings[0].mask = people(10).masks[0]
     following.name(moments[0])
     assert [p.crowd for p in following.people] == [set()]
+
+
+def test_whoever_jumped_did_so_where_they_were_first_followed_back_to() -> None:
+    following, waiting = Following(0.6, 1.0, 20.0, None), deque[Moment]()
+    for i, found in enumerate([people(10)] * 4 + [people(24, score=0.3), people(24)]):
+        waiting.append(following.step(frame(i), found, waiting))
+    [person] = following.people
+    assert [(s.box[0], s.sudden) for s in person.sightings][-3:] == [(10, False), (24, True), (24, False)]
