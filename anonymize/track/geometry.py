@@ -155,6 +155,25 @@ def divide(mask: RegionMask, among: Sequence[RegionMask]) -> list[RegionMask]:
     return [RegionMask(mask.x, mask.y, mask.mask & (nearest == k)) for k in range(len(among))]
 
 
+def hull(mask: RegionMask) -> RegionMask:
+    """The smallest convex region that holds a mask."""
+    points = cv2.findNonZero(mask.mask.view(np.uint8))
+    if points is None:
+        return mask
+    filled = np.zeros(mask.mask.shape, np.uint8)
+    return RegionMask(mask.x, mask.y, cv2.fillConvexPoly(filled, cv2.convexHull(points), 1).astype(np.bool_))
+
+
+def up_to_border(mask: RegionMask, size_hw: tuple[int, int]) -> RegionMask:
+    """A mask at the left or right border of a frame, with all between it and the border."""
+    pixels = mask.mask
+    if mask.box_xyxy[2] == size_hw[1]:
+        pixels = np.logical_or.accumulate(pixels, axis=1)
+    if mask.x == 0:
+        pixels = np.logical_or.accumulate(pixels[:, ::-1], axis=1)[:, ::-1]
+    return RegionMask(mask.x, mask.y, pixels)
+
+
 def grow(mask: RegionMask, radius: int, size_hw: tuple[int, int]) -> RegionMask:
     """A mask grown by a number of pixels, inside a frame of `size_hw`."""
     if not mask.mask.size:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from anonymize.track.geometry import grow, mask_in, move_mask, union
+from anonymize.track.association import SIZE_RATIO
+from anonymize.track.geometry import grow, hull, mask_in, move_mask, union, up_to_border
 from anonymize.track.loose_ends import ways_across
 from anonymize.track.moments import Box, Moment, Sighting
 from anonymize.track.people import Person, joined
@@ -26,7 +27,7 @@ WIDER, ASPECT = 1.3, 1.8
 is covered apart from them."""
 EXPLAINED = 0.7
 """Share of where somebody may be that is covered anyway, from which on it was not them who lost their ID."""
-LINGER_SECONDS = 0.25
+LINGER_SECONDS = 0.3
 """Who is missed may be as they were so long before or will be so long after, such as half behind somebody else."""
 
 
@@ -184,6 +185,10 @@ def _generous(masks: Sequence[RegionMask], sightings: Sequence[Sighting], moment
     after = [s for s in near if s.moment.seconds > moment.seconds][:1]
     there = [move_mask(s.mask, _rectangle(s), _span(s, moment), size_hw) for s in before + after]
     whole = union([*masks, *there])
+    heights = [s.box[3] - s.box[1] for s in before + after]
+    if max(heights, default=0) > SIZE_RATIO * min(heights, default=0):
+        whole = hull(whole)  # half hidden before or after: how much of them is to be seen between is anybody's guess
+    whole = up_to_border(whole, size_hw)
     return grow(whole, max(MIN_GROWTH_PX, round(GROWTH * whole.mask.shape[0])), size_hw)
 
 
