@@ -14,7 +14,7 @@ PART_OF = 0.7
 PART_OF_UNSEEN = 0.5
 """... if they were never seen by themselves."""
 WHOLE_OF = 0.9
-"""Of whom somebody known shows this much less is that person, of whom only a part was found lately."""
+"""Of whom somebody else shows a part, this much of that one, is that person, of whom only a part was found lately."""
 OFTEN = 0.8
 NEVER_APART = 3
 """Somebody new who was found so often while another person was, from the beginning on, need not have been found within
@@ -71,15 +71,13 @@ def _found(person: Person) -> int:
 def _holds(person: Person, other: Sighting, newcomer: Person, sighting: Sighting, share: float) -> bool:
     """Whether a newcomer's sighting is more than such a share of the other one, a person's at the same moment.
 
-    Or nearly all of the person, known before, of whom only a part was found lately.
+    Or nearly all of the other one, which then shows only a part of that person.
     """
     if len(person.sightings) == len(newcomer.sightings) == 1:
         # one moment tells little: who stands behind somebody may be in that one's mask as well, and several people may
         # be in the mask of a doubtful one
         return other.score >= sighting.score and mask_in(sighting.mask, other.mask) > WHOLE_OF
-    if person.began_seconds < newcomer.began_seconds and mask_in(other.mask, sighting.mask) > WHOLE_OF:
-        return True
-    return mask_in(sighting.mask, other.mask) > share
+    return mask_in(sighting.mask, other.mask) > share or mask_in(other.mask, sighting.mask) > WHOLE_OF
 
 
 def _at(person: Person, sighting: Sighting) -> Sighting | None:

@@ -11,7 +11,19 @@ import torch
 from anonymize.track.appearance import PartTable, describe
 from anonymize.track.association import assign, likely
 from anonymize.track.camera_motion import CameraMotion, apply_to_boxes, identity, inverse, then
-from anonymize.track.geometry import box_iou, divide, iou_of, mask_grid, mask_in, move_mask, pair_mask_overlap, union
+from anonymize.track.geometry import (
+    box_iou,
+    divide,
+    empty_mask,
+    hull,
+    iou_of,
+    mask_grid,
+    mask_in,
+    move_mask,
+    pair_mask_overlap,
+    union,
+    up_to_border,
+)
 from anonymize.track.glance import Glance
 from anonymize.track.kalman import Motion
 from anonymize.track.moments import Moment, Sighting
@@ -55,6 +67,20 @@ class TestGeometry:
         mask = RegionMask(10, 10, np.ones((20, 10), np.bool_))
         assert move_mask(mask, box(10, 10, 20, 30)[0], box(-5, 10, 5, 30)[0], SIZE).box_xyxy == (0, 10, 5, 30)
         assert move_mask(mask, box(10, 10, 20, 30)[0], box(-50, 10, -40, 30)[0], SIZE).area == 0
+
+    def test_the_hull_holds_what_is_between(self) -> None:
+        corners = np.zeros((4, 5), np.bool_)
+        corners[[0, 0, 3, 3], [0, 4, 0, 4]] = True
+        assert hull(RegionMask(7, 3, corners)).mask.all()
+        assert hull(RegionMask(7, 3, np.zeros((4, 5), np.bool_))).area == 0
+        assert hull(empty_mask()).area == 0
+
+    def test_up_to_the_border_only_where_it_is_touched(self) -> None:
+        dot = np.zeros((1, 9), np.bool_)
+        dot[0, 4] = True
+        for left, covered in ((0, slice(0, 5)), (5, slice(4, 5)), (31, slice(4, 9))):
+            [row] = up_to_border(RegionMask(left, 0, dot), (20, 40)).mask
+            assert row.sum() == row[covered].sum() == covered.stop - covered.start
 
     def test_pixels_are_divided_among_the_nearest(self) -> None:
         left, right = RegionMask(0, 0, np.ones((4, 4), np.bool_)), RegionMask(10, 2, np.ones((4, 4), np.bool_))

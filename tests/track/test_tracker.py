@@ -124,7 +124,7 @@ def test_a_gap_is_filled_from_both_sides_with_more_than_the_person() -> None:
     tracked = PeopleTracker().track((frame(i, there[i]), one) for i, one in enumerate(found))
     for i, (_, tracks) in enumerate(tracked):
         left, _, right, _ = tracks.detections.masks[0].box_xyxy
-        most = 0 if i not in (4, 5, 6) else 12  # as far as they were or will be a moment before or after
+        most = 0 if i not in (4, 5, 6) else 14  # as far as they were or will be 0.3 s before or after, and grown by 2
         assert tracks.detections.boxes_xyxy[0, 0] == pytest.approx(10 + 4 * i, abs=3)
         assert 10 + 4 * i - most <= left <= 10 + 4 * i
         assert 30 + 4 * i <= right <= 30 + 4 * i + most
@@ -297,3 +297,12 @@ def test_whoever_jumped_did_so_where_they_were_first_followed_back_to() -> None:
         waiting.append(following.step(frame(i), found, waiting))
     [person] = following.people
     assert [(s.box[0], s.sudden) for s in person.sightings][-3:] == [(10, False), (24, True), (24, False)]
+
+
+def test_whoever_is_cut_off_by_the_border_is_covered_up_to_it() -> None:
+    leg = RegionMask(0, 5, np.eye(30, 8, dtype=np.bool_))
+    there = replace(people(0), boxes_xyxy=np.array([[0, 5, 8, 35]], np.float32), masks=(leg,))
+    given = [there, there, people(), there, there]
+    tracked = [tracks for _, tracks in PeopleTracker().track((frame(i, there), f) for i, f in enumerate(given))]
+    [missed] = tracked[2].detections.masks
+    assert missed.to_full(SIZE)[5:13, :8][np.tri(8, dtype=np.bool_)].all()
