@@ -152,7 +152,8 @@ def divide(mask: RegionMask, among: Sequence[RegionMask]) -> list[RegionMask]:
         far[k] = cv2.distanceTransform(outside, cv2.DIST_L2, 3)
     window = slice(mask.y - top, mask.box_xyxy[3] - top), slice(mask.x - left, mask.box_xyxy[2] - left)
     nearest = far[:, window[0], window[1]].argmin(0)
-    return [RegionMask(mask.x, mask.y, mask.mask & (nearest == k)) for k in range(len(among))]
+    shares = [RegionMask.from_full(mask.mask & (nearest == k)) for k in range(len(among))]
+    return [RegionMask(mask.x + share.x, mask.y + share.y, share.mask) for share in shares]
 
 
 def hull(mask: RegionMask) -> RegionMask:

@@ -84,11 +84,12 @@ class TestGeometry:
 
     def test_pixels_are_divided_among_the_nearest(self) -> None:
         left, right = RegionMask(0, 0, np.ones((4, 4), np.bool_)), RegionMask(10, 2, np.ones((4, 4), np.bool_))
-        hole = np.ones((6, 14), np.bool_)
-        hole[0, 13] = False
-        a, b = divide(RegionMask(0, 0, hole), [left, right])
-        assert (a.mask ^ b.mask == hole).all()
-        assert a.mask[:4, :4].all() and b.mask[2:, 10:].all()
+        whole = RegionMask(1, 0, np.ones((6, 13), np.bool_))
+        whole.mask[0, 12] = False
+        a, b = divide(whole, [left, right])
+        assert (a.to_full((6, 14)) ^ b.to_full((6, 14)) == whole.to_full((6, 14))).all()
+        assert a.box_xyxy == (1, 0, 7, 6)  # no wider than their pixels
+        assert b.to_full((6, 14))[2:, 10:].all()
 
     def test_union_and_share(self) -> None:
         a, b = RegionMask(0, 0, np.ones((4, 4), np.bool_)), RegionMask(2, 0, np.ones((4, 4), np.bool_))
