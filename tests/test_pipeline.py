@@ -11,6 +11,7 @@ import pytest
 from anonymize import Summary, anonymize_image, anonymize_video, pipeline
 from anonymize.compose import CoverComposer
 from anonymize.errors import AnonymizeError, OptionError
+from anonymize.media import open_film
 from anonymize.types import Detections, Frame, RegionMask, Tracks
 
 MAGENTA = (255, 0, 255)
@@ -274,6 +275,13 @@ class TestPicture:
         outside = ~region.to_full((96, 128))
         np.testing.assert_array_equal(done[outside], image[outside])
         assert (summary.frames, summary.people) == (1, 1)
+
+    def test_people_of_one_frame_are_told_apart(self, tmp_path: Path) -> None:
+        # five people: two are found as one too, one is half hidden behind another
+        with open_film(Path(__file__).parents[1] / "examples" / "street.mp4") as film:
+            image = next(frame.image for frame in film if frame.index == 67)
+        save(tmp_path / "in.png", image)
+        assert anonymize_image(tmp_path / "in.png", tmp_path / "out.png", mode="blur", device="cpu").people in (4, 5)
 
     @pytest.mark.parametrize("name", ["in.png", "out.gif", "missing/out.png"])
     def test_where_it_cannot_be_written_nothing_is_loaded(
