@@ -119,7 +119,17 @@ def test_a_lock_ends_with_an_error_too() -> None:
     assert all(p.requires_grad for p in judge.parameters())
 
 
-@pytest.mark.parametrize("switches", [{}, BASELINE, {"improved_conditioning": False}])
+@pytest.mark.parametrize(
+    "switches",
+    [
+        {},
+        BASELINE,
+        {"improved_conditioning": False},
+        {"appearance_mapper": False},
+        {**BASELINE, "appearance_mapper": True},
+        {**BASELINE, "parts": 3},
+    ],
+)
 def test_losses_are_finite(switches: dict[str, bool], tmp_path: Path) -> None:
     trained = training(tmp_path, dataclasses.replace(CONFIG, **switches))
     for step in range(4):
