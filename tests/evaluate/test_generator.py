@@ -151,6 +151,7 @@ def test_leaks_are_counted_beside_chance(monkeypatch: pytest.MonkeyPatch, tmp_pa
     figures = evaluation.leaks(evaluation.load_network(tmp_path / "tiny.safetensors"), detector, films=1)
     assert figures["person_frames"] > 0
     assert 0 <= figures["equal"] <= figures["by_chance"] + 0.02
+    assert 0 <= figures["equal_in_masks"] <= figures["equal"] + 0.001
 
 
 def test_pixels_within_two_levels_count_as_equal() -> None:
