@@ -91,8 +91,6 @@ class DrawingOptions:
             ):
                 if given:
                     raise OptionError(f"{name} is for mode generate, not {self.mode}")
-        if self.identities and (self.truncation is not None or self.multi_modal):
-            raise OptionError("an identity stays as it is: it cannot go with a truncation")
         if self.truncation is not None and not 0 <= self.truncation <= 1:
             raise OptionError(f"truncation must be in [0, 1], got {self.truncation:g}")
         if self.seed is not None and self.seed < 0:
@@ -112,9 +110,12 @@ class DrawingOptions:
         """Options as `anonymize_video` takes them.
 
         Raises:
-            OptionError: See the class.
+            OptionError: See the class; or an identity, which stays as it is, was given with a truncation. A tracks file
+                may hold both: they were taken once, though the truncation had no effect.
         """
         identities = tuple(Path(path) for path in identity)
+        if identities and (truncation is not None or multi_modal):
+            raise OptionError("an identity stays as it is: it cannot go with a truncation or --multi-modal")
         return cls(mode or DEFAULT_MODE, color, truncation, identities, seed, weights, multi_modal)
 
     def told(self, folder: Path, **others: Any) -> dict[str, Any]:

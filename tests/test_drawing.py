@@ -219,8 +219,6 @@ class TestOptions:
             ("blur", {"weights": Path("a.safetensors")}),
             ("blur", {"multi_modal": True}),
             ("generate", {"truncation": 1.5}),
-            ("generate", {"truncation": 0.5, "identities": (Path("a.png"),)}),
-            ("generate", {"multi_modal": True, "identities": (Path("a.png"),)}),
             ("generate", {"seed": -1}),
             ("gauss", {}),
         ],
@@ -228,6 +226,12 @@ class TestOptions:
     def test_what_does_not_fit_is_refused(self, mode: Any, options: dict[str, Any]) -> None:
         with pytest.raises(OptionError):
             DrawingOptions(mode, **options)
+
+    @pytest.mark.parametrize("options", [{"truncation": 0.5}, {"multi_modal": True}])
+    def test_an_identity_is_not_truncated(self, options: dict[str, Any]) -> None:
+        with pytest.raises(OptionError, match="an identity stays"):
+            DrawingOptions.of(identity=["a.png"], **options)
+        assert DrawingOptions("generate", identities=(Path("a.png"),), **options).identities  # as stored in a file
 
     def test_people_are_replaced_by_default_with_the_embedded_generator(self) -> None:
         options = DrawingOptions.of()

@@ -122,15 +122,17 @@ def pair_returned(known: Boxes, found: Boxes, looks: FloatArray, trust: FloatArr
     return assign((likeness(looks, trust) + 1 / (1 + apart)).astype(np.float32), allowed)
 
 
-def owners(found: Group, scores: FloatArray, certain: float = np.inf) -> dict[int, list[int]]:
+def owners(found: Group, scores: FloatArray, sure: float, certain: float = np.inf) -> dict[int, list[int]]:
     """Whose pixels each detection shows that is no person of its own.
 
     It may be a part of a person whom a surer detection shows, or that person once more; then it has one owner. Or it
-    is several people at once, each of whom a surer detection shows; then it has all of these.
+    is several people at once, each of whom a surer detection shows; then it has all of these. An unsure one may only be
+    a part: what else it shows may be all that is found of somebody who is known to be there.
 
     Args:
         found: The detections.
         scores: [M] float32.
+        sure: Detections of a lower score show nobody several times, nor several people.
         certain: Detections of this score and above are people.
 
     Returns:
@@ -147,10 +149,11 @@ def owners(found: Group, scores: FloatArray, certain: float = np.inf) -> dict[in
     shown: dict[int, list[int]] = {}
     for one in sorted(set(i.tolist()), key=lambda one: -scores[one]):  # owners are surer, so theirs are known by then
         held = [k for k in rows_of(holds[one] > MEMBER_OF).tolist() if k not in shown]
-        if len(held) > 1 and within[one, held].sum() > PART_OF:
+        if scores[one] >= sure and len(held) > 1 and within[one, held].sum() > PART_OF:
             shown[one] = held
             continue
-        share = np.where((holds[one] > MEMBER_OF) & (alike[one] > TWICE_IOU), holds[one], 0)
+        twice = (scores[one] >= sure) & (holds[one] > MEMBER_OF) & (alike[one] > TWICE_IOU)
+        share = np.where(twice, holds[one], 0)
         share = np.maximum(share, np.where(within[one] > PART_OF, within[one], 0))
         best = int(share.argmax())
         if share[best]:

@@ -85,7 +85,7 @@ class Following:
         boxes = found.boxes_xyxy.astype(np.float64)
         grids = np.stack([mask_grid(m, b) for m, b in zip(found.masks, boxes, strict=True)] or [self._grids[:0]])
         seen = Group(boxes, grids.reshape(-1, *GRID_HW))
-        shown = owners(seen, found.scores, self._certain)
+        shown = owners(seen, found.scores, self._sure, self._certain)
         own = np.ones(len(found), np.bool_)
         own[list(shown)] = False
         sure = (found.scores >= self._sure) & own

@@ -69,28 +69,30 @@ def scores(*values: float) -> np.ndarray:
 
 def test_a_part_belongs_to_the_surer_detection_that_holds_it() -> None:
     found = group([[0, 0, 20, 60], [5, 30, 15, 60], [100, 0, 120, 60]])
-    assert owners(found, scores(0.9, 0.7, 0.7)) == {1: [0]}
-    assert owners(found, scores(0.7, 0.9, 0.7)) == {}
-    assert owners(group([]), scores()) == {}
+    assert owners(found, scores(0.9, 0.7, 0.7), 0.6) == {1: [0]}
+    assert owners(found, scores(0.7, 0.9, 0.7), 0.6) == {}
+    assert owners(group([]), scores(), 0.6) == {}
 
 
 def test_a_part_of_a_part_belongs_to_the_whole_but_who_is_certain_to_nobody() -> None:
     found = group([[50, 0, 80, 60], [67, 0, 87, 60], [76, 0, 92, 60]])
-    assert owners(found, scores(0.79, 0.75, 0.7)) == {1: [0], 2: [0]}
-    assert owners(found, scores(0.9, 0.85, 0.7), 0.8) == {2: [1]}
+    assert owners(found, scores(0.79, 0.75, 0.7), 0.6) == {1: [0], 2: [0]}
+    assert owners(found, scores(0.9, 0.85, 0.7), 0.6, 0.8) == {2: [1]}
 
 
 def test_several_people_found_as_one_too_are_nobody_new() -> None:
     child, parent, both = [0.0, 30.0, 20.0, 100.0], [22.0, 0.0, 44.0, 60.0], [0.0, 0.0, 44.0, 100.0]
-    assert owners(group([child, parent, both]), scores(0.9, 0.9, 0.7), 0.8) == {2: [0, 1]}
-    assert owners(group([child, parent, both]), scores(0.9, 0.9, 0.85), 0.8) == {}
-    assert owners(group([child, parent, both]), scores(0.9, 0.6, 0.7), 0.8) == {1: [2]}  # may be but an arm
-    assert owners(group([child, [18.0, 40.0, 24.0, 60.0], [-100.0, 0.0, 44.0, 100.0]]), scores(0.9, 0.9, 0.7)) == {}
+    assert owners(group([child, parent, both]), scores(0.9, 0.9, 0.7), 0.6, 0.8) == {2: [0, 1]}
+    assert owners(group([child, parent, both]), scores(0.9, 0.9, 0.85), 0.6, 0.8) == {}
+    assert owners(group([child, parent, both]), scores(0.9, 0.6, 0.7), 0.6, 0.8) == {1: [2]}  # may be but an arm
+    assert (
+        owners(group([child, [18.0, 40.0, 24.0, 60.0], [-100.0, 0.0, 44.0, 100.0]]), scores(0.9, 0.9, 0.7), 0.6) == {}
+    )
 
 
 def test_somebody_found_twice_is_no_part_of_whoever_stands_in_front() -> None:
     torso, body, front = [40.0, 0.0, 60.0, 60.0], [40.0, 0.0, 60.0, 100.0], [40.0, 35.0, 90.0, 160.0]
-    assert owners(group([torso, body, front]), scores(0.75, 0.7, 0.9), 0.8) == {1: [0]}
+    assert owners(group([torso, body, front]), scores(0.75, 0.7, 0.9), 0.6, 0.8) == {1: [0]}
 
 
 def test_crowding_is_mutual_and_nobody_crowds_themselves() -> None:

@@ -306,3 +306,20 @@ def test_whoever_is_cut_off_by_the_border_is_covered_up_to_it() -> None:
     tracked = [tracks for _, tracks in PeopleTracker().track((frame(i, there), f) for i, f in enumerate(given))]
     [missed] = tracked[2].detections.masks
     assert missed.to_full(SIZE)[5:13, :8][np.tri(8, dtype=np.bool_)].all()
+
+
+def test_whoever_is_found_only_together_with_somebody_and_unsurely_is_followed() -> None:
+    alone = people(10, 32)
+    pair = RegionMask(10, 5, np.ones((30, 42), np.bool_))
+    both = replace(
+        alone,
+        boxes_xyxy=np.array([[32, 5, 52, 35], pair.box_xyxy], np.float32),
+        scores=np.array([0.95, 0.5], np.float32),
+        masks=(alone.masks[1], pair),
+    )
+    films = ((frame(i, alone), found) for i, found in enumerate([alone] * 8 + [both] * 14))
+    for _, tracks in PeopleTracker().track(films):
+        covered = np.zeros(SIZE, np.bool_)
+        for mask in tracks.detections.masks:
+            covered[mask.slices] |= mask.mask
+        assert covered[5:35, 10:30].all()
