@@ -130,7 +130,7 @@ def plain(
         list[Path] | None,
         typer.Option(
             metavar="PICTURE",
-            help="Of --mode generate, without -t: people get the looks of its person; several in turn.",
+            help="Of --mode generate, without -t, --multi-modal: people get the looks of its person; several in turn.",
         ),
     ] = None,
     seed: Annotated[

@@ -140,7 +140,7 @@ def own_looks(options: DrawingOptions, source: Path | str) -> list[str]:
     """A warning for each picture of an identity that is the input itself."""
     source = Path(source)
     return [
-        f"{path} is the input itself: its most prominent person keeps their own looks and may be recognised"
+        f"{path} is the input itself: somebody will look like its most prominent person, who may be recognised"
         for path in options.identities
         if path.exists() and path.samefile(source)
     ]

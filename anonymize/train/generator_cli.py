@@ -25,7 +25,11 @@ def generator(
         ),
     ] = None,
     baseline: Annotated[
-        bool, typer.Option("--baseline", help="StyleGAN baseline (thesis 4.4): the next five off, unless named.")
+        bool,
+        typer.Option(
+            "--baseline",
+            help="StyleGAN baseline (thesis 4.4): from --appearance-mapper to --parts all are off, unless named.",
+        ),
     ] = False,
     factor: Annotated[float, typer.Option(min=0.01, help="On all channels; 2 is the thesis' larger model.")] = 1.0,
     appearance_mapper: Annotated[bool | None, typer.Option(help="z can be read from a picture (thesis 4.7).")] = None,

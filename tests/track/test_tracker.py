@@ -309,14 +309,11 @@ def test_whoever_is_cut_off_by_the_border_is_covered_up_to_it() -> None:
 
 
 def test_whoever_is_found_only_together_with_somebody_and_unsurely_is_followed() -> None:
-    alone = people(10, 32)
-    pair = RegionMask(10, 5, np.ones((30, 42), np.bool_))
-    both = replace(
-        alone,
-        boxes_xyxy=np.array([[32, 5, 52, 35], pair.box_xyxy], np.float32),
-        scores=np.array([0.95, 0.5], np.float32),
-        masks=(alone.masks[1], pair),
-    )
+    masks = [RegionMask(x, 5, np.ones((30, w), np.bool_)) for x, w in ((10, 20), (30, 30), (10, 50))]
+    boxes = np.array([mask.box_xyxy for mask in masks], np.float32)
+    scores = np.array([0.95, 0.95, 0.5], np.float32)
+    three = Detections(SIZE, boxes, scores, tuple(masks), np.zeros(3, np.bool_))
+    alone, both = three[[0, 1]], three[[1, 2]]
     films = ((frame(i, alone), found) for i, found in enumerate([alone] * 8 + [both] * 14))
     for _, tracks in PeopleTracker().track(films):
         covered = np.zeros(SIZE, np.bool_)
