@@ -102,6 +102,21 @@ class RegionMask:
     def area(self) -> int:
         return int(np.count_nonzero(self.mask))
 
+    def common(self, other: RegionMask) -> int:
+        """Pixels that are in another mask of the same frame as well."""
+        left, top = max(self.x, other.x), max(self.y, other.y)
+        right, bottom = (min(a, b) for a, b in zip(self.box_xyxy[2:], other.box_xyxy[2:], strict=True))
+        if right <= left or bottom <= top:
+            return 0
+        own = self.mask[top - self.y : bottom - self.y, left - self.x : right - self.x]
+        return int(
+            np.count_nonzero(own & other.mask[top - other.y : bottom - other.y, left - other.x : right - other.x])
+        )
+
+    def share_in(self, other: RegionMask) -> float:
+        """Share of the pixels that are in another mask of the same frame as well, in [0, 1]; 0 if it is empty."""
+        return self.common(other) / max(1, self.area)
+
     def without(self, others: Sequence[RegionMask]) -> RegionMask:
         """The pixels that are in none of some other masks of the same frame; stored for the same rectangle."""
         mask = self.mask.copy()

@@ -17,27 +17,8 @@ MIN_DILATION_PX = 2
 
 def mask_iou(a: RegionMask, b: RegionMask) -> float:
     """Intersection over union of two masks of the same frame, in [0, 1]; 0 if both are empty."""
-    common = intersection(a, b)
+    common = a.common(b)
     return common / max(1, a.area + b.area - common)
-
-
-def share_inside(a: RegionMask, b: RegionMask) -> float:
-    """Part of mask `a` that lies in mask `b` of the same frame, in [0, 1]; 0 if it is empty."""
-    return intersection(a, b) / max(1, a.area)
-
-
-def intersection(a: RegionMask, b: RegionMask) -> int:
-    """Pixels that two masks of the same frame share."""
-    top, left = max(a.y, b.y), max(a.x, b.x)
-    bottom = min(a.y + a.mask.shape[0], b.y + b.mask.shape[0])
-    right = min(a.x + a.mask.shape[1], b.x + b.mask.shape[1])
-    if bottom <= top or right <= left:
-        return 0
-    common = (
-        a.mask[top - a.y : bottom - a.y, left - a.x : right - a.x]
-        & b.mask[top - b.y : bottom - b.y, left - b.x : right - b.x]
-    )
-    return int(np.count_nonzero(common))
 
 
 def match_by_iou(

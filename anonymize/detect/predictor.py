@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from anonymize.detect.matching import dilate, match_by_iou, paste, share_inside, union
+from anonymize.detect.matching import dilate, match_by_iou, paste, union
 from anonymize.detect.network import DetectorNetwork
 from anonymize.device import low_precision
 from anonymize.types import Detections, FloatArray, RegionMask, UInt8Array
@@ -300,7 +300,7 @@ def with_doubles(masks: Sequence[RegionMask], sure: Sequence[bool]) -> list[Regi
         if not sure[k]:
             continue
         unsure = [m for m, known in zip(masks, sure, strict=True) if not known and m.area < DOUBLE_AREA * mine.area]
-        doubles = [m for m in unsure if share_inside(mine, m) > DOUBLE_SHARE]
+        doubles = [m for m in unsure if mine.share_in(m) > DOUBLE_SHARE]
         others = [m for j, m in enumerate(masks) if j != k and sure[j]]
         for double in doubles:
             completed[k] = union(completed[k], double.without(others))

@@ -89,21 +89,10 @@ def apply_regions(
             # track 0 is all places of whoever it may be: one of them in a hole says nothing about the others
             rows = zip(tracks.detections.masks, tracks.ids.tolist(), strict=True)
             shares = [(mask, INSIDE if number else 1.0) for mask, number in rows]
-            keep = np.array([not any(_inside(m, hole, share) for hole in holes) for m, share in shares], np.bool_)
+            keep = np.array([all(mask.share_in(hole) < share for hole in holes) for mask, share in shares], np.bool_)
             tracks = Tracks(tracks.detections[keep], tracks.ids[keep], tracks.filled[keep])
         places = {-1 - k: masks[region] for k, region in enumerate(always) if region in masks}
         yield frame, add_masks(tracks, places)
-
-
-def _inside(mask: RegionMask, hole: RegionMask, share: float) -> bool:
-    """Whether such a share of a mask is in a hole."""
-    left, top = max(mask.x, hole.x), max(mask.y, hole.y)
-    right, bottom = min(mask.box_xyxy[2], hole.box_xyxy[2]), min(mask.box_xyxy[3], hole.box_xyxy[3])
-    if right <= left or bottom <= top:
-        return False
-    own = mask.mask[top - mask.y : bottom - mask.y, left - mask.x : right - mask.x]
-    other = hole.mask[top - hole.y : bottom - hole.y, left - hole.x : right - hole.x]
-    return int(np.count_nonzero(own & other)) >= share * mask.area
 
 
 def _region(entry: Any, where: str) -> Region:

@@ -33,6 +33,7 @@ from anonymize.pipeline import build_tracker
 from anonymize.resources import DETECTOR, weights_path
 from anonymize.synthesis.film import PLACES, render_film
 from anonymize.track import UNSURE_SCORE
+from anonymize.track.geometry import union
 from anonymize.train.dataset import NO_VERTEX, SIZE, PersonCrop
 from anonymize.train.dataset_reader import People
 from anonymize.types import FloatArray, Frame, UInt8Array
@@ -302,9 +303,7 @@ def leaks(network: GeneratorNetwork, detector: DetectorNetwork, films: int = FIL
         tracked = build_tracker(finder).track(found)
         for scene, (frame, tracks) in zip(scenes, tqdm(tracked, desc=f"film {number}", disable=None), strict=True):
             after = composer.compose(frame, tracks).image
-            masked = np.zeros(scene.instances.shape, np.bool_)
-            for mask in tracks.detections.masks:
-                masked[mask.slices] |= mask.mask
+            masked = union(tracks.detections.masks).to_full(frame.size_hw)
             for instance in range(1, int(scene.instances.max()) + 1):
                 person = scene.instances == instance
                 tall = np.flatnonzero(person.any(1))
@@ -314,8 +313,9 @@ def leaks(network: GeneratorNetwork, detector: DetectorNetwork, films: int = FIL
                 people, pixels = people + 1, pixels + len(now)
                 equal += _equal(before, now)
                 by_chance += _equal(before[rng.permutation(len(before))], now)
-                covered += int(masked[person].sum())
-                equal_covered += _equal(scene.image[person & masked], after[person & masked])
+                inside = person & masked
+                covered += int(np.count_nonzero(inside))
+                equal_covered += _equal(scene.image[inside], after[inside])
     return {
         "person_frames": people,
         "equal": equal / max(1, pixels),

@@ -139,8 +139,8 @@ def owners(found: Group, scores: FloatArray, sure: float, certain: float = np.in
         Owners, which have none themselves, by the detection.
     """
     surer = (scores[None] > scores[:, None]) & (scores < certain)[:, None]
-    share = box_share(found.boxes, found.boxes)
-    i, j = np.nonzero(surer & ((share > PART_OF / 2) | (share.T > MEMBER_OF / 2)))
+    boxes_within = box_share(found.boxes, found.boxes)
+    i, j = np.nonzero(surer & ((boxes_within > PART_OF / 2) | (boxes_within.T > MEMBER_OF / 2)))
     if not len(i):
         return {}
     within, holds, alike = (np.zeros((len(scores), len(scores)), np.float32) for _ in range(3))
@@ -153,8 +153,7 @@ def owners(found: Group, scores: FloatArray, sure: float, certain: float = np.in
             shown[one] = held
             continue
         twice = (scores[one] >= sure) & (holds[one] > MEMBER_OF) & (alike[one] > TWICE_IOU)
-        share = np.where(twice, holds[one], 0)
-        share = np.maximum(share, np.where(within[one] > PART_OF, within[one], 0))
+        share = np.maximum(np.where(twice, holds[one], 0), np.where(within[one] > PART_OF, within[one], 0))
         best = int(share.argmax())
         if share[best]:
             shown[one] = shown.get(best, [best])

@@ -428,9 +428,8 @@ class Following:
                 column = new.index(rows[person.heir])
                 perhaps[i, column] = SURELY
                 if not person.crowd and not distance[i, column] > NOT_THEM_LOOKS:
-                    total[i, column] = (
-                        SURELY  # the others of the crowd turned out to be parts of somebody, or are long gone
-                    )
+                    # the others of the crowd turned out to be parts of somebody, or are long gone
+                    total[i, column] = SURELY
         return assign(total, total > 0), likely(perhaps)
 
     def _gallery_distance(self, newcomers: IntArray) -> FloatArray:

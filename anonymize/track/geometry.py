@@ -145,13 +145,14 @@ def union(masks: Sequence[RegionMask]) -> RegionMask:
 def divide(mask: RegionMask, among: Sequence[RegionMask]) -> list[RegionMask]:
     """The pixels of a mask, each with the nearest of some other masks; one mask for each of these."""
     left, top, counts = count_masks([mask, *among])
-    far = np.empty((len(among), *counts.shape), np.float32)
-    for k, other in enumerate(among):
+    window = slice(mask.y - top, mask.box_xyxy[3] - top), slice(mask.x - left, mask.box_xyxy[2] - left)
+    least, nearest = np.full(mask.mask.shape, np.inf, np.float32), np.zeros(mask.mask.shape, np.int64)
+    for k, other in enumerate(among if len(among) > 1 else ()):
         outside = np.ones(counts.shape, np.uint8)
         outside[other.y - top : other.box_xyxy[3] - top, other.x - left : other.box_xyxy[2] - left] -= other.mask
-        far[k] = cv2.distanceTransform(outside, cv2.DIST_L2, 3)
-    window = slice(mask.y - top, mask.box_xyxy[3] - top), slice(mask.x - left, mask.box_xyxy[2] - left)
-    nearest = far[:, window[0], window[1]].argmin(0)
+        far = cv2.distanceTransform(outside, cv2.DIST_L2, 3)[window]
+        nearest[far < least] = k
+        least = np.minimum(least, far)
     shares = [RegionMask.from_full(mask.mask & (nearest == k)) for k in range(len(among))]
     return [RegionMask(mask.x + share.x, mask.y + share.y, share.mask) for share in shares]
 
@@ -186,20 +187,6 @@ def grow(mask: RegionMask, radius: int, size_hw: tuple[int, int]) -> RegionMask:
     wide[mask.y - top : mask.y - top + height, mask.x - left : mask.x - left + width] = mask.mask
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     return RegionMask(left, top, cv2.dilate(wide, disc).astype(np.bool_))
-
-
-def mask_in(mask: RegionMask, others: RegionMask) -> float:
-    """Share of a mask's pixels that lie in another one."""
-    left, top = max(mask.x, others.x), max(mask.y, others.y)
-    right = min(mask.box_xyxy[2], others.box_xyxy[2])
-    bottom = min(mask.box_xyxy[3], others.box_xyxy[3])
-    if right <= left or bottom <= top:
-        return 0.0
-    common = (
-        mask.mask[top - mask.y : bottom - mask.y, left - mask.x : right - mask.x]
-        & others.mask[top - others.y : bottom - others.y, left - others.x : right - others.x]
-    )
-    return int(np.count_nonzero(common)) / max(1, mask.area)
 
 
 def centre_distance(a: Boxes, b: Boxes) -> FloatArray:

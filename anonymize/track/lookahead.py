@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from anonymize.track.association import SIZE_RATIO
-from anonymize.track.geometry import grow, hull, mask_in, move_mask, union, up_to_border
+from anonymize.track.association import alike_sized
+from anonymize.track.geometry import grow, hull, move_mask, union, up_to_border
 from anonymize.track.loose_ends import ways_across
 from anonymize.track.moments import Box, Moment, Sighting
 from anonymize.track.people import Person, joined
@@ -109,7 +109,7 @@ def _everybody(
         if one is None:
             continue
         covered = union([s.mask for s in (*shown.values(), *perhaps)])
-        if mask_in(one.mask, covered) < EXPLAINED and not _unseen(one, way, moment):
+        if one.mask.share_in(covered) < EXPLAINED and not _unseen(one, way, moment):
             perhaps.append(one)
     return [*shown.values(), *([_whoever(perhaps)] if perhaps else [])]
 
@@ -185,8 +185,7 @@ def _generous(masks: Sequence[RegionMask], sightings: Sequence[Sighting], moment
     after = [s for s in near if s.moment.seconds > moment.seconds][:1]
     there = [move_mask(s.mask, _rectangle(s), _span(s, moment), size_hw) for s in before + after]
     whole = union([*masks, *there])
-    heights = [s.box[3] - s.box[1] for s in before + after]
-    if max(heights, default=0) > SIZE_RATIO * min(heights, default=0):
+    if before and after and not alike_sized(before[0].box[None], after[0].box[None])[0, 0]:
         whole = hull(whole)  # half hidden before or after: how much of them is to be seen between is anybody's guess
     whole = up_to_border(whole, size_hw)
     return grow(whole, max(MIN_GROWTH_PX, round(GROWTH * whole.mask.shape[0])), size_hw)

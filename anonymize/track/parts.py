@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Collection, Iterable
 
-from anonymize.track.geometry import mask_in
 from anonymize.track.moments import Sighting
 from anonymize.track.people import Person, share_pixels
 
@@ -76,8 +75,8 @@ def _holds(person: Person, other: Sighting, newcomer: Person, sighting: Sighting
     if len(person.sightings) == len(newcomer.sightings) == 1:
         # one moment tells little: who stands behind somebody may be in that one's mask as well, and several people may
         # be in the mask of a doubtful one
-        return other.score >= sighting.score and mask_in(sighting.mask, other.mask) > WHOLE_OF
-    return mask_in(sighting.mask, other.mask) > share or mask_in(other.mask, sighting.mask) > WHOLE_OF
+        return other.score >= sighting.score and sighting.mask.share_in(other.mask) > WHOLE_OF
+    return sighting.mask.share_in(other.mask) > share or other.mask.share_in(sighting.mask) > WHOLE_OF
 
 
 def _at(person: Person, sighting: Sighting) -> Sighting | None:

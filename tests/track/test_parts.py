@@ -18,7 +18,6 @@ from anonymize.track.geometry import (
     hull,
     iou_of,
     mask_grid,
-    mask_in,
     move_mask,
     pair_mask_overlap,
     union,
@@ -94,7 +93,7 @@ class TestGeometry:
     def test_union_and_share(self) -> None:
         a, b = RegionMask(0, 0, np.ones((4, 4), np.bool_)), RegionMask(2, 0, np.ones((4, 4), np.bool_))
         assert union([a, b]).area == 24
-        assert mask_in(a, b) == 0.5
+        assert a.share_in(b) == 0.5
 
 
 class TestMotion:

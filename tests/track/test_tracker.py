@@ -259,10 +259,7 @@ def test_whoever_is_overlooked_while_another_one_takes_their_id_is_covered() -> 
     found = [*there[:8], people(62), people(66), people(70), *there[11:]]
     films = zip(map(frame, range(18), there), found, strict=True)
     for k, (_, tracks) in enumerate(PeopleTracker().track(films)):
-        covered = np.zeros(SIZE, np.bool_)
-        for mask in tracks.detections.masks:
-            covered[mask.slices] |= mask.mask
-        assert covered[5:35, 50:70].mean() > 0.9, k
+        assert covered(tracks)[5:35, 50:70].mean() > 0.9, k
         # their pixels are nobody's: the one who has the ID is not made in a rectangle that holds both
         assert (0 in tracks.ids) == (k in (8, 9, 10))
         assert all(mask.mask.shape[1] <= 28 for mask in tracks.detections.masks)
@@ -316,7 +313,4 @@ def test_whoever_is_found_only_together_with_somebody_and_unsurely_is_followed()
     alone, both = three[[0, 1]], three[[1, 2]]
     films = ((frame(i, alone), found) for i, found in enumerate([alone] * 8 + [both] * 14))
     for _, tracks in PeopleTracker().track(films):
-        covered = np.zeros(SIZE, np.bool_)
-        for mask in tracks.detections.masks:
-            covered[mask.slices] |= mask.mask
-        assert covered[5:35, 10:30].all()
+        assert covered(tracks)[5:35, 10:30].all()
