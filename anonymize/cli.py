@@ -120,7 +120,13 @@ def plain(
     ] = None,
     truncation: Annotated[
         float | None,
-        typer.Option("-t", "--truncation", min=0, max=1, help="Of --mode generate: 1 diverse people, 0 all alike."),
+        typer.Option(
+            "-t",
+            "--truncation",
+            min=0,
+            max=1,
+            help="Of --mode generate, without --identity: 1 diverse people, 0 all alike.",
+        ),
     ] = None,
     multi_modal: Annotated[
         bool,
@@ -134,7 +140,10 @@ def plain(
         ),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Of --mode generate: same seed, same looks; 0 without it.")
+        int | None,
+        typer.Option(
+            min=0, help="Of --mode generate: same seed, same looks; 0 without it. Of an --identity only fine noise."
+        ),
     ] = None,
     weights: Annotated[
         str, typer.Option(metavar="embedded|zoo|PATH", help="Networks; a PATH is the generator's weights.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -137,12 +138,11 @@ class DrawingOptions:
 
 
 def own_looks(options: DrawingOptions, source: Path | str) -> list[str]:
-    """A warning for each picture of an identity that is the input itself."""
-    source = Path(source)
+    """A warning for each picture of an identity that is the input itself, or a copy of it."""
     return [
         f"{path} is the input itself: somebody will look like its most prominent person, who may be recognised"
         for path in options.identities
-        if path.exists() and path.samefile(source)
+        if path.is_file() and filecmp.cmp(path, source, shallow=False)
     ]
 
 
@@ -233,9 +233,13 @@ def read_identity(path: Path, generator: TrackGenerator, detector: Detector) -> 
     """
     picture = read_image(path)
     [found] = detector.detect([picture.image])
-    # as people of a picture are told apart everywhere: two who were found as one too are no third person
-    [(_, tracks)] = PeopleTracker(sure=DEFAULT_SCORE).track([(picture, found[found.scores >= DEFAULT_SCORE])])
-    found = tracks.detections
+    found = found[found.scores >= DEFAULT_SCORE]
+    # as people of a picture are told apart everywhere: two who were found as one too are no third person; but each by
+    # their own pixels, without their part of what was found as one
+    [(_, tracks)] = PeopleTracker(sure=DEFAULT_SCORE).track([(picture, found)])
+    height, width = found.size_hw
+    corners = found.boxes_xyxy.clip(0, (width, height, width, height))
+    found = found[[int(abs(corners - box).max(1).argmin()) for box in tracks.detections.boxes_xyxy]]
     try:
         z, row = generator.read_identity(picture.image, found)
     except OptionError as error:

@@ -228,6 +228,7 @@ def anonymize_image(
     picture = read_image(source)
     detector = detector or build_detector(weights=detector_weights, score=score, device=where)
     tracker = tracker or build_tracker(detector, score=score)
+    own = own_looks(options, source) if composer is None else []
     composers, warnings = _composers(options, detector, where, composer, overlay)
     people = settle(tracker.track(detect([picture], detector)), with_surface=True)
     [(frame, tracks)] = compose(apply_regions(people, always, never), composers)
@@ -236,7 +237,7 @@ def anonymize_image(
     shown = tally.outgoing(tracks)
     if observe:
         observe(frame, shown)
-    return tally.summary(output, began, warnings=[*own_looks(options, source), *warnings, *notes])
+    return tally.summary(output, began, warnings=[*own, *warnings, *notes])
 
 
 def build_tracker(

@@ -5,7 +5,7 @@ Coordinates are pixels of the upright picture: x to the right, y down, (0, 0) th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
@@ -88,6 +88,19 @@ class RegionMask:
             return cls(0, 0, np.zeros((0, 0), np.bool_))
         y, x = int(rows[0]), int(columns[0])
         return cls(x, y, np.ascontiguousarray(mask[y : rows[-1] + 1, x : columns[-1] + 1]))
+
+    @classmethod
+    def union(cls, masks: Iterable[RegionMask]) -> RegionMask:
+        """The pixels of any of some masks of the same frame."""
+        filled = [m for m in masks if m.area]
+        if len(filled) < 2:
+            return filled[0] if filled else cls(0, 0, np.zeros((0, 0), np.bool_))
+        left, top = min(m.x for m in filled), min(m.y for m in filled)
+        right, bottom = max(m.box_xyxy[2] for m in filled), max(m.box_xyxy[3] for m in filled)
+        mask = np.zeros((bottom - top, right - left), np.bool_)
+        for m in filled:
+            mask[m.y - top : m.box_xyxy[3] - top, m.x - left : m.box_xyxy[2] - left] |= m.mask
+        return cls(left, top, mask)
 
     @property
     def slices(self) -> tuple[slice, slice]:

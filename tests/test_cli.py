@@ -75,6 +75,7 @@ class TestUse:
             ["in.mp4", "-o", "out.mp4", "--color", "pink", "--mode", "solid"],
             ["in.mp4", "-o", "out.mp4", "--start", "-1"],
             ["in.mp4", "-o", "out.mp4", "--start", "2", "--end", "1"],
+            ["in.mp4", "-o", "out.mp4", "--end", "0"],
             ["in.mp4", "-o", "out.mp4", "--audio", "loud"],
             ["in.mp4", "-o", "out.mp4", "--no-such-option"],
             ["in.mp4", "too.mp4", "-o", "out.mp4"],

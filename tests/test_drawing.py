@@ -170,7 +170,9 @@ class TestIdentity:
         summary = anonymize_image(source, tmp_path / "o.png", detector=Bodies(2), device="cpu", **options)
         assert summary.warnings == (warning,)
 
-    def test_two_who_are_found_as_one_too_are_not_the_largest(self, weights: Path, tmp_path: Path) -> None:
+    def test_two_who_are_found_as_one_too_are_not_the_largest(
+        self, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         class Pairs(Bodies):
             def _detect(self, size_hw: tuple[int, int]) -> Detections:
                 found = super()._detect(size_hw)[[0, 1, 0]]
@@ -180,14 +182,29 @@ class TestIdentity:
                 return replace(found, boxes_xyxy=boxes, scores=scores, masks=(*found.masks[:2], both))
 
         options = DrawingOptions("generate", identities=(save_picture(tmp_path / "two.png"),), weights=weights)
+        seen: list[Detections] = []
+        read_identity = predictor.EmbeddedGenerator.read_identity
+
+        def watched(self: Any, image: Any, detections: Detections) -> Any:
+            seen.append(detections)
+            return read_identity(self, image, detections)
+
+        monkeypatch.setattr(predictor.EmbeddedGenerator, "read_identity", watched)
         _, [warning] = drawing.build_composer(options, Pairs(2), torch.device("cpu"))
         assert "two.png shows 2 people" in warning
+        [given] = seen  # each by their own pixels
+        assert [mask.box_xyxy for mask in given.masks] == [mask.box_xyxy for mask in Bodies(2)._detect((96, 128)).masks]
 
     def test_the_input_as_an_identity_is_warned_of(self, weights: Path, tmp_path: Path) -> None:
         picture = save_picture(tmp_path / "one.png")
         options: dict[str, Any] = {"weights": weights, "identity": [picture], "detector": Bodies(1), "device": "cpu"}
-        [warning] = anonymize_image(picture, tmp_path / "o.png", **options).warnings
-        assert "one.png is the input itself" in warning
+        copy = tmp_path / "copy.png"
+        copy.write_bytes(picture.read_bytes())
+        for n, source in enumerate((picture, copy)):
+            [warning] = anonymize_image(source, tmp_path / f"o{n}.png", **options).warnings
+            assert "one.png is the input itself" in warning
+        other = save_picture(tmp_path / "other.png", 1)
+        assert anonymize_image(other, tmp_path / "o2.png", **options).warnings == ()
 
     def test_nobody_in_the_picture(self, film: Path, weights: Path, tmp_path: Path) -> None:
         picture = save_picture(tmp_path / "empty.png")

@@ -39,20 +39,6 @@ def match_by_iou(
     return [(int(i), int(j)) for i, j in zip(rows, columns, strict=True) if iou[i, j] > 0]
 
 
-def union(a: RegionMask, b: RegionMask) -> RegionMask:
-    """The pixels of either mask."""
-    if not a.area or not b.area:
-        return a if a.area else b
-    left, top = min(a.x, b.x), min(a.y, b.y)
-    right, bottom = max(a.box_xyxy[2], b.box_xyxy[2]), max(a.box_xyxy[3], b.box_xyxy[3])
-    mask = np.zeros((bottom - top, right - left), np.bool_)
-    for part in (a, b):
-        mask[part.y - top : part.y - top + part.mask.shape[0], part.x - left : part.x - left + part.mask.shape[1]] |= (
-            part.mask
-        )
-    return RegionMask(left, top, mask)
-
-
 def dilate(region: RegionMask, size_hw: tuple[int, int], *, share: float = DILATION) -> RegionMask:
     """Grow a mask by a share of the person's size, at least `MIN_DILATION_PX`, inside a frame of `size_hw`.
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from anonymize.detect.matching import dilate, match_by_iou, paste, union
+from anonymize.detect.matching import dilate, match_by_iou, paste
 from anonymize.detect.network import DetectorNetwork
 from anonymize.device import low_precision
 from anonymize.types import Detections, FloatArray, RegionMask, UInt8Array
@@ -252,7 +252,7 @@ def assemble(
     partner = dict(pairs)
     # [row of boxes, row of embeddings or -1, mask]
     people = [
-        (i, partner.get(i, -1), m if i not in partner else union(m, body_masks[partner[i]]))
+        (i, partner.get(i, -1), m if i not in partner else RegionMask.union([m, body_masks[partner[i]]]))
         for i, m in enumerate(person_masks)
     ]
     matched = set(partner.values())
@@ -303,5 +303,5 @@ def with_doubles(masks: Sequence[RegionMask], sure: Sequence[bool]) -> list[Regi
         doubles = [m for m in unsure if mine.share_in(m) > DOUBLE_SHARE]
         others = [m for j, m in enumerate(masks) if j != k and sure[j]]
         for double in doubles:
-            completed[k] = union(completed[k], double.without(others))
+            completed[k] = RegionMask.union([completed[k], double.without(others)])
     return completed

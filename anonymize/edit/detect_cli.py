@@ -21,10 +21,15 @@ def detect(
     mode: Annotated[Mode | None, typer.Option(help="How all are to be drawn, as of the plain command.")] = None,
     color: Annotated[str | None, typer.Option(metavar="RRGGBB", help="Colour of --mode solid.")] = None,
     truncation: Annotated[
-        float | None, typer.Option("-t", "--truncation", min=0, max=1, help="Of --mode generate: diversity.")
+        float | None,
+        typer.Option("-t", "--truncation", min=0, max=1, help="Of --mode generate, without --identity: diversity."),
     ] = None,
-    multi_modal: Annotated[bool, typer.Option("--multi-modal", help="Of --truncation: toward typical looks.")] = False,
-    identity: Annotated[list[Path] | None, typer.Option(metavar="PICTURE", help="Of --mode generate: looks.")] = None,
+    multi_modal: Annotated[
+        bool, typer.Option("--multi-modal", help="Of --truncation, without --identity: toward typical looks.")
+    ] = False,
+    identity: Annotated[
+        list[Path] | None, typer.Option(metavar="PICTURE", help="Of --mode generate, without -t, --multi-modal: looks.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of --mode generate: same seed, same looks.")] = None,
     weights: Annotated[str, typer.Option(metavar="embedded|zoo|PATH", help="Networks.")] = "embedded",
     detector: Annotated[

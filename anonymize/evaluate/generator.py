@@ -33,10 +33,9 @@ from anonymize.pipeline import build_tracker
 from anonymize.resources import DETECTOR, weights_path
 from anonymize.synthesis.film import PLACES, render_film
 from anonymize.track import UNSURE_SCORE
-from anonymize.track.geometry import union
 from anonymize.train.dataset import NO_VERTEX, SIZE, PersonCrop
 from anonymize.train.dataset_reader import People
-from anonymize.types import FloatArray, Frame, UInt8Array
+from anonymize.types import FloatArray, Frame, RegionMask, UInt8Array
 
 SEED = 1_000_000
 BATCH = 8
@@ -303,7 +302,7 @@ def leaks(network: GeneratorNetwork, detector: DetectorNetwork, films: int = FIL
         tracked = build_tracker(finder).track(found)
         for scene, (frame, tracks) in zip(scenes, tqdm(tracked, desc=f"film {number}", disable=None), strict=True):
             after = composer.compose(frame, tracks).image
-            masked = union(tracks.detections.masks).to_full(frame.size_hw)
+            masked = RegionMask.union(tracks.detections.masks).to_full(frame.size_hw)
             for instance in range(1, int(scene.instances.max()) + 1):
                 person = scene.instances == instance
                 tall = np.flatnonzero(person.any(1))

@@ -88,6 +88,8 @@ class FilmReader:
         self._start, self._end = _seconds("--start", start), _seconds("--end", end)
         if self._start is not None and self._end is not None and self._end <= self._start:
             raise OptionError(f"--end {end:g} is not after --start {start:g}")
+        if self._end == 0:
+            raise OptionError("--end must be above 0")
         self._reformatter = av.video.reformatter.VideoReformatter()
         self._container = self._open()
         try:

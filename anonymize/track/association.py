@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
-from anonymize.track.geometry import box_iou, box_share, centre_distance, pair_mask_overlap, rows_of
+from anonymize.track.geometry import box_iou, box_share, centre_distance, pair_mask_overlap
 from anonymize.types import BoolArray, FloatArray, IntArray
 
 Boxes = npt.NDArray[np.float64]
@@ -28,9 +28,6 @@ CHANGED_LOOKS = 0.1  # nobody changes that much from frame to frame
 NOT_THEM_LOOKS = 0.25  # it is somebody else, wherever they are
 BACK_REACH = 0.5  # in heights, where somebody may come back who was missing for a few frames
 SIZE_RATIO = 1.6
-PART_OF = 0.6  # a detection with so much of it in others, which are surer, may be a part of these people
-MEMBER_OF = 0.8  # ... may be several people, each with so much of them in it
-TWICE_IOU = 0.5  # ... or, if it overlaps one of them so much, that one once more
 CROWDED = 0.4  # who covers so much of another one, or is covered, may be taken for that one
 CLEAR = 0.2  # ... so little, is by themselves
 
@@ -120,44 +117,6 @@ def pair_returned(known: Boxes, found: Boxes, looks: FloatArray, trust: FloatArr
     apart = centre_distance(known, found)
     allowed = (apart < BACK_REACH) & alike_sized(known, found) & ~(looks > CHANGED_LOOKS)
     return assign((likeness(looks, trust) + 1 / (1 + apart)).astype(np.float32), allowed)
-
-
-def owners(found: Group, scores: FloatArray, sure: float, certain: float = np.inf) -> dict[int, list[int]]:
-    """Whose pixels each detection shows that is no person of its own.
-
-    It may be a part of a person whom a surer detection shows, or that person once more; then it has one owner. Or it
-    is several people at once, each of whom a surer detection shows; then it has all of these. An unsure one may only be
-    a part: what else it shows may be all that is found of somebody who is known to be there.
-
-    Args:
-        found: The detections.
-        scores: [M] float32.
-        sure: Detections of a lower score show nobody several times, nor several people.
-        certain: Detections of this score and above are people.
-
-    Returns:
-        Owners, which have none themselves, by the detection.
-    """
-    surer = (scores[None] > scores[:, None]) & (scores < certain)[:, None]
-    boxes_within = box_share(found.boxes, found.boxes)
-    i, j = np.nonzero(surer & ((boxes_within > PART_OF / 2) | (boxes_within.T > MEMBER_OF / 2)))
-    if not len(i):
-        return {}
-    within, holds, alike = (np.zeros((len(scores), len(scores)), np.float32) for _ in range(3))
-    alike[i, j], within[i, j] = pair_mask_overlap(found.boxes[i], found.grids[i], found.boxes[j], found.grids[j])
-    _, holds[i, j] = pair_mask_overlap(found.boxes[j], found.grids[j], found.boxes[i], found.grids[i])
-    shown: dict[int, list[int]] = {}
-    for one in sorted(set(i.tolist()), key=lambda one: -scores[one]):  # owners are surer, so theirs are known by then
-        held = [k for k in rows_of(holds[one] > MEMBER_OF).tolist() if k not in shown]
-        if scores[one] >= sure and len(held) > 1 and within[one, held].sum() > PART_OF:
-            shown[one] = held
-            continue
-        twice = (scores[one] >= sure) & (holds[one] > MEMBER_OF) & (alike[one] > TWICE_IOU)
-        share = np.maximum(np.where(twice, holds[one], 0), np.where(within[one] > PART_OF, within[one], 0))
-        best = int(share.argmax())
-        if share[best]:
-            shown[one] = shown.get(best, [best])
-    return shown
 
 
 def crowding(boxes: Boxes, others: Boxes) -> FloatArray:

@@ -19,22 +19,22 @@ from anonymize.track.association import (
     crowding,
     likely,
     overlap,
-    owners,
     pair_returned,
     pair_sure,
     pair_unsure,
 )
 from anonymize.track.camera_motion import CameraMotion, identity, inverse, then
-from anonymize.track.geometry import GRID_HW, divide, mask_grid, rows_of, union
+from anonymize.track.geometry import GRID_HW, mask_grid, move_mask, rows_of
 from anonymize.track.glance import Glance
 from anonymize.track.identity import WELL_KNOWN, Absence, looks_evidence, trust
+from anonymize.track.joint import EXPECTED_IN, divide, owners
 from anonymize.track.kalman import Motion
-from anonymize.track.moments import Box, Moment
+from anonymize.track.moments import Box, Moment, Sighting
 from anonymize.track.parts import join_whole
 from anonymize.track.people import Person, at_border, extent, joined
 from anonymize.track.retracing import PICTURE_SECONDS, retrace, seen_by_picture, sighting_of
 from anonymize.track.surface import shrink_surfaces
-from anonymize.types import BoolArray, Detections, FloatArray, Frame, IntArray
+from anonymize.types import BoolArray, Detections, FloatArray, Frame, IntArray, RegionMask
 
 LATELY_SECONDS = 1.0  # who was seen within it is looked for where they should be
 AT_ONCE_SECONDS = 0.35  # who was missing for longer than this is looked at for a while first
@@ -105,7 +105,8 @@ class Following:
         # whatever was decided above, no sure detection is left to nobody
         self._add(moment, seen, looks, rows_of(moment.free & (found.scores >= self._sure)).tolist(), crowd, {})
         for i in missing:
-            self._follow_picture(i, moment)
+            if not self._is_here(i, moment):
+                self._follow_picture(i, moment)
         self._meet(moment)
         for person in self.people:
             self._look_back(person, moment, waiting)
@@ -335,7 +336,10 @@ class Following:
                 self._motion.update(new, seen.boxes[[j]], np.ones(1))
 
     def _share(self, moment: Moment, shown: dict[int, list[int]]) -> None:
-        """Give the pixels of sure detections that are no people of their own to those whom they show; see `owners`."""
+        """Give the pixels of sure detections that are no people of their own to those whom they show; see `owners`.
+
+        Whoever is missing and expected in what is left of one is in it too, and goes on with these pixels.
+        """
         assert moment.found is not None
         last = [p.sightings[-1] for p in self.people if p.sightings]
         here = {s.row: s for s in last if s.moment is moment}
@@ -343,10 +347,37 @@ class Following:
             theirs = [here[row] for row in rows if row in here]
             if moment.found.scores[j] < self._sure or not theirs:
                 continue
-            masks = divide(moment.found.masks[j], [s.mask for s in theirs])
-            for sighting, mask in zip(theirs, masks, strict=True):
-                sighting.mask = union([sighting.mask, mask])
+            mask = moment.found.masks[j]
+            missed = self._missed_in(mask.without([s.mask for s in theirs]), moment)
+            shares = divide(mask, [s.mask for s in theirs] + list(missed.values()))
+            for sighting, share in zip(theirs, shares, strict=False):
+                sighting.mask = RegionMask.union([sighting.mask, share])
+            for i, share in zip(missed, shares[len(theirs) :], strict=True):
+                self._go_on(i, moment, share, float(moment.found.scores[j]))
             moment.free[j] = False
+
+    def _missed_in(self, left: RegionMask, moment: Moment) -> dict[int, RegionMask]:
+        """Established people who are missing and expected in a mask: where they are expected, by their row."""
+        assert moment.found is not None
+        missed = {}
+        lately = self._absent(moment.seconds) < LATELY_SECONDS
+        for i, person in enumerate(self.people):
+            if not (lately[i] and person.established and person.sightings) or person.heir is not None:
+                continue
+            if self._is_here(i, moment):
+                continue
+            last = person.sightings[-1]
+            expected = move_mask(last.mask, last.box, self._motion.boxes_xyxy[i], moment.found.size_hw)
+            if expected.share_in(left) > EXPECTED_IN:
+                missed[i] = expected
+        return missed
+
+    def _go_on(self, row: int, moment: Moment, mask: RegionMask, score: float) -> None:
+        """Let somebody go on with pixels that the detector found together with somebody else's."""
+        box = np.array(mask.box_xyxy, np.float64)
+        self.people[row].sightings.append(Sighting(moment, box, mask, score))
+        self.people[row].found_seconds = moment.seconds
+        self._motion.update(np.array([row]), box[None], np.array([PICTURE_NOISE]))
 
     def _meet(self, moment: Moment) -> None:
         """Who is seen apart from somebody is not the same; who is in a crowd may be taken for another one of it."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -92,6 +90,24 @@ def pair_mask_overlap(
     return iou, share
 
 
+def share_in_any(box: Boxes, grid: BoolArray, boxes: Boxes, grids: BoolArray) -> float:
+    """Share of a mask that lies in any of N others, in [0, 1].
+
+    Args:
+        box, grid: [4] and [28, 14] bool, the mask seen through its box.
+        boxes, grids: [N, 4] and [N, 28, 14] bool, the others.
+    """
+    rows, columns = GRID_HW
+    x = box[0] + (np.arange(columns) + 0.5) / columns * (box[2] - box[0])
+    y = box[1] + (np.arange(rows) + 0.5) / rows * (box[3] - box[1])
+    extent = np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-6)
+    u = np.floor((x - boxes[:, :1]) / extent[:, :1] * columns).astype(np.int64)
+    v = np.floor((y - boxes[:, 1:2]) / extent[:, 1:] * rows).astype(np.int64)
+    inside = ((v >= 0) & (v < rows))[:, :, None] & ((u >= 0) & (u < columns))[:, None]
+    held = grids[np.arange(len(grids))[:, None, None], v.clip(0, rows - 1)[:, :, None], u.clip(0, columns - 1)[:, None]]
+    return float(((held & inside).any(0) & grid).sum() / max(1, int(grid.sum())))
+
+
 def empty_mask() -> RegionMask:
     """Nobody's pixels."""
     return RegionMask(0, 0, np.zeros((0, 0), np.bool_))
@@ -121,40 +137,6 @@ def move_mask(mask: RegionMask, from_box: Boxes, to_box: Boxes, size_hw: tuple[i
     if x2 <= x1 or y2 <= y1:
         return empty_mask()
     return RegionMask(x1, y1, moved[y1 - top : y2 - top, x1 - left : x2 - left])
-
-
-def count_masks(masks: Sequence[RegionMask]) -> tuple[int, int, npt.NDArray[np.uint8]]:
-    """In how many masks each pixel lies: column and row of the first pixel, counts [h, w]."""
-    left, top = min(m.x for m in masks), min(m.y for m in masks)
-    right, bottom = max(m.box_xyxy[2] for m in masks), max(m.box_xyxy[3] for m in masks)
-    counts = np.zeros((bottom - top, right - left), np.uint8)
-    for m in masks:
-        counts[m.y - top : m.y - top + m.mask.shape[0], m.x - left : m.x - left + m.mask.shape[1]] += m.mask
-    return left, top, counts
-
-
-def union(masks: Sequence[RegionMask]) -> RegionMask:
-    """The pixels of any of some masks."""
-    filled = [m for m in masks if m.mask.size]
-    if len(filled) < 2:
-        return filled[0] if filled else empty_mask()
-    left, top, counts = count_masks(filled)
-    return RegionMask(left, top, counts > 0)
-
-
-def divide(mask: RegionMask, among: Sequence[RegionMask]) -> list[RegionMask]:
-    """The pixels of a mask, each with the nearest of some other masks; one mask for each of these."""
-    left, top, counts = count_masks([mask, *among])
-    window = slice(mask.y - top, mask.box_xyxy[3] - top), slice(mask.x - left, mask.box_xyxy[2] - left)
-    least, nearest = np.full(mask.mask.shape, np.inf, np.float32), np.zeros(mask.mask.shape, np.int64)
-    for k, other in enumerate(among if len(among) > 1 else ()):
-        outside = np.ones(counts.shape, np.uint8)
-        outside[other.y - top : other.box_xyxy[3] - top, other.x - left : other.box_xyxy[2] - left] -= other.mask
-        far = cv2.distanceTransform(outside, cv2.DIST_L2, 3)[window]
-        nearest[far < least] = k
-        least = np.minimum(least, far)
-    shares = [RegionMask.from_full(mask.mask & (nearest == k)) for k in range(len(among))]
-    return [RegionMask(mask.x + share.x, mask.y + share.y, share.mask) for share in shares]
 
 
 def hull(mask: RegionMask) -> RegionMask:

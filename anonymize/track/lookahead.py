@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from anonymize.track.association import alike_sized
-from anonymize.track.geometry import grow, hull, move_mask, union, up_to_border
+from anonymize.track.geometry import grow, hull, move_mask, up_to_border
 from anonymize.track.loose_ends import ways_across
 from anonymize.track.moments import Box, Moment, Sighting
 from anonymize.track.people import Person, joined
@@ -99,7 +99,7 @@ def _everybody(
         if one is None or _unseen(one, way, moment):
             continue
         twin = shown.get(number)
-        whole = one if twin is None else replace(twin, mask=union([twin.mask, one.mask]))
+        whole = one if twin is None else replace(twin, mask=RegionMask.union([twin.mask, one.mask]))
         if twin is None or _reach(whole.mask) < WIDER * _reach(twin.mask):
             shown[number] = whole
         else:
@@ -108,7 +108,7 @@ def _everybody(
         one = show(number, way, moment, reach_seconds)
         if one is None:
             continue
-        covered = union([s.mask for s in (*shown.values(), *perhaps)])
+        covered = RegionMask.union([s.mask for s in (*shown.values(), *perhaps)])
         if one.mask.share_in(covered) < EXPLAINED and not _unseen(one, way, moment):
             perhaps.append(one)
     return [*shown.values(), *([_whoever(perhaps)] if perhaps else [])]
@@ -129,7 +129,7 @@ def _reach(mask: RegionMask) -> float:
 
 def _whoever(perhaps: Sequence[Shown]) -> Shown:
     """Where somebody may be whose ID is not known, as one."""
-    mask = union([one.mask for one in perhaps])
+    mask = RegionMask.union([one.mask for one in perhaps])
     source = replace(perhaps[0].source, row=-1)  # nobody's surface
     return Shown(NOBODY, np.array(mask.box_xyxy, np.float64), mask, source, filled=True)
 
@@ -184,7 +184,7 @@ def _generous(masks: Sequence[RegionMask], sightings: Sequence[Sighting], moment
     before = [s for s in near if s.moment.seconds < moment.seconds][-1:]
     after = [s for s in near if s.moment.seconds > moment.seconds][:1]
     there = [move_mask(s.mask, _rectangle(s), _span(s, moment), size_hw) for s in before + after]
-    whole = union([*masks, *there])
+    whole = RegionMask.union([*masks, *there])
     if before and after and not alike_sized(before[0].box[None], after[0].box[None])[0, 0]:
         whole = hull(whole)  # half hidden before or after: how much of them is to be seen between is anybody's guess
     whole = up_to_border(whole, size_hw)

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from anonymize.track.appearance import Looks
-from anonymize.track.geometry import union
 from anonymize.track.identity import Entry
 from anonymize.track.moments import Box, Moment, Sighting
+from anonymize.types import RegionMask
 
 GALLERY = 6
 """Looks of somebody that are kept, of as many appearances."""
@@ -66,7 +66,7 @@ def share_pixels(person: Person, other: Person) -> None:
     for sighting in other.sightings:
         same = own.get(id(sighting.moment))
         if same is not None:
-            same.mask = union([same.mask, sighting.mask])
+            same.mask = RegionMask.union([same.mask, sighting.mask])
 
 
 def joined(former: Person, newcomer: Person) -> deque[Sighting]:
@@ -82,7 +82,7 @@ def joined(former: Person, newcomer: Person) -> deque[Sighting]:
             continue
         kept, dropped = (sighting, other) if sighting.row >= 0 or other.row < 0 else (other, sighting)
         # not in place: it may only seem that they are one
-        by_moment[id(sighting.moment)] = replace(kept, mask=union([kept.mask, dropped.mask]))
+        by_moment[id(sighting.moment)] = replace(kept, mask=RegionMask.union([kept.mask, dropped.mask]))
     return deque(sorted(by_moment.values(), key=lambda s: s.moment.seconds))
 
 

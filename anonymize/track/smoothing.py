@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from anonymize.track.geometry import count_masks, move_mask
+from anonymize.track.geometry import move_mask
 from anonymize.track.moments import Box, Sighting
-from anonymize.types import RegionMask
+from anonymize.types import RegionMask, UInt8Array
 
 BOX_SECONDS = 0.12  # deviation of the weights over time
 BOX_REACH = 3  # frames to each side
@@ -57,7 +57,7 @@ def steady_mask(sightings: Sequence[Sighting], at: int) -> RegionMask:
     around = [mask for mask in around if mask.mask.size]
     if not around:
         return own.mask
-    left, top, counts = count_masks([own.mask, *around])
+    left, top, counts = _count([own.mask, *around])
     inside = np.zeros(counts.shape, np.bool_)
     inside[own.mask.y - top :, own.mask.x - left :][: own.mask.mask.shape[0], : own.mask.mask.shape[1]] = own.mask.mask
     area = np.count_nonzero(inside)
@@ -71,3 +71,13 @@ def steady_mask(sightings: Sequence[Sighting], at: int) -> RegionMask:
     if np.count_nonzero(covered) == area:
         return own.mask
     return RegionMask(left, top, covered)
+
+
+def _count(masks: Sequence[RegionMask]) -> tuple[int, int, UInt8Array]:
+    """In how many masks each pixel lies: column and row of the first pixel, counts [h, w]."""
+    left, top = min(m.x for m in masks), min(m.y for m in masks)
+    right, bottom = max(m.box_xyxy[2] for m in masks), max(m.box_xyxy[3] for m in masks)
+    counts = np.zeros((bottom - top, right - left), np.uint8)
+    for m in masks:
+        counts[m.y - top : m.y - top + m.mask.shape[0], m.x - left : m.x - left + m.mask.shape[1]] += m.mask
+    return left, top, counts

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from anonymize.train.generator_cli import generator
+from anonymize.train.generator_cli import MOST_SEED, generator
 
 app = typer.Typer(help="Train the embedded weights (extra `train`).", no_args_is_help=True)
 app.command()(generator)
@@ -39,11 +39,11 @@ def detector(
     batch_size: Annotated[int, typer.Option(min=1)] = 8,
     height: Annotated[int, typer.Option(min=64, help="Of the training pictures, a multiple of 32.")] = 288,
     width: Annotated[int, typer.Option(min=64, help="Of the training pictures, a multiple of 32.")] = 512,
-    learning_rate: Annotated[float, typer.Option(min=0)] = 1.5e-3,
-    wide: Annotated[float, typer.Option(min=0.25, help="Factor on the backbone's channels.")] = 1.0,
+    learning_rate: Annotated[float, typer.Option(min=0, max=1)] = 1.5e-3,
+    wide: Annotated[float, typer.Option(min=0.25, max=8, help="Factor on the backbone's channels.")] = 1.0,
     workers: Annotated[int, typer.Option(min=0, help="Processes that make pictures.")] = 1,
     minutes: Annotated[float | None, typer.Option(min=0, help="Stop after so many minutes, with a checkpoint.")] = None,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED)] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     start: Annotated[
         Path | None,

@@ -7,13 +7,16 @@ from typing import Annotated, Any
 
 import typer
 
+MOST_SEED = 2**63 - 1
+"""PyTorch takes no larger one."""
+
 
 def generator(
     data: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Dataset of `anonymize dataset`.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the checkpoint, log and previews.")],
     steps: Annotated[int, typer.Option(min=1, help="Length of the schedule.")] = 100_000,
     batch_size: Annotated[int, typer.Option(min=1)] = 32,
-    learning_rate: Annotated[float, typer.Option(min=0)] = 1e-3,
+    learning_rate: Annotated[float, typer.Option(min=0, max=1)] = 1e-3,
     halvings: Annotated[int, typer.Option(min=0, max=4, help="Train at half of 288 x 160 so many times.")] = 0,
     start: Annotated[
         Path | None,
@@ -31,15 +34,21 @@ def generator(
             help="StyleGAN baseline (thesis 4.4): from --appearance-mapper to --parts all are off, unless named.",
         ),
     ] = False,
-    factor: Annotated[float, typer.Option(min=0.01, help="On all channels; 2 is the thesis' larger model.")] = 1.0,
-    appearance_mapper: Annotated[bool | None, typer.Option(help="z can be read from a picture (thesis 4.7).")] = None,
+    factor: Annotated[
+        float, typer.Option(min=0.01, max=8, help="On all channels; 2 is the thesis' larger model.")
+    ] = 1.0,
+    appearance_mapper: Annotated[
+        bool | None, typer.Option(help="z can be read from a picture (thesis 4.7).  [default: on]")
+    ] = None,
     co_modulation: Annotated[
-        bool | None, typer.Option(help="The place has a say in the modulation (thesis 4.9).")
+        bool | None, typer.Option(help="The place has a say in the modulation (thesis 4.9).  [default: on]")
     ] = None,
     improved_conditioning: Annotated[
-        bool | None, typer.Option(help="The discriminator is not told the mask (thesis 4.10).")
+        bool | None, typer.Option(help="The discriminator is not told the mask (thesis 4.10).  [default: on]")
     ] = None,
-    judge_pose: Annotated[bool | None, typer.Option(help="Tell the discriminator the embedding.")] = None,
+    judge_pose: Annotated[
+        bool | None, typer.Option(help="Tell the discriminator the embedding.  [default: on]")
+    ] = None,
     parts: Annotated[
         int | None,
         typer.Option(min=0, help="Parts of the surface with a colour each; 0 for none.  [default: 32]"),
@@ -57,7 +66,7 @@ def generator(
         bool, typer.Option("--compile", help="Compile the networks first: steps half as long on CPUs.")
     ] = False,
     minutes: Annotated[float | None, typer.Option(min=0, help="Stop after so many minutes, with a checkpoint.")] = None,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED)] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
     """Train the generator from scratch; goes on with the checkpoint in OUTPUT if there is one."""

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from anonymize.detect.matching import dilate, mask_iou, match_by_iou, paste, union
+from anonymize.detect.matching import dilate, mask_iou, match_by_iou, paste
 from anonymize.types import RegionMask
 
 SIZE = (60, 80)
@@ -47,10 +47,11 @@ def test_pairs_below_the_threshold_are_no_pairs() -> None:
 
 
 def test_union_holds_both() -> None:
-    both = union(rectangle(2, 3, 4, 5), rectangle(10, 1, 3, 3))
+    both = RegionMask.union([rectangle(2, 3, 4, 5), rectangle(10, 1, 3, 3)])
     expected = rectangle(2, 3, 4, 5).to_full(SIZE) | rectangle(10, 1, 3, 3).to_full(SIZE)
     np.testing.assert_array_equal(both.to_full(SIZE), expected)
-    assert union(NOBODY, rectangle(1, 1, 2, 2)).area == 4
+    assert RegionMask.union([NOBODY, rectangle(1, 1, 2, 2)]).box_xyxy == (1, 1, 3, 3)
+    assert RegionMask.union([]).area == 0
 
 
 def test_dilation_grows_with_the_person_and_stays_inside_the_frame() -> None:

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from anonymize.track.association import Group, crowding, likeness, owners
+from anonymize.track.association import Group, crowding, likeness
 from anonymize.track.identity import NEWS, Absence, looks_evidence, trust
+from anonymize.track.joint import owners
 
 
 def absence(
@@ -88,6 +89,12 @@ def test_several_people_found_as_one_too_are_nobody_new() -> None:
     assert (
         owners(group([child, [18.0, 40.0, 24.0, 60.0], [-100.0, 0.0, 44.0, 100.0]]), scores(0.9, 0.9, 0.7), 0.6) == {}
     )
+
+
+def test_people_who_overlap_are_counted_once() -> None:
+    one, same = [0.0, 0.0, 30.0, 40.0], [2.0, 4.0, 32.0, 44.0]
+    assert owners(group([one, same, [0.0, 0.0, 36.0, 90.0]]), scores(0.9, 0.88, 0.75), 0.6, 0.8) == {}
+    assert owners(group([one, same, [0.0, 0.0, 36.0, 50.0]]), scores(0.9, 0.88, 0.75), 0.6, 0.8) == {2: [0, 1]}
 
 
 def test_somebody_found_twice_is_no_part_of_whoever_stands_in_front() -> None:

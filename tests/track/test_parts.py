@@ -13,17 +13,16 @@ from anonymize.track.association import assign, likely
 from anonymize.track.camera_motion import CameraMotion, apply_to_boxes, identity, inverse, then
 from anonymize.track.geometry import (
     box_iou,
-    divide,
     empty_mask,
     hull,
     iou_of,
     mask_grid,
     move_mask,
     pair_mask_overlap,
-    union,
     up_to_border,
 )
 from anonymize.track.glance import Glance
+from anonymize.track.joint import divide
 from anonymize.track.kalman import Motion
 from anonymize.track.moments import Moment, Sighting
 from anonymize.track.picture import find
@@ -90,9 +89,20 @@ class TestGeometry:
         assert a.box_xyxy == (1, 0, 7, 6)  # no wider than their pixels
         assert b.to_full((6, 14))[2:, 10:].all()
 
+    def test_large_masks_are_divided_wholly(self) -> None:
+        rng = np.random.default_rng(0)
+        whole = RegionMask(7, 3, rng.random((1500, 900)) > 0.2)
+        among = [RegionMask(x, 11, np.ones((400, 100), np.bool_)) for x in (0, 333, 801)]
+        shares = divide(whole, among)
+        count = sum(share.to_full((1600, 1000)).astype(int) for share in shares)
+        np.testing.assert_array_equal(count, whole.to_full((1600, 1000)))
+        full = shares[1].to_full((1600, 1000))
+        assert full[11:411, 340:420].sum() == whole.to_full((1600, 1000))[11:411, 340:420].sum()
+        assert not full[:, :200].any()
+
     def test_union_and_share(self) -> None:
         a, b = RegionMask(0, 0, np.ones((4, 4), np.bool_)), RegionMask(2, 0, np.ones((4, 4), np.bool_))
-        assert union([a, b]).area == 24
+        assert RegionMask.union([a, b]).area == 24
         assert a.share_in(b) == 0.5
 
 

@@ -305,12 +305,26 @@ def test_whoever_is_cut_off_by_the_border_is_covered_up_to_it() -> None:
     assert missed.to_full(SIZE)[5:13, :8][np.tri(8, dtype=np.bool_)].all()
 
 
-def test_whoever_is_found_only_together_with_somebody_and_unsurely_is_followed() -> None:
+def in_pairs(score: float) -> Iterator[tuple[Frame, Detections]]:
+    """Two who stand side by side; from some frame on one of them is found only in a detection of both."""
     masks = [RegionMask(x, 5, np.ones((30, w), np.bool_)) for x, w in ((10, 20), (30, 30), (10, 50))]
     boxes = np.array([mask.box_xyxy for mask in masks], np.float32)
-    scores = np.array([0.95, 0.95, 0.5], np.float32)
+    scores = np.array([0.95, 0.95, score], np.float32)
     three = Detections(SIZE, boxes, scores, tuple(masks), np.zeros(3, np.bool_))
     alone, both = three[[0, 1]], three[[1, 2]]
-    films = ((frame(i, alone), found) for i, found in enumerate([alone] * 8 + [both] * 14))
-    for _, tracks in PeopleTracker().track(films):
+    yield from ((frame(i, alone), found) for i, found in enumerate([alone] * 8 + [both] * 22))
+
+
+@pytest.mark.parametrize("score", [0.5, 0.75])
+def test_whoever_is_found_only_together_with_somebody_is_followed(score: float) -> None:
+    for _, tracks in PeopleTracker().track(in_pairs(score)):
         assert covered(tracks)[5:35, 10:30].all()
+
+
+def test_whoever_is_surely_found_only_together_with_somebody_keeps_their_id_and_pixels() -> None:
+    for film_frame, tracks in PeopleTracker().track(in_pairs(0.75)):
+        assert sorted(tracks.ids.tolist()) == [1, 2]
+        by_id = {i: mask.to_full(SIZE) for i, mask in zip(tracks.ids.tolist(), tracks.detections.masks, strict=True)}
+        assert by_id[1][5:35, 10:30].all(), film_frame
+        assert by_id[2][5:35, 30:60].all()
+        assert not by_id[2][5:35, 10:28].any()

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from anonymize.detect.matching import dilate, match_by_iou, paste, union
+from anonymize.detect.matching import dilate, match_by_iou, paste
 from anonymize.detect.zoo.checkpoint import read_model
 from anonymize.detect.zoo.heads import SURFACE
 from anonymize.detect.zoo.network import Predictions, ZooNetwork, build_network
@@ -152,7 +152,7 @@ def merge(
     for i, region in enumerate(regions):
         if i in partner:
             j = partner[i]
-            found.append((body_boxes[j], float(scores[i]), union(region, body_regions[j]), j))
+            found.append((body_boxes[j], float(scores[i]), RegionMask.union([region, body_regions[j]]), j))
         elif region.area:
             found.append((boxes[i], float(scores[i]), region, -1))
     lone = set(range(len(body_regions))) - set(partner.values())
