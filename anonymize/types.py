@@ -118,7 +118,8 @@ class RegionMask:
     def common(self, other: RegionMask) -> int:
         """Pixels that are in another mask of the same frame as well."""
         left, top = max(self.x, other.x), max(self.y, other.y)
-        right, bottom = (min(a, b) for a, b in zip(self.box_xyxy[2:], other.box_xyxy[2:], strict=True))
+        (height, width), (other_height, other_width) = self.mask.shape, other.mask.shape
+        right, bottom = min(self.x + width, other.x + other_width), min(self.y + height, other.y + other_height)
         if right <= left or bottom <= top:
             return 0
         own = self.mask[top - self.y : bottom - self.y, left - self.x : right - self.x]
@@ -128,7 +129,8 @@ class RegionMask:
 
     def share_in(self, other: RegionMask) -> float:
         """Share of the pixels that are in another mask of the same frame as well, in [0, 1]; 0 if it is empty."""
-        return self.common(other) / max(1, self.area)
+        common = self.common(other)
+        return common / self.area if common else 0.0
 
     def without(self, others: Sequence[RegionMask]) -> RegionMask:
         """The pixels that are in none of some other masks of the same frame; stored for the same rectangle."""

@@ -24,12 +24,12 @@ from anonymize.track.association import (
     pair_unsure,
 )
 from anonymize.track.camera_motion import CameraMotion, identity, inverse, then
-from anonymize.track.geometry import GRID_HW, mask_grid, move_mask, rows_of
+from anonymize.track.geometry import GRID_HW, mask_grid, mask_of_grid, rows_of
 from anonymize.track.glance import Glance
 from anonymize.track.identity import WELL_KNOWN, Absence, looks_evidence, trust
 from anonymize.track.joint import EXPECTED_IN, divide, owners
 from anonymize.track.kalman import Motion
-from anonymize.track.moments import Box, Moment, Sighting
+from anonymize.track.moments import Box, Moment
 from anonymize.track.parts import join_whole
 from anonymize.track.people import Person, at_border, extent, joined
 from anonymize.track.retracing import PICTURE_SECONDS, retrace, seen_by_picture, sighting_of
@@ -70,6 +70,7 @@ class Following:
         self._grids: BoolArray = np.zeros((0, *GRID_HW), np.bool_)
         self._camera = CameraMotion()
         self._before: Moment | None = None
+        self._together: list[RegionMask] = []  # of the frame before
         self.count = count
         self._looked_seconds = -np.inf
 
@@ -105,8 +106,7 @@ class Following:
         # whatever was decided above, no sure detection is left to nobody
         self._add(moment, seen, looks, rows_of(moment.free & (found.scores >= self._sure)).tolist(), crowd, {})
         for i in missing:
-            if not self._is_here(i, moment):
-                self._follow_picture(i, moment)
+            self._follow_picture(i, moment)
         self._meet(moment)
         for person in self.people:
             self._look_back(person, moment, waiting)
@@ -338,46 +338,38 @@ class Following:
     def _share(self, moment: Moment, shown: dict[int, list[int]]) -> None:
         """Give the pixels of sure detections that are no people of their own to those whom they show; see `owners`.
 
-        Whoever is missing and expected in what is left of one is in it too, and goes on with these pixels.
+        Where somebody is missing who is expected in what is left of one, or in the frame before was in it too, that is
+        theirs. It is not said whose, since nobody knows how far they are still where they should be.
         """
         assert moment.found is not None
+        scores, masks = moment.found.scores, moment.found.masks
+        shown = {j: rows for j, rows in shown.items() if scores[j] >= self._sure}
         last = [p.sightings[-1] for p in self.people if p.sightings]
         here = {s.row: s for s in last if s.moment is moment}
+        others = [*self._expected(moment), *self._together] if shown else []
         for j, rows in shown.items():
             theirs = [here[row] for row in rows if row in here]
-            if moment.found.scores[j] < self._sure or not theirs:
+            if not theirs:
                 continue
-            mask = moment.found.masks[j]
-            missed = self._missed_in(mask.without([s.mask for s in theirs]), moment)
-            shares = divide(mask, [s.mask for s in theirs] + list(missed.values()))
+            left = masks[j].without([s.mask for s in theirs])
+            also = [other for other in others if other.share_in(left) > EXPECTED_IN]
+            shares = divide(masks[j], [*(s.mask for s in theirs), *also])
             for sighting, share in zip(theirs, shares, strict=False):
                 sighting.mask = RegionMask.union([sighting.mask, share])
-            for i, share in zip(missed, shares[len(theirs) :], strict=True):
-                self._go_on(i, moment, share, float(moment.found.scores[j]))
+            moment.together += [share for share in shares[len(theirs) :] if share.area]
             moment.free[j] = False
+        self._together = moment.together
 
-    def _missed_in(self, left: RegionMask, moment: Moment) -> dict[int, RegionMask]:
-        """Established people who are missing and expected in a mask: where they are expected, by their row."""
+    def _expected(self, moment: Moment) -> list[RegionMask]:
+        """Where established people should be who were found lately but not in this frame."""
         assert moment.found is not None
-        missed = {}
-        lately = self._absent(moment.seconds) < LATELY_SECONDS
-        for i, person in enumerate(self.people):
-            if not (lately[i] and person.established and person.sightings) or person.heir is not None:
-                continue
-            if self._is_here(i, moment):
-                continue
-            last = person.sightings[-1]
-            expected = move_mask(last.mask, last.box, self._motion.boxes_xyxy[i], moment.found.size_hw)
-            if expected.share_in(left) > EXPECTED_IN:
-                missed[i] = expected
-        return missed
-
-    def _go_on(self, row: int, moment: Moment, mask: RegionMask, score: float) -> None:
-        """Let somebody go on with pixels that the detector found together with somebody else's."""
-        box = np.array(mask.box_xyxy, np.float64)
-        self.people[row].sightings.append(Sighting(moment, box, mask, score))
-        self.people[row].found_seconds = moment.seconds
-        self._motion.update(np.array([row]), box[None], np.array([PICTURE_NOISE]))
+        size_hw = moment.found.size_hw
+        lately, boxes = self._absent(moment.seconds) < LATELY_SECONDS, self._motion.boxes_xyxy
+        return [
+            mask_of_grid(self._grids[i], boxes[i], size_hw)
+            for i, person in enumerate(self.people)
+            if lately[i] and person.established and person.heir is None and not self._is_here(i, moment)
+        ]
 
     def _meet(self, moment: Moment) -> None:
         """Who is seen apart from somebody is not the same; who is in a crowd may be taken for another one of it."""

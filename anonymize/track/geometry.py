@@ -158,6 +158,12 @@ def up_to_border(mask: RegionMask, size_hw: tuple[int, int]) -> RegionMask:
     return RegionMask(mask.x, mask.y, pixels)
 
 
+def mask_of_grid(grid: BoolArray, box: Boxes, size_hw: tuple[int, int]) -> RegionMask:
+    """The mask of somebody in a box [4], of whom only what `mask_grid` has seen is known, [28, 14] bool."""
+    rows, columns = GRID_HW
+    return move_mask(RegionMask(0, 0, grid), np.array([0.0, 0.0, columns, rows]), box, size_hw)
+
+
 def grow(mask: RegionMask, radius: int, size_hw: tuple[int, int]) -> RegionMask:
     """A mask grown by a number of pixels, inside a frame of `size_hw`."""
     if not mask.mask.size:

@@ -21,7 +21,7 @@ MEMBER_OF = 0.8
 TWICE_IOU = 0.5
 """... or, if it overlaps one of them so much, that one once more."""
 EXPECTED_IN = 0.5
-"""Somebody missing with so much of them where such a detection shows none of its owners, is in it as well."""
+"""Somebody missing, with so much of them where such a detection shows none of its owners, is in it as well."""
 DIVIDED_AT = 256
 """Cells along the longer side in which a mask is divided among people."""
 

@@ -41,7 +41,7 @@ class Shown:
         mask: Pixels to cover.
         source: The sighting, or the nearest one in time.
         filled: Whether the detector missed them.
-        around: Their sightings just before and after.
+        before: The sighting before it, if the detector found them in this frame.
     """
 
     number: int
@@ -49,7 +49,7 @@ class Shown:
     mask: RegionMask
     source: Sighting
     filled: bool
-    around: Sequence[Sighting] = ()
+    before: Sighting | None = None
 
 
 def complete(
@@ -80,8 +80,8 @@ def complete(
         has_cse=np.zeros(len(shown), np.bool_),
         surface=moment.found.surface,
     )
-    around = [still(s.source, s.around) for s in shown]
-    has_cse, embeddings, segmentations = gather(moment, [s.source for s in shown], around)
+    before = [still(s.source, s.before) for s in shown]
+    has_cse, embeddings, segmentations = gather(moment, [s.source for s in shown], before)
     found = replace(plain, has_cse=has_cse, embeddings=embeddings, segmentations=segmentations)
     return Tracks(found, np.array([s.number for s in shown], np.int64), np.array([s.filled for s in shown], np.bool_))
 
@@ -91,7 +91,7 @@ def _everybody(
 ) -> list[Shown]:
     """Each person once, with the pixels of all ways in which they may go on; see `complete`."""
     shown: dict[int, Shown] = {}
-    perhaps: list[Shown] = []
+    perhaps = [_someone(mask, moment) for mask in moment.together]
     ways = [(person.number, list(person.sightings)) for person in people if person.number]
     ways += [(before.number, list(joined(before, after))) for before, after in bridges if not before.found_at(moment)]
     for number, way in ways:
@@ -127,6 +127,12 @@ def _reach(mask: RegionMask) -> float:
     return float(max(np.ptp(rows), ASPECT * np.ptp(columns))) if len(rows) else 0.0
 
 
+def _someone(mask: RegionMask, moment: Moment) -> Shown:
+    """Somebody whose ID is not known, at a moment at which a detector saw them."""
+    box = np.array(mask.box_xyxy, np.float64)
+    return Shown(NOBODY, box, mask, Sighting(moment, box, mask, 1.0), filled=True)
+
+
 def _whoever(perhaps: Sequence[Shown]) -> Shown:
     """Where somebody may be whose ID is not known, as one."""
     mask = RegionMask.union([one.mask for one in perhaps])
@@ -147,7 +153,7 @@ def show(number: int, sightings: list[Sighting], moment: Moment, reach_seconds: 
             mask if own.row >= 0 else _generous([mask], sightings, moment),
             own,
             filled=own.row < 0,
-            around=sightings[max(0, here - 1) : here] + sightings[here + 1 : here + 2],
+            before=sightings[here - 1] if here else None,
         )
     if at == 0 or at == len(sightings):
         return None

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
 from anonymize.track.camera_motion import Transform, apply_to_boxes, inverse, then
 from anonymize.track.geometry import iou_of
@@ -29,7 +30,9 @@ class Moment:
         seconds: Presentation time.
         place: [2, 3] float64, takes pixels of this frame to a common ground that does not move with the camera.
         free: [N] bool, detections that are nobody's so far.
+        together: Pixels of people who were found only together with somebody else; it is not known whose.
         glance: A small picture, which stays when the frame has left.
+        handed_on: Surface predictions (embedding and segmentation) with which people were handed on, by detection.
     """
 
     frame: Frame | None
@@ -38,6 +41,8 @@ class Moment:
     place: Transform
     free: BoolArray
     glance: Glance = field(repr=False)
+    together: list[RegionMask] = field(default_factory=list, repr=False)
+    handed_on: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict, repr=False)
 
     def here(self, other: Moment, boxes: Box) -> Box:
         """Boxes [N, 4] of another moment's frame in pixels of this one."""

@@ -17,6 +17,8 @@ SURFACE_SIZE = 56
 """Cells along a box that surface predictions are kept with at most; no network predicts finer ones."""
 NEAR_SECONDS = 0.15
 """A prediction of another frame fits no longer after this time: people take a step."""
+NEWS = 0.5
+"""Share of the new prediction where somebody stands still."""
 
 
 def shrink(planes: Tensor) -> Tensor:
@@ -38,14 +40,14 @@ def shrink_surfaces(found: Detections) -> Detections:
 
 
 def gather(
-    moment: Moment, sources: Sequence[Sighting], around: Sequence[Sequence[Sighting]]
+    moment: Moment, sources: Sequence[Sighting], before: Sequence[Sighting | None]
 ) -> tuple[BoolArray, Tensor | None, Tensor | None]:
-    """Surface predictions of people at a moment.
+    """Surface predictions of people at a moment, steadied: what they were handed on with before is blended in.
 
     Args:
         moment: The frame.
         sources: [N] the sighting of each person, or the nearest one.
-        around: [N] the sightings whose predictions cover the same picture; these are averaged.
+        before: [N] their sighting in the frame before, if its prediction covers the same picture; see `still`.
 
     Returns:
         Whether each has a usable prediction [N], embeddings [N, D, S, S] and segmentations [N, S, S], zero where there
@@ -54,7 +56,7 @@ def gather(
     assert moment.found is not None
     has_cse = np.array([_usable(s, moment) for s in sources], np.bool_)
     own = moment.found
-    if own.embeddings is not None and own.segmentations is not None and not any(around):
+    if own.embeddings is not None and own.segmentations is not None and not any(before):
         rows = np.array([s.row if s.moment is moment else -1 for s in sources], np.int64)
         if np.array_equal(rows, np.arange(len(own))):
             return has_cse, own.embeddings, own.segmentations
@@ -64,10 +66,21 @@ def gather(
     # they are large: each is written once, where it is to be
     embeddings = model.embeddings.new_empty((len(sources), *model.embeddings.shape[1:]))
     segmentations = model.segmentations.new_empty((len(sources), *model.segmentations.shape[1:]))
-    for k, (usable, source, others) in enumerate(zip(has_cse, sources, around, strict=True)):
-        same = [_prediction(s) for s in (source, *others)] if usable else []
-        _mean(embeddings[k], [one for one, _ in same])
-        _mean(segmentations[k], [one for _, one in same])
+    for k, (usable, source, earlier) in enumerate(zip(has_cse, sources, before, strict=True)):
+        out = embeddings[k], segmentations[k]
+        if not usable:
+            for plane in out:
+                plane.zero_()
+            continue
+        now = _prediction(source)
+        past = now if earlier is None else earlier.moment.handed_on.get(earlier.row) or _prediction(earlier)
+        for plane, new, old in zip(out, now, past, strict=True):
+            if earlier is None:
+                plane.copy_(new)
+            else:
+                torch.lerp(old.to(plane), new.to(plane), NEWS, out=plane)
+        if source.moment is moment:
+            moment.handed_on[source.row] = out
     return has_cse, embeddings, segmentations
 
 
@@ -78,27 +91,14 @@ def _prediction(sighting: Sighting) -> tuple[Tensor, Tensor]:
     return found.embeddings[sighting.row], found.segmentations[sighting.row]
 
 
-def _mean(out: Tensor, values: Sequence[Tensor]) -> None:
-    """Write the mean of some tensors into another one, zero for none."""
-    values = [value.to(out) for value in values]
-    if not values:
-        out.zero_()
-    elif len(values) == 1:
-        out.copy_(values[0])
-    else:
-        torch.lerp(values[0], values[1], 0.5, out=out)
-        for n, value in enumerate(values[2:], 3):
-            out.lerp_(value, 1 / n)
-
-
-def still(own: Sighting, others: Sequence[Sighting]) -> list[Sighting]:
-    """Those of the neighbouring sightings of a person in which the person has not moved and has a prediction.
+def still(own: Sighting, before: Sighting | None) -> Sighting | None:
+    """The sighting before of a person, if the person has not moved and has a prediction there and here.
 
     What differs in their predictions is noise.
     """
-    if own.row < 0 or not _usable(own, own.moment):
-        return []
-    return [s for s in others if _usable(s, own.moment) and own.frames_as(s)]
+    if before is None or own.row < 0 or not _usable(own, own.moment):
+        return None
+    return before if _usable(before, own.moment) and own.frames_as(before) else None
 
 
 def _has_surface(source: Sighting) -> bool:

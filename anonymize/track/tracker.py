@@ -111,6 +111,7 @@ class PeopleTracker:
         for old in past:  # predictions of the surface are large
             if moment.seconds - old.seconds > NEAR_SECONDS:
                 old.found = None
+                old.handed_on.clear()
         while moment.seconds - past[0].seconds > self._lookahead or len(past) > MAX_WAITING:
             past.popleft()
         following.forget(past[0].seconds)
