@@ -18,6 +18,7 @@ MIN_FEATURES = 12
 ENOUGH = 0.9  # share of the features that must be left, or others are looked for
 MIN_INLIERS = 0.5  # share of the features that must agree, or the motion is not believed
 STILL_PX = 0.08  # in the small picture: less is noise
+PATCH = np.stack(np.meshgrid((-1, 0, 1), (-1, 0, 1))).reshape(2, 1, 9)  # column and row of the pixels round a feature
 
 
 def identity() -> Transform:
@@ -92,6 +93,8 @@ class CameraMotion:
         """Where features [K, 2] were in the small picture before and are in this one."""
         if self._before is None or self._before.shape != small.shape or not len(self._points):
             return np.zeros((0, 2), np.float32), np.zeros((0, 2), np.float32)
+        if _rests(self._before, small, self._points):
+            return self._points, self._points
         moved, found, _ = cv2.calcOpticalFlowPyrLK(
             self._before, small, self._points[:, None], None, winSize=(13, 13), maxLevel=2
         )
@@ -110,3 +113,16 @@ class CameraMotion:
         matrix[:, 2] += 0.5 - matrix[:, :2] @ np.array([0.5, 0.5])
         matrix[:, 2] /= factor
         return np.asarray(matrix, np.float64)
+
+
+def _rests(before: UInt8Array, after: UInt8Array, points: Points) -> bool:
+    """Whether most features [K, 2] look the same in two small pictures [h, w]: a shift of `STILL_PX` would show.
+
+    To first order a shift changes a pixel by itself times the slope there, which is steep near features.
+    """
+    inner = np.rint(points).astype(np.int64).clip(1, np.subtract(before.shape[::-1], 3))
+    x, y = inner.T[:, :, None] + PATCH
+    was = before[y, x].astype(np.int16)
+    change = np.abs(after[y, x] - was).mean(1)
+    slopes = [np.abs(before[y + dy, x + dx] - was).mean(1) for dx, dy in ((1, 0), (0, 1))]
+    return bool(np.median(change / np.maximum(np.minimum(*slopes), 1)) < STILL_PX)

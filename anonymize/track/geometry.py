@@ -59,6 +59,9 @@ def mask_grid(mask: RegionMask, box_xyxy: Boxes) -> BoolArray:
     height, width = mask.mask.shape
     if not height or not width:
         return np.zeros(GRID_HW, np.bool_)
+    if rows[0] >= 0 and rows[-1] < height and columns[0] >= 0 and columns[-1] < width:
+        whole: BoolArray = mask.mask[rows[:, None], columns]
+        return whole
     inside = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))
     seen: BoolArray = mask.mask[rows.clip(0, height - 1)[:, None], columns.clip(0, width - 1)] & inside
     return seen
@@ -117,12 +120,13 @@ def move_mask(mask: RegionMask, from_box: Boxes, to_box: Boxes, size_hw: tuple[i
     """A mask carried along when its box [4] becomes another one [4], cut at the frame of `size_hw`."""
     if not mask.mask.size:
         return mask
-    scale = (to_box[2:] - to_box[:2]) / np.maximum(from_box[2:] - from_box[:2], 1e-6)
-    corner = (np.array([mask.x, mask.y]) - from_box[:2]) * scale + to_box[:2]
-    size = np.array(mask.mask.shape[::-1]) * scale
-    end = np.rint(corner + size).astype(np.int64)
-    left, top = np.rint(corner).astype(np.int64).tolist()
-    width, height = max(1, int(end[0]) - left), max(1, int(end[1]) - top)
+    (from_x, from_y, from_right, from_bottom), (to_x, to_y, to_right, to_bottom) = from_box.tolist(), to_box.tolist()
+    scale_x = (to_right - to_x) / max(from_right - from_x, 1e-6)
+    scale_y = (to_bottom - to_y) / max(from_bottom - from_y, 1e-6)
+    x, y = (mask.x - from_x) * scale_x + to_x, (mask.y - from_y) * scale_y + to_y
+    left, top = round(x), round(y)
+    width = max(1, round(x + mask.mask.shape[1] * scale_x) - left)
+    height = max(1, round(y + mask.mask.shape[0] * scale_y) - top)
     moved = mask.mask
     if (height, width) != moved.shape:
         if abs(height - moved.shape[0]) <= 1 and abs(width - moved.shape[1]) <= 1:

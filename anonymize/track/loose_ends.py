@@ -72,7 +72,7 @@ def _cut(moment: Moment, people: Iterable[Person], reach_seconds: float) -> tupl
     """Ends and beginnings of the tracks near a moment, and of the pieces into which jumps cut them."""
     ends, starts = [], []
     for person in people:
-        found = [s for s in person.sightings if s.row >= 0 and abs(s.moment.seconds - moment.seconds) <= reach_seconds]
+        found = _found(person.sightings, moment.seconds, reach_seconds)
         if not found:
             continue
         starts.append(_End(person, found[0], jump=False))
@@ -82,6 +82,17 @@ def _cut(moment: Moment, people: Iterable[Person], reach_seconds: float) -> tupl
                 starts.append(_End(person, first, jump=True))
         ends.append(_End(person, found[-1], jump=False))
     return [end for end in ends if end.person.number], starts
+
+
+def _found(sightings: Iterable[Sighting], seconds: float, reach: float) -> list[Sighting]:
+    """Those of some sightings, in order of time, in which the detector found somebody, so near to a time."""
+    found = [s for s in sightings if s.row >= 0]
+    first, last = 0, len(found)
+    while first < last and seconds - found[first].moment.seconds > reach:
+        first += 1
+    while first < last and found[last - 1].moment.seconds - seconds > reach:
+        last -= 1
+    return found[first:last]
 
 
 def _joined(end: _End, start: _End) -> list[Sighting]:

@@ -58,26 +58,25 @@ def steady_mask(sightings: Sequence[Sighting], at: int) -> RegionMask:
     if not around:
         return own.mask
     left, top, counts = _count([own.mask, *around])
-    inside = np.zeros(counts.shape, np.bool_)
-    inside[own.mask.y - top :, own.mask.x - left :][: own.mask.mask.shape[0], : own.mask.mask.shape[1]] = own.mask.mask
-    area = np.count_nonzero(inside)
-    some, both = np.count_nonzero(counts), np.count_nonzero(counts == len(around) + 1)
-    if both >= STILL_MASK_IOU * some:
-        covered = counts > 0
-    elif len(around) == 2:
-        covered = inside | (counts >= 2)
+    some, all_of_them = np.count_nonzero(counts), np.count_nonzero(counts == len(around) + 1)
+    if all_of_them >= STILL_MASK_IOU * some:
+        covered, total = counts > 0, some
+    elif len(around) < 2:
+        return own.mask
     else:
-        return own.mask
-    if np.count_nonzero(covered) == area:
-        return own.mask
-    return RegionMask(left, top, covered)
+        covered = counts >= 2
+        height, width = own.mask.mask.shape
+        covered[own.mask.y - top :, own.mask.x - left :][:height, :width] |= own.mask.mask
+        total = np.count_nonzero(covered)
+    return own.mask if total == own.mask.area else RegionMask(left, top, covered)
 
 
 def _count(masks: Sequence[RegionMask]) -> tuple[int, int, UInt8Array]:
     """In how many masks each pixel lies: column and row of the first pixel, counts [h, w]."""
-    left, top = min(m.x for m in masks), min(m.y for m in masks)
-    right, bottom = max(m.box_xyxy[2] for m in masks), max(m.box_xyxy[3] for m in masks)
+    boxes = [m.box_xyxy for m in masks]
+    left, top = min(box[0] for box in boxes), min(box[1] for box in boxes)
+    right, bottom = max(box[2] for box in boxes), max(box[3] for box in boxes)
     counts = np.zeros((bottom - top, right - left), np.uint8)
-    for m in masks:
-        counts[m.y - top : m.y - top + m.mask.shape[0], m.x - left : m.x - left + m.mask.shape[1]] += m.mask
+    for m, (x1, y1, x2, y2) in zip(masks, boxes, strict=True):
+        counts[y1 - top : y2 - top, x1 - left : x2 - left] += m.mask.view(np.uint8)
     return left, top, counts

@@ -80,8 +80,9 @@ def _alike(now: UInt8Array, known: UInt8Array) -> BoolArray:
     """Where two blurred windows [h, w, 3] show the same, but for noise and a shift of a pixel; [h, w]."""
     low, high = cv2.erode(known, NEIGHBOURS), cv2.dilate(known, NEIGHBOURS)
     noise = np.full_like(now, NOISE)
-    within = (now >= cv2.subtract(low, noise)) & (now <= cv2.add(high, noise)) & (cv2.subtract(high, low) <= PATTERN)
-    alike: BoolArray = within.all(2)
+    within = cv2.inRange(now, cv2.subtract(low, noise), cv2.add(high, noise))
+    plain = cv2.inRange(cv2.subtract(high, low), (0,) * 3, (PATTERN,) * 3)
+    alike: BoolArray = np.asarray(cv2.bitwise_and(within, plain)) > 0
     return alike
 
 
