@@ -5,7 +5,7 @@ from __future__ import annotations
 import filecmp
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -234,12 +234,13 @@ def read_identity(path: Path, generator: TrackGenerator, detector: Detector) -> 
     picture = read_image(path)
     [found] = detector.detect([picture.image])
     found = found[found.scores >= DEFAULT_SCORE]
-    # as people of a picture are told apart everywhere: two who were found as one too are no third person; but each by
-    # their own pixels, without their part of what was found as one
+    # as people of a picture are told apart everywhere: two who were found as one too are no third person
     [(_, tracks)] = PeopleTracker(sure=DEFAULT_SCORE).track([(picture, found)])
     height, width = found.size_hw
     corners = found.boxes_xyxy.clip(0, (width, height, width, height))
     found = found[[int(abs(corners - box).max(1).argmin()) for box in tracks.detections.boxes_xyxy]]
+    # masks cover more than the person in doubt, which is not what they look like
+    found = replace(found, masks=tuple(m.within(b) for m, b in zip(found.masks, found.boxes_xyxy, strict=True)))
     try:
         z, row = generator.read_identity(picture.image, found)
     except OptionError as error:

@@ -143,6 +143,14 @@ class RegionMask:
                 mask[top - self.y : bottom - self.y, left - self.x : right - self.x] &= ~theirs
         return RegionMask(self.x, self.y, mask)
 
+    def within(self, box_xyxy: FloatArray) -> RegionMask:
+        """The pixels that lie in a box [4], whole pixels of it."""
+        left, top = (max(0, int(np.floor(low)) - start) for low, start in zip(box_xyxy, (self.x, self.y), strict=False))
+        right, bottom = (
+            max(0, int(np.ceil(high)) - start) for high, start in zip(box_xyxy[2:], (self.x, self.y), strict=True)
+        )
+        return RegionMask(self.x + left, self.y + top, self.mask[top:bottom, left:right])
+
     def to_full(self, size_hw: tuple[int, int]) -> BoolArray:
         """The mask of the whole frame, [H, W] bool."""
         full = np.zeros(size_hw, np.bool_)

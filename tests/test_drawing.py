@@ -195,6 +195,22 @@ class TestIdentity:
         [given] = seen  # each by their own pixels
         assert [mask.box_xyxy for mask in given.masks] == [mask.box_xyxy for mask in Bodies(2)._detect((96, 128)).masks]
 
+    def test_what_a_mask_covers_outside_of_the_box_is_not_looked_at(self, weights: Path, tmp_path: Path) -> None:
+        class Generous(Bodies):
+            def _detect(self, size_hw: tuple[int, int]) -> Detections:
+                found = super()._detect(size_hw)
+                [mask] = found.masks
+                wide = RegionMask(0, 0, np.ones(size_hw, np.bool_))
+                wide.mask[tuple(slice(int(a), int(b)) for a, b in found.boxes_xyxy.reshape(2, 2).T[::-1])] = False
+                return replace(found, masks=(RegionMask.union([mask, wide]),))
+
+        options = DrawingOptions("generate", identities=(save_picture(tmp_path / "one.png"),), weights=weights)
+        z = [
+            drawing.build_composer(options, finder, torch.device("cpu"))[0]._generator.identities[0]  # type: ignore[attr-defined]
+            for finder in (Bodies(1), Generous(1))
+        ]
+        torch.testing.assert_close(*z)
+
     def test_the_input_as_an_identity_is_warned_of(self, weights: Path, tmp_path: Path) -> None:
         picture = save_picture(tmp_path / "one.png")
         options: dict[str, Any] = {"weights": weights, "identity": [picture], "detector": Bodies(1), "device": "cpu"}

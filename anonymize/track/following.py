@@ -27,7 +27,7 @@ from anonymize.track.camera_motion import CameraMotion, identity, inverse, then
 from anonymize.track.geometry import GRID_HW, mask_grid, mask_of_grid, rows_of
 from anonymize.track.glance import Glance
 from anonymize.track.identity import WELL_KNOWN, Absence, looks_evidence, trust
-from anonymize.track.joint import EXPECTED_IN, divide, owners
+from anonymize.track.joint import Companion, Joint, companions, divide, owners
 from anonymize.track.kalman import Motion
 from anonymize.track.moments import Box, Moment
 from anonymize.track.parts import join_whole
@@ -70,7 +70,7 @@ class Following:
         self._grids: BoolArray = np.zeros((0, *GRID_HW), np.bool_)
         self._camera = CameraMotion()
         self._before: Moment | None = None
-        self._together: list[RegionMask] = []  # of the frame before
+        self._companions: list[Companion] = []  # of the frame before
         self.count = count
         self._looked_seconds = -np.inf
 
@@ -338,27 +338,24 @@ class Following:
     def _share(self, moment: Moment, shown: dict[int, list[int]]) -> None:
         """Give the pixels of sure detections that are no people of their own to those whom they show; see `owners`.
 
-        Where somebody is missing who is expected in what is left of one, or in the frame before was in it too, that is
-        theirs. It is not said whose, since nobody knows how far they are still where they should be.
+        What is left of one may be somebody else as well, who is missing: see `Companion`.
         """
         assert moment.found is not None
         scores, masks = moment.found.scores, moment.found.masks
-        shown = {j: rows for j, rows in shown.items() if scores[j] >= self._sure}
         last = [p.sightings[-1] for p in self.people if p.sightings]
         here = {s.row: s for s in last if s.moment is moment}
-        others = [*self._expected(moment), *self._together] if shown else []
+        joint: list[Joint] = []
         for j, rows in shown.items():
             theirs = [here[row] for row in rows if row in here]
-            if not theirs:
+            if scores[j] < self._sure or not theirs:
                 continue
-            left = masks[j].without([s.mask for s in theirs])
-            also = [other for other in others if other.share_in(left) > EXPECTED_IN]
-            shares = divide(masks[j], [*(s.mask for s in theirs), *also])
-            for sighting, share in zip(theirs, shares, strict=False):
+            joint.append(Joint(masks[j], [masks[row] for row in rows if row in here], float(scores[j])))
+            for sighting, share in zip(theirs, divide(masks[j], [s.mask for s in theirs]), strict=True):
                 sighting.mask = RegionMask.union([sighting.mask, share])
-            moment.together += [share for share in shares[len(theirs) :] if share.area]
             moment.free[j] = False
-        self._together = moment.together
+        missing = self._expected(moment) if joint else []
+        self._companions = companions(joint, missing, self._companions, moment.seconds, self._memory)
+        moment.companions = self._companions
 
     def _expected(self, moment: Moment) -> list[RegionMask]:
         """Where established people should be who were found lately but not in this frame."""

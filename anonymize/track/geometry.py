@@ -174,11 +174,11 @@ def grow(mask: RegionMask, radius: int, size_hw: tuple[int, int]) -> RegionMask:
         return mask
     left, top = max(0, mask.x - radius), max(0, mask.y - radius)
     right, bottom = min(size_hw[1], mask.box_xyxy[2] + radius), min(size_hw[0], mask.box_xyxy[3] + radius)
-    wide = np.zeros((bottom - top, right - left), np.uint8)
+    outside = np.ones((bottom - top, right - left), np.uint8)
     height, width = mask.mask.shape
-    wide[mask.y - top : mask.y - top + height, mask.x - left : mask.x - left + width] = mask.mask
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    return RegionMask(left, top, cv2.dilate(wide, disc).astype(np.bool_))
+    outside[mask.y - top : mask.y - top + height, mask.x - left : mask.x - left + width] -= mask.mask.view(np.uint8)
+    # dilation by a disc takes twice the time
+    return RegionMask(left, top, np.asarray(cv2.distanceTransform(outside, cv2.DIST_L2, 3)) < radius + 0.5)
 
 
 def centre_distance(a: Boxes, b: Boxes) -> FloatArray:

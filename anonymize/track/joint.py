@@ -6,6 +6,7 @@ Their pixels belong to those whom they show, and are covered with them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -21,7 +22,9 @@ MEMBER_OF = 0.8
 TWICE_IOU = 0.5
 """... or, if it overlaps one of them so much, that one once more."""
 EXPECTED_IN = 0.5
-"""Somebody missing, with so much of them where such a detection shows none of its owners, is in it as well."""
+"""Somebody missing, with so much of them where such a detection shows none of its owners, is in it as well ..."""
+DIP_SECONDS = 0.35
+"""... and so they are while it is not found for so long."""
 DIVIDED_AT = 256
 """Cells along the longer side in which a mask is divided among people."""
 
@@ -68,6 +71,70 @@ def owners(found: Group, scores: FloatArray, sure: float, certain: float = np.in
 def _explained(found: Group, row: int, others: Group) -> float:
     """How much of one of some detections lies in any of some others, in [0, 1]."""
     return share_in_any(found.boxes[row], found.grids[row], others.boxes, others.grids)
+
+
+@dataclass(frozen=True, eq=False)
+class Joint:
+    """A detection that shows no person of its own.
+
+    Attributes:
+        mask: Its pixels.
+        owners: Those of its owners, by themselves.
+        score: Of the detection.
+    """
+
+    mask: RegionMask
+    owners: Sequence[RegionMask]
+    score: float
+
+
+@dataclass(frozen=True, eq=False)
+class Companion:
+    """Somebody who was seen apart before and now is found only together with somebody else; it is not known who.
+
+    All pixels of such a detection are its owners'. These are nobody's in particular besides, so that they stay covered
+    if the owners are to be shown. Nobody is followed by them: how far somebody is still in them is a guess.
+
+    Attributes:
+        mask: Their pixels.
+        score: Of the detection.
+        found_seconds: When it was found.
+        known_seconds: When somebody who had been seen apart was last expected in it.
+    """
+
+    mask: RegionMask
+    score: float
+    found_seconds: float
+    known_seconds: float
+
+
+def companions(
+    joint: Sequence[Joint],
+    missing: Sequence[RegionMask],
+    before: Sequence[Companion],
+    seconds: float,
+    memory_seconds: float,
+) -> list[Companion]:
+    """Who is in the detections of a frame besides their owners.
+
+    Args:
+        joint: Detections that show no person of their own.
+        missing: Where people should be who are not found by themselves.
+        before: Companions of the frame before.
+        seconds: Time of the frame.
+        memory_seconds: For so long after somebody was last expected in it, what is left is theirs.
+    """
+    likely = [Companion(mask, 0.0, seconds, seconds) for mask in missing]
+    likely += [one for one in before if seconds - one.known_seconds <= memory_seconds]
+    found, again = [], set[Companion]()
+    for one in joint:
+        left = one.mask.without(one.owners)
+        inside = [other for other in likely if other.mask.share_in(left) > EXPECTED_IN]
+        again |= set(inside)
+        shares = divide(left, [*one.owners, *(other.mask for other in inside)])[len(one.owners) :]
+        for other, share in zip(inside, shares, strict=True):
+            found.append(Companion(share, one.score, seconds, other.known_seconds))
+    return found + [one for one in before if one not in again and seconds - one.found_seconds <= DIP_SECONDS]
 
 
 def divide(mask: RegionMask, among: Sequence[RegionMask]) -> list[RegionMask]:

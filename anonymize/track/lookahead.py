@@ -10,6 +10,7 @@ import numpy as np
 
 from anonymize.track.association import alike_sized
 from anonymize.track.geometry import grow, hull, move_mask, up_to_border
+from anonymize.track.joint import Companion
 from anonymize.track.loose_ends import ways_across
 from anonymize.track.moments import Box, Moment, Sighting
 from anonymize.track.people import Person, joined
@@ -91,7 +92,7 @@ def _everybody(
 ) -> list[Shown]:
     """Each person once, with the pixels of all ways in which they may go on; see `complete`."""
     shown: dict[int, Shown] = {}
-    perhaps = [_someone(mask, moment) for mask in moment.together]
+    perhaps = [_someone(c, moment) for c in moment.companions]
     ways = [(person.number, list(person.sightings)) for person in people if person.number]
     ways += [(before.number, list(joined(before, after))) for before, after in bridges if not before.found_at(moment)]
     for number, way in ways:
@@ -127,10 +128,11 @@ def _reach(mask: RegionMask) -> float:
     return float(max(np.ptp(rows), ASPECT * np.ptp(columns))) if len(rows) else 0.0
 
 
-def _someone(mask: RegionMask, moment: Moment) -> Shown:
+def _someone(companion: Companion, moment: Moment) -> Shown:
     """Somebody whose ID is not known, at a moment at which a detector saw them."""
-    box = np.array(mask.box_xyxy, np.float64)
-    return Shown(NOBODY, box, mask, Sighting(moment, box, mask, 1.0), filled=True)
+    box = np.array(companion.mask.box_xyxy, np.float64)
+    sighting = Sighting(moment, box, companion.mask, companion.score)
+    return Shown(NOBODY, box, companion.mask, sighting, filled=True)
 
 
 def _whoever(perhaps: Sequence[Shown]) -> Shown:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import Tensor
 from anonymize.track.camera_motion import Transform, apply_to_boxes, inverse, then
 from anonymize.track.geometry import iou_of
 from anonymize.track.glance import Glance
+from anonymize.track.joint import Companion
 from anonymize.types import BoolArray, Detections, Frame, RegionMask
 
 Box = npt.NDArray[np.float64]
@@ -30,7 +31,7 @@ class Moment:
         seconds: Presentation time.
         place: [2, 3] float64, takes pixels of this frame to a common ground that does not move with the camera.
         free: [N] bool, detections that are nobody's so far.
-        together: Pixels of people who were found only together with somebody else; it is not known whose.
+        companions: Pixels of people who are found only together with somebody else; see `joint.Companion`.
         glance: A small picture, which stays when the frame has left.
         handed_on: Surface predictions (embedding and segmentation) with which people were handed on, by detection.
     """
@@ -41,7 +42,7 @@ class Moment:
     place: Transform
     free: BoolArray
     glance: Glance = field(repr=False)
-    together: list[RegionMask] = field(default_factory=list, repr=False)
+    companions: Sequence[Companion] = field(default_factory=list, repr=False)
     handed_on: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict, repr=False)
 
     def here(self, other: Moment, boxes: Box) -> Box:

@@ -34,8 +34,9 @@ def join_whole(newcomer: Person, people: Iterable[Person], gone: Collection[Pers
     former = {p.heir: p for p in people if p.heir is not None and p not in gone and p.heir not in gone}
     inside: Counter[Person] = Counter()
     seen: list[tuple[set[Person], bool]] = []  # at each sighting: the others, and whether any of them holds it
+    when = {p: {id(s.moment): s for s in p.sightings} for p in people if p is not newcomer and p not in gone}
     for sighting in newcomer.sightings:
-        others = {p: s for p in people if p is not newcomer and p not in gone and (s := _at(p, sighting)) is not None}
+        others = {p: s for p, sightings in when.items() if (s := sightings.get(id(sighting.moment))) is not None}
         # in the order of the people, so that the same film gives the same result whenever two count the same
         holders = [p for p, other in others.items() if _holds(p, other, newcomer, sighting, share)]
         wholes = dict.fromkeys(former.get(p, p) for p in holders)
@@ -57,7 +58,8 @@ def join_whole(newcomer: Person, people: Iterable[Person], gone: Collection[Pers
     both = [person, *(heir for heir, one in former.items() if one is person and heir is not newcomer)]
     for one in both:
         share_pixels(one, newcomer)
-    alone = [s for s in newcomer.sightings if not any(_at(one, s) for one in both)]
+    there = {id(s.moment) for one in both for s in one.sightings}
+    alone = [s for s in newcomer.sightings if id(s.moment) not in there]
     person.sightings = deque(sorted([*person.sightings, *alone], key=lambda s: s.moment.seconds))
     return True
 
@@ -77,8 +79,3 @@ def _holds(person: Person, other: Sighting, newcomer: Person, sighting: Sighting
         # be in the mask of a doubtful one
         return other.score >= sighting.score and sighting.mask.share_in(other.mask) > WHOLE_OF
     return sighting.mask.share_in(other.mask) > share or other.mask.share_in(sighting.mask) > WHOLE_OF
-
-
-def _at(person: Person, sighting: Sighting) -> Sighting | None:
-    """Where a person was at the moment of a sighting."""
-    return next((s for s in person.sightings if s.moment is sighting.moment), None)

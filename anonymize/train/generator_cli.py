@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-MOST_SEED = 2**63 - 1
-"""PyTorch takes no larger one."""
+MOST_SEED = 2**32 - 1
+"""Times a stride, plus the step, it is what PyTorch draws from: 64 bits."""
 
 
 def generator(

@@ -54,6 +54,18 @@ def test_union_holds_both() -> None:
     assert RegionMask.union([]).area == 0
 
 
+def test_what_lies_in_a_box() -> None:
+    region = rectangle(10, 10, 20, 20)
+    for box, expected in (
+        ([12.5, 5.0, 14.2, 60.0], (12, 10, 15, 30)),
+        ([0.0, 0.0, 80.0, 60.0], (10, 10, 30, 30)),
+        ([28.0, 28.0, 80.0, 29.0], (28, 28, 30, 29)),
+    ):
+        assert region.within(np.array(box, np.float32)).box_xyxy == expected
+    assert region.within(np.array([0, 0, 9, 60], np.float32)).area == 0
+    assert region.within(np.array([40, 0, 49, 60], np.float32)).area == 0
+
+
 def test_dilation_grows_with_the_person_and_stays_inside_the_frame() -> None:
     small, large = rectangle(30, 30, 4, 8), rectangle(10, 5, 20, 50)
     assert dilate(small, SIZE).mask.shape == (12, 8)

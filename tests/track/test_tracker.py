@@ -305,27 +305,37 @@ def test_whoever_is_cut_off_by_the_border_is_covered_up_to_it() -> None:
     assert missed.to_full(SIZE)[5:13, :8][np.tri(8, dtype=np.bool_)].all()
 
 
-def in_pairs(score: float) -> Iterator[tuple[Frame, Detections]]:
-    """Two who stand side by side; from some frame on one of them is found only in a detection of both."""
+def in_pairs(*scores: float) -> list[tuple[Frame, Detections]]:
+    """Two who stand side by side; from frame 8 on one of them is found only in a detection of both.
+
+    Args:
+        scores: Of that detection, in turn; where it is 0 there is none.
+    """
     masks = [RegionMask(x, 5, np.ones((30, w), np.bool_)) for x, w in ((10, 20), (30, 30), (10, 50))]
     boxes = np.array([mask.box_xyxy for mask in masks], np.float32)
-    scores = np.array([0.95, 0.95, score], np.float32)
-    three = Detections(SIZE, boxes, scores, tuple(masks), np.zeros(3, np.bool_))
-    alone, both = three[[0, 1]], three[[1, 2]]
-    yield from ((frame(i, alone), found) for i, found in enumerate([alone] * 8 + [both] * 22))
+    found = []
+    for number in range(30):
+        scored = np.array([0.95, 0.95, scores[(number - 8) % len(scores)]], np.float32)
+        three = Detections(SIZE, boxes, scored, tuple(masks), np.zeros(3, np.bool_))
+        found.append(three[[0, 1]] if number < 8 else three[[1, 2] if scored[2] else [1]])
+    return [(frame(number, found[0]), both) for number, both in enumerate(found)]
 
 
-@pytest.mark.parametrize("score", [0.5, 0.75])
-def test_whoever_is_found_only_together_with_somebody_is_followed(score: float) -> None:
-    for _, tracks in PeopleTracker().track(in_pairs(score)):
+@pytest.mark.parametrize("scores", [(0.5,), (0.75,), (0.75, 0.55), (0.75, 0.75, 0.0)])
+def test_whoever_is_found_only_together_with_somebody_is_followed(scores: tuple[float, ...]) -> None:
+    for _, tracks in PeopleTracker().track(in_pairs(*scores)):
         assert covered(tracks)[5:35, 10:30].all()
 
 
-def test_whoever_is_surely_found_only_together_with_somebody_is_not_taken_for_that_one() -> None:
-    for _, tracks in PeopleTracker().track(in_pairs(0.75)):
-        shown = list(zip(tracks.ids.tolist(), tracks.detections.masks, strict=True))
-        second = RegionMask.union(mask for number, mask in shown if number == 2).to_full(SIZE)
-        others = RegionMask.union(mask for number, mask in shown if number != 2).to_full(SIZE)
-        assert others[5:35, 10:30].all()
-        assert second[5:35, 30:60].all()
-        assert not second[5:35, 10:28].any()
+@pytest.mark.parametrize("scores", [(0.75,), (0.75, 0.75, 0.0)])
+def test_to_show_somebody_does_not_show_whoever_is_found_only_together_with_them(scores: tuple[float, ...]) -> None:
+    for _, tracks in PeopleTracker().track(in_pairs(*scores)):
+        others = RegionMask.union(m for m, i in zip(tracks.detections.masks, tracks.ids, strict=True) if i != 2)
+        assert others.to_full(SIZE)[5:35, 10:30].all()
+        assert not others.to_full(SIZE)[5:35, 35:].any()
+
+
+def test_nobody_is_a_companion_for_ever() -> None:
+    pairs = in_pairs(0.75)
+    for _, tracks in list(PeopleTracker(memory_seconds=0.5).track(pairs))[-5:]:
+        assert tracks.ids.tolist() == [2]
