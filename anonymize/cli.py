@@ -130,7 +130,10 @@ def plain(
     ] = None,
     multi_modal: Annotated[
         bool,
-        typer.Option("--multi-modal", help="Of --truncation: pull toward typical looks, not toward one for all."),
+        typer.Option(
+            "--multi-modal",
+            help="Of --truncation, without --identity: pull toward typical looks, not toward one for all.",
+        ),
     ] = False,
     identity: Annotated[
         list[Path] | None,

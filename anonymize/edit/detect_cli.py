@@ -30,7 +30,10 @@ def detect(
     identity: Annotated[
         list[Path] | None, typer.Option(metavar="PICTURE", help="Of --mode generate, without -t, --multi-modal: looks.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Of --mode generate: same seed, same looks.")] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, help="Of --mode generate: same seed, same looks; of --identity fine noise only."),
+    ] = None,
     weights: Annotated[str, typer.Option(metavar="embedded|zoo|PATH", help="Networks.")] = "embedded",
     detector: Annotated[
         str | None, typer.Option(metavar="NAME|PATH", help="Detector, if it is not that of --weights.")

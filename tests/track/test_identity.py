@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from anonymize.track.association import Group, crowding, likeness
+from anonymize.track.association import crowding, likeness
 from anonymize.track.identity import NEWS, Absence, looks_evidence, trust
-from anonymize.track.joint import owners
 
 
 def absence(
@@ -58,48 +57,6 @@ def test_looks_say_nothing_where_others_look_the_same() -> None:
     distance = np.full((2, 1), 0.02, np.float32)
     other = np.array([[False], [True]])
     assert looks_evidence(distance, np.full(2, 5.0), np.full(1, 5.0), other)[0] == pytest.approx(0)
-
-
-def group(boxes: list[list[float]]) -> Group:
-    return Group(np.array(boxes, np.float64).reshape(-1, 4), np.ones((len(boxes), 28, 14), np.bool_))
-
-
-def scores(*values: float) -> np.ndarray:
-    return np.array(values, np.float32)
-
-
-def test_a_part_belongs_to_the_surer_detection_that_holds_it() -> None:
-    found = group([[0, 0, 20, 60], [5, 30, 15, 60], [100, 0, 120, 60]])
-    assert owners(found, scores(0.9, 0.7, 0.7), 0.6) == {1: [0]}
-    assert owners(found, scores(0.7, 0.9, 0.7), 0.6) == {}
-    assert owners(group([]), scores(), 0.6) == {}
-
-
-def test_a_part_of_a_part_belongs_to_the_whole_but_who_is_certain_to_nobody() -> None:
-    found = group([[50, 0, 80, 60], [67, 0, 87, 60], [76, 0, 92, 60]])
-    assert owners(found, scores(0.79, 0.75, 0.7), 0.6) == {1: [0], 2: [0]}
-    assert owners(found, scores(0.9, 0.85, 0.7), 0.6, 0.8) == {2: [1]}
-
-
-def test_several_people_found_as_one_too_are_nobody_new() -> None:
-    child, parent, both = [0.0, 30.0, 20.0, 100.0], [22.0, 0.0, 44.0, 60.0], [0.0, 0.0, 44.0, 100.0]
-    assert owners(group([child, parent, both]), scores(0.9, 0.9, 0.7), 0.6, 0.8) == {2: [0, 1]}
-    assert owners(group([child, parent, both]), scores(0.9, 0.9, 0.85), 0.6, 0.8) == {}
-    assert owners(group([child, parent, both]), scores(0.9, 0.6, 0.7), 0.6, 0.8) == {1: [2]}  # may be but an arm
-    assert (
-        owners(group([child, [18.0, 40.0, 24.0, 60.0], [-100.0, 0.0, 44.0, 100.0]]), scores(0.9, 0.9, 0.7), 0.6) == {}
-    )
-
-
-def test_people_who_overlap_are_counted_once() -> None:
-    one, same = [0.0, 0.0, 30.0, 40.0], [2.0, 4.0, 32.0, 44.0]
-    assert owners(group([one, same, [0.0, 0.0, 36.0, 90.0]]), scores(0.9, 0.88, 0.75), 0.6, 0.8) == {}
-    assert owners(group([one, same, [0.0, 0.0, 36.0, 50.0]]), scores(0.9, 0.88, 0.75), 0.6, 0.8) == {2: [0, 1]}
-
-
-def test_somebody_found_twice_is_no_part_of_whoever_stands_in_front() -> None:
-    torso, body, front = [40.0, 0.0, 60.0, 60.0], [40.0, 0.0, 60.0, 100.0], [40.0, 35.0, 90.0, 160.0]
-    assert owners(group([torso, body, front]), scores(0.75, 0.7, 0.9), 0.6, 0.8) == {1: [0]}
 
 
 def test_crowding_is_mutual_and_nobody_crowds_themselves() -> None:

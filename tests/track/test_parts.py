@@ -22,7 +22,6 @@ from anonymize.track.geometry import (
     up_to_border,
 )
 from anonymize.track.glance import Glance
-from anonymize.track.joint import divide
 from anonymize.track.kalman import Motion
 from anonymize.track.moments import Moment, Sighting
 from anonymize.track.picture import find
@@ -79,26 +78,6 @@ class TestGeometry:
         for left, covered in ((0, slice(0, 5)), (5, slice(4, 5)), (31, slice(4, 9))):
             [row] = up_to_border(RegionMask(left, 0, dot), (20, 40)).mask
             assert row.sum() == row[covered].sum() == covered.stop - covered.start
-
-    def test_pixels_are_divided_among_the_nearest(self) -> None:
-        left, right = RegionMask(0, 0, np.ones((4, 4), np.bool_)), RegionMask(10, 2, np.ones((4, 4), np.bool_))
-        whole = RegionMask(1, 0, np.ones((6, 13), np.bool_))
-        whole.mask[0, 12] = False
-        a, b = divide(whole, [left, right])
-        assert (a.to_full((6, 14)) ^ b.to_full((6, 14)) == whole.to_full((6, 14))).all()
-        assert a.box_xyxy == (1, 0, 7, 6)  # no wider than their pixels
-        assert b.to_full((6, 14))[2:, 10:].all()
-
-    def test_large_masks_are_divided_wholly(self) -> None:
-        rng = np.random.default_rng(0)
-        whole = RegionMask(7, 3, rng.random((1500, 900)) > 0.2)
-        among = [RegionMask(x, 11, np.ones((400, 100), np.bool_)) for x in (0, 333, 801)]
-        shares = divide(whole, among)
-        count = sum(share.to_full((1600, 1000)).astype(int) for share in shares)
-        np.testing.assert_array_equal(count, whole.to_full((1600, 1000)))
-        full = shares[1].to_full((1600, 1000))
-        assert full[11:411, 340:420].sum() == whole.to_full((1600, 1000))[11:411, 340:420].sum()
-        assert not full[:, :200].any()
 
     def test_union_and_share(self) -> None:
         a, b = RegionMask(0, 0, np.ones((4, 4), np.bool_)), RegionMask(2, 0, np.ones((4, 4), np.bool_))
