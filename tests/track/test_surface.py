@@ -25,7 +25,7 @@ def test_small_predictions_stay_as_they_are() -> None:
 
 
 def surfaces(lefts: list[int]) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Predictions with which somebody is handed on: found were embeddings of 0, 1, 2 and so on, segmentations of 8 more."""
+    """Predictions somebody is handed on with who was found with 0, 1, 2 and so on, in segmentations with 8 more."""
     frames = []
     for number, left in enumerate(lefts):
         mask, image = RegionMask(left, 5, np.ones((30, 20), np.bool_)), np.zeros((40, 200, 3), np.uint8)
