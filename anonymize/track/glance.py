@@ -51,7 +51,7 @@ class Glance:
         empty = np.full(self.picture.shape[:2], 255, np.uint8)
         for person in self.people:
             theirs = self.shrunk(person)
-            empty[theirs.slices][theirs.mask] = 0
+            np.copyto(empty[theirs.slices], 0, where=theirs.mask)
         return np.asarray(cv2.erode(empty, np.ones((2 * RIM + 1, 2 * RIM + 1), np.uint8)), np.uint8)
 
     def shrunk(self, region: RegionMask) -> RegionMask:

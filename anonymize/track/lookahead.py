@@ -42,7 +42,7 @@ class Shown:
         mask: Pixels to cover.
         source: The sighting, or the nearest one in time.
         filled: Whether the detector missed them.
-        before: The sighting before it, if the detector found them in this frame.
+        before: Their sightings before, if the detector found them in this frame.
     """
 
     number: int
@@ -50,7 +50,7 @@ class Shown:
     mask: RegionMask
     source: Sighting
     filled: bool
-    before: Sighting | None = None
+    before: Sequence[Sighting] = ()
 
 
 def complete(
@@ -155,7 +155,7 @@ def show(number: int, sightings: list[Sighting], moment: Moment, reach_seconds: 
             mask if own.row >= 0 else _generous([mask], sightings, moment),
             own,
             filled=own.row < 0,
-            before=sightings[here - 1] if here else None,
+            before=sightings[:here],
         )
     if at == 0 or at == len(sightings):
         return None

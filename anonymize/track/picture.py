@@ -44,13 +44,14 @@ def find(image: UInt8Array, box: Box, other: UInt8Array, expected: Box) -> Box |
     template = _cut(image, inner, (rows, columns))
     wide = np.concatenate([target[:2] - reach / scale, target[2:] + reach / scale])
     place = _cut(other, wide, (rows + 2 * reach, columns + 2 * reach))
-    if template is None or place is None or template[..., 1].std() < MIN_CONTRAST:
+    if template is None or place is None or cv2.meanStdDev(template)[1][1, 0] < MIN_CONTRAST:
         return None
     agreement = cv2.matchTemplate(place, template, cv2.TM_CCOEFF_NORMED)
     _, best, _, (x, y) = cv2.minMaxLoc(agreement)
     if not best >= MIN_AGREEMENT:
         return None
-    if cv2.absdiff(place[y : y + rows, x : x + columns], template).mean() > MOST_DIFFERENCE:
+    difference = cv2.mean(cv2.absdiff(place[y : y + rows, x : x + columns], template))
+    if sum(difference) / 3 > MOST_DIFFERENCE:
         return None
     shift: Box = np.tile((np.array([x, y]) - reach) / scale, 2)
     found: Box = expected + shift

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import takewhile
 
 import numpy as np
 import torch
@@ -91,14 +92,19 @@ def _prediction(sighting: Sighting) -> tuple[Tensor, Tensor]:
     return found.embeddings[sighting.row], found.segmentations[sighting.row]
 
 
-def still(own: Sighting, before: Sighting | None) -> Sighting | None:
-    """The sighting before of a person, if the person has not moved and has a prediction there and here.
+def still(own: Sighting, before: Sequence[Sighting]) -> Sighting | None:
+    """The last sighting before of a person who has not moved for `NEAR_SECONDS`, if it and their own have a prediction.
 
     What differs in their predictions is noise.
+
+    Args:
+        own: The person now.
+        before: Their sightings before, in order of time.
     """
-    if before is None or own.row < 0 or not _usable(own, own.moment):
+    if not before or own.row < 0 or not _usable(own, own.moment) or not _usable(before[-1], own.moment):
         return None
-    return before if _usable(before, own.moment) and own.frames_as(before) else None
+    lately = takewhile(lambda s: own.moment.seconds - s.moment.seconds <= NEAR_SECONDS, reversed(before))
+    return before[-1] if own.frames_as([*lately][-1]) else None
 
 
 def _has_surface(source: Sighting) -> bool:
