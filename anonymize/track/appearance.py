@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from anonymize.types import Detections, FloatArray, IntArray, UInt8Array
+from anonymize.track.geometry import GRID_HW
+from anonymize.types import BoolArray, Detections, FloatArray, IntArray, UInt8Array
 
-ROWS, COLUMNS = 28, 14  # points that are looked at, over a person's box
+ROWS, COLUMNS = GRID_HW  # points that are looked at, over a person's box
 LANDMARKS = 128  # enough to tell the parts apart; they are spread evenly over the body
 FEATURES = 5  # three of colour, two of texture
 GRID = 3
@@ -119,13 +120,14 @@ class Looks:
         self.weights[rows] = np.where(old > 0, old + rate[:, None] * (weight - old) * (weight > 0), weight)
 
 
-def describe(image: UInt8Array, found: Detections, table: PartTable | None) -> Looks:
+def describe(image: UInt8Array, found: Detections, table: PartTable | None, grids: BoolArray) -> Looks:
     """The looks of people in a frame.
 
     Args:
         image: [H, W, 3] uint8 RGB.
         found: The people.
         table: Body parts of embeddings; None if unknown.
+        grids: [N, 28, 14] bool, their masks seen through their boxes.
     """
     if not len(found):
         return Looks.unknown(0)
@@ -135,15 +137,8 @@ def describe(image: UInt8Array, found: Detections, table: PartTable | None) -> L
     x = boxes[:, :1] + step[:, :1] * (np.arange(COLUMNS) + 0.5)  # [N, 14]
     y = boxes[:, 1:2] + step[:, 1:] * (np.arange(ROWS) + 0.5)  # [N, 28]
     columns, rows = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)
-    inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None]
     colours = image[rows.clip(0, height - 1)[:, :, None], columns.clip(0, width - 1)[:, None]].astype(np.float32) / 255
-    for k, mask in enumerate(found.masks):
-        h, w = mask.mask.shape
-        r, c = rows[k] - mask.y, columns[k] - mask.x
-        if h and w:
-            inside[k] &= ((r >= 0) & (r < h))[:, None] & ((c >= 0) & (c < w))
-            inside[k] &= mask.mask[r.clip(0, h - 1)[:, None], c.clip(0, w - 1)]
-    inside = _shrink(inside)
+    inside = _shrink(grids)
     light = colours.mean(3)
     rough = np.zeros_like(light)
     rough[:, 1:] = np.abs(np.diff(light, axis=1))

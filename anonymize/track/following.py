@@ -24,7 +24,7 @@ from anonymize.track.association import (
     pair_unsure,
 )
 from anonymize.track.camera_motion import CameraMotion, identity, inverse, then
-from anonymize.track.geometry import GRID_HW, mask_grid, mask_of_grid, rows_of
+from anonymize.track.geometry import GRID_HW, mask_grids, mask_of_grid, rows_of
 from anonymize.track.glance import Glance
 from anonymize.track.identity import WELL_KNOWN, Absence, looks_evidence, trust
 from anonymize.track.joint import Companion, Joint, companions, divide, owners
@@ -84,13 +84,12 @@ class Following:
         """
         moment = self._enter(frame, found)
         boxes = found.boxes_xyxy.astype(np.float64)
-        grids = np.stack([mask_grid(m, b) for m, b in zip(found.masks, boxes, strict=True)] or [self._grids[:0]])
-        seen = Group(boxes, grids.reshape(-1, *GRID_HW))
+        seen = Group(boxes, mask_grids(found.masks, boxes))
         shown = owners(seen, found.scores, self._sure, self._certain)
         own = np.ones(len(found), np.bool_)
         own[list(shown)] = False
         sure = (found.scores >= self._sure) & own
-        looks = self._look(frame, found)
+        looks = self._look(frame, found, seen.grids)
         distance = self._looks.distance(looks)
         common = self._overlap(moment, seen)
         unsure = (found.scores < self._sure) & own
@@ -117,12 +116,12 @@ class Following:
         """The score halfway from sure to certain."""
         return (1 + self._sure) / 2
 
-    def _look(self, frame: Frame, found: Detections) -> Looks:
+    def _look(self, frame: Frame, found: Detections, grids: BoolArray) -> Looks:
         """What the people of a frame look like; of frames in quick succession only some are looked at."""
         if frame.pts_seconds - self._looked_seconds < LOOK_SECONDS and frame.pts_seconds >= self._looked_seconds:
             return Looks.unknown(len(found))
         self._looked_seconds = frame.pts_seconds
-        return describe(frame.image, found, self._parts)
+        return describe(frame.image, found, self._parts, grids)
 
     def forget(self, seconds: float) -> None:
         """Drop sightings before a time, and people whom nobody has seen for long."""

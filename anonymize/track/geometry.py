@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -65,6 +67,14 @@ def mask_grid(mask: RegionMask, box_xyxy: Boxes) -> BoolArray:
     inside = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))
     seen: BoolArray = mask.mask[rows.clip(0, height - 1)[:, None], columns.clip(0, width - 1)] & inside
     return seen
+
+
+def mask_grids(masks: Sequence[RegionMask], boxes: Boxes) -> BoolArray:
+    """N masks seen through their boxes [N, 4], [N, 28, 14]; see `mask_grid`."""
+    grids = np.zeros((len(masks), *GRID_HW), np.bool_)
+    for grid, mask, box in zip(grids, masks, boxes, strict=True):
+        grid[:] = mask_grid(mask, box)
+    return grids
 
 
 def pair_mask_overlap(

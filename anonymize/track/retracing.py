@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from anonymize.track.association import Group, overlap
-from anonymize.track.geometry import mask_grid, move_mask, rows_of
+from anonymize.track.geometry import mask_grids, move_mask, rows_of
 from anonymize.track.moments import Box, Moment, Sighting
 from anonymize.track.picture import find
 
@@ -75,8 +75,8 @@ def _unsure_before(expected: Box, now: Sighting, before: Moment) -> Sighting | N
     if not len(free):
         return None
     boxes = before.found.boxes_xyxy[free].astype(np.float64)
-    grids = np.stack([mask_grid(before.found.masks[j], b) for j, b in zip(free, boxes, strict=True)])
-    common = overlap(Group(expected[None], mask_grid(now.mask, now.box)[None]), Group(boxes, grids))[0]
+    known = Group(expected[None], mask_grids([now.mask], now.box[None]))
+    common = overlap(known, Group(boxes, mask_grids([before.found.masks[j] for j in free], boxes)))[0]
     best = int(common.argmax())
     if common[best] < BACK_OVERLAP:
         return None

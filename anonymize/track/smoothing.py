@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,17 +24,17 @@ def steady_box(sightings: Sequence[Sighting], at: int) -> Box:
     around = sightings[max(0, at - BOX_REACH) : at + BOX_REACH + 1]
     if len(around) < 3:
         return own.box
-    seconds = np.array([s.moment.seconds for s in around]) - own.moment.seconds
-    weights = np.exp(-0.5 * (seconds / BOX_SECONDS) ** 2)
+    seconds = [s.moment.seconds - own.moment.seconds for s in around]
+    weights = [math.exp(-0.5 * (t / BOX_SECONDS) ** 2) for t in seconds]
     boxes = np.array([s.box if s.moment.place is own.moment.place else s.box_at(own.moment) for s in around])
-    total = weights.sum()
-    mean_time, mean_box = weights @ seconds / total, weights @ boxes / total
-    lever = weights * (seconds - mean_time)
-    slope = lever @ boxes / max(lever @ seconds, 1e-9)
-    steady = mean_box - slope * mean_time
-    size = own.box[2:] - own.box[:2]
-    most = MOST_SHIFT * np.concatenate([size, size])
-    limited: Box = own.box + np.maximum(np.minimum(steady - own.box, most), -most)
+    total = sum(weights)
+    mean = sum(w * t for w, t in zip(weights, seconds, strict=True)) / total
+    levers = [w * (t - mean) for w, t in zip(weights, seconds, strict=True)]
+    inertia = max(sum(lever * t for lever, t in zip(levers, seconds, strict=True)), 1e-9)
+    # the line's value now is a mean of the boxes with these weights
+    shares = [w / total - mean * lever / inertia for w, lever in zip(weights, levers, strict=True)]
+    most = MOST_SHIFT * (own.box[2:] - own.box[:2])[[0, 1, 0, 1]]
+    limited: Box = own.box + np.maximum(np.minimum(shares @ boxes - own.box, most), -most)
     return limited
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from anonymize.track.appearance import PartTable, describe
+from anonymize.track.appearance import Looks, PartTable, describe
 from anonymize.track.association import assign, likely
 from anonymize.track.camera_motion import CameraMotion, apply_to_boxes, identity, inverse, then
 from anonymize.track.geometry import (
@@ -17,6 +17,7 @@ from anonymize.track.geometry import (
     hull,
     iou_of,
     mask_grid,
+    mask_grids,
     move_mask,
     pair_mask_overlap,
     up_to_border,
@@ -170,19 +171,23 @@ def dressed(top: tuple[int, int, int], legs: tuple[int, int, int], x: int = 40) 
     return image, Detections(SIZE, boxes, one, (mask,), one > 0, embeddings, torch.ones(1, 112, 112))
 
 
+def look(image: np.ndarray, found: Detections, table: PartTable | None) -> Looks:
+    return describe(image, found, table, mask_grids(found.masks, found.boxes_xyxy))
+
+
 class TestLooks:
     table = PartTable(np.eye(2, dtype=np.float32), np.array([13, 15]))
 
     def test_the_same_clothes_elsewhere_look_the_same(self) -> None:
-        red = describe(*dressed((200, 30, 30), (30, 30, 90)), self.table)
-        again = describe(*dressed((200, 30, 30), (30, 30, 90), x=90), self.table)
-        blue = describe(*dressed((30, 30, 200), (30, 30, 90)), self.table)
+        red = look(*dressed((200, 30, 30), (30, 30, 90)), self.table)
+        again = look(*dressed((200, 30, 30), (30, 30, 90), x=90), self.table)
+        blue = look(*dressed((30, 30, 200), (30, 30, 90)), self.table)
         assert red.distance(again)[0, 0] < 0.01
         assert red.distance(blue)[0, 0] > 0.1
 
     def test_a_part_is_compared_with_the_same_part_whatever_the_pose(self) -> None:
         image, upright = dressed((200, 30, 30), (30, 30, 90))
-        standing = describe(image, upright, self.table)
+        standing = look(image, upright, self.table)
         head_down = Detections(
             SIZE,
             upright.boxes_xyxy,
@@ -194,11 +199,11 @@ class TestLooks:
         )
         flipped = image.copy()
         flipped[20:100] = image[20:100][::-1]
-        assert standing.distance(describe(flipped, head_down, self.table))[0, 0] < 0.01
-        assert standing.distance(describe(flipped, upright, None))[0, 0] > 0.1
+        assert standing.distance(look(flipped, head_down, self.table))[0, 0] < 0.01
+        assert standing.distance(look(flipped, upright, None))[0, 0] > 0.1
 
     def test_nobody(self) -> None:
-        looks = describe(np.zeros((*SIZE, 3), np.uint8), Detections.empty(SIZE), self.table)
+        looks = look(np.zeros((*SIZE, 3), np.uint8), Detections.empty(SIZE), self.table)
         assert looks.distance(looks).shape == (0, 0)
 
     def test_a_table_has_a_part_for_each_landmark(self) -> None:
