@@ -19,6 +19,9 @@ BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 
+NOBODY = 0
+"""ID of pixels of whoever it may be, see `Tracks`."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from anonymize.errors import OptionError
-from anonymize.types import BoolArray, FloatArray, Frame, RegionMask, Tracks, UInt8Array
+from anonymize.types import NOBODY, BoolArray, FloatArray, Frame, RegionMask, Tracks, UInt8Array
 
 CoverMode = Literal["blur", "pixelate", "solid"]
 
@@ -62,8 +62,9 @@ class CoverComposer:
         image, edited = frame.image.copy(), np.zeros(frame.size_hw, np.bool_)
         for person in np.argsort(tracks.ids, kind="stable"):
             region = tracks.detections.masks[person]
-            if region.area > 0:
-                self._cover(frame.image, region, image, edited)
+            for part in pieces(region) if tracks.ids[person] == NOBODY else [region]:
+                if part.area > 0:
+                    self._cover(frame.image, part, image, edited)
         return frame.with_edit(image, edited)
 
     def _cover(self, original: UInt8Array, region: RegionMask, image: UInt8Array, edited: BoolArray) -> None:
@@ -98,6 +99,22 @@ def parse_color(text: str) -> tuple[int, int, int]:
 def cell_size(size_hw: tuple[int, ...]) -> int:
     """Side in pixels of the square cells for a person of this height and width: at most 8 along the longer side."""
     return max(SMALLEST_CELL_PX, -(-max(size_hw) // MOST_CELLS))
+
+
+def pieces(region: RegionMask) -> list[RegionMask]:
+    """Pixels of several people, where they are unconnected: nobody is to be given colours of somebody far away.
+
+    A piece smaller than the smallest cell would show what it is to hide, so all of these are one with the largest.
+    """
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(region.mask.view(np.uint8), connectivity=8)
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    large = [k for k in range(1, count) if areas[k - 1] >= SMALLEST_CELL_PX**2]
+    if len(large) < 2:
+        return [region]
+    first = 1 + int(areas.argmax())
+    labels[np.isin(labels, [0, *large], invert=True)] = first
+    parts = [RegionMask.from_full(labels == k) for k in large]
+    return [RegionMask(region.x + part.x, region.y + part.y, part.mask) for part in parts]
 
 
 def grow_region(region: RegionMask, margin: int, size_hw: tuple[int, ...]) -> RegionMask:

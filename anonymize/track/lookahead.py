@@ -17,17 +17,17 @@ from anonymize.track.people import Person, joined
 from anonymize.track.smoothing import steady_box, steady_mask
 from anonymize.track.surface import gather, still
 from anonymize.track.vacancy import vacant
-from anonymize.types import Detections, RegionMask, Tracks
+from anonymize.types import NOBODY, Detections, RegionMask, Tracks
 
 GROWTH, MIN_GROWTH_PX = 0.03, 2
 """By how much a filled mask is grown, of the height: nobody knows exactly where the person was."""
-NOBODY = 0
-"""ID of pixels of whoever it may be."""
 WIDER, ASPECT = 1.3, 1.8
 """A person is made in a rectangle round all their pixels, of this height over width; what would make it so much larger
 is covered apart from them."""
 EXPLAINED = 0.7
 """Share of where somebody may be that is covered anyway, from which on it was not them who lost their ID."""
+MISSED_SECONDS = 0.45
+"""Whoever is missed for longer is likelier hidden than overlooked: they may be there, and that is all that is said."""
 LINGER_SECONDS = 0.3
 """Who is missed may be as they were so long before or will be so long after, such as half behind somebody else."""
 
@@ -42,6 +42,7 @@ class Shown:
         mask: Pixels to cover.
         source: The sighting, or the nearest one in time.
         filled: Whether the detector missed them.
+        gap_seconds: For how long neither the detector nor the picture tells of them; 0 if it does in this frame.
         before: Their sightings before, if the detector found them in this frame.
     """
 
@@ -51,6 +52,7 @@ class Shown:
     source: Sighting
     filled: bool
     before: Sequence[Sighting] = ()
+    gap_seconds: float = 0.0
 
 
 def complete(
@@ -98,6 +100,9 @@ def _everybody(
     for number, way in ways:
         one = show(number, way, moment, reach_seconds)
         if one is None or _unseen(one, way, moment):
+            continue
+        if one.gap_seconds > MISSED_SECONDS:
+            perhaps.append(one)
             continue
         twin = shown.get(number)
         whole = one if twin is None else replace(twin, mask=RegionMask.union([twin.mask, one.mask]))
@@ -175,7 +180,8 @@ def show(number: int, sightings: list[Sighting], moment: Moment, reach_seconds: 
     mask = _generous(masks, sightings, moment)
     if not mask.area:
         return None
-    return Shown(number, box, mask, before if gone <= ahead else after, filled=True)
+    nearest = before if gone <= ahead else after
+    return Shown(number, box, mask, nearest, filled=True, gap_seconds=gone + ahead)
 
 
 def _generous(masks: Sequence[RegionMask], sightings: Sequence[Sighting], moment: Moment) -> RegionMask:

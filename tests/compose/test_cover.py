@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from anonymize.compose import CoverComposer
-from anonymize.compose.cover import cell_size, coarse_colours, grow_region, outward_rim, parse_color
+from anonymize.compose.cover import cell_size, coarse_colours, grow_region, outward_rim, parse_color, pieces
 from anonymize.errors import OptionError
 from anonymize.types import BoolArray, Detections, Frame, RegionMask, Tracks, UInt8Array
 
@@ -155,6 +155,28 @@ def test_rim_is_opaque_inside_and_soft_outside() -> None:
     assert (opacity[mask] == 1).all()
     assert opacity[30, 30 + 12 + 5] == 0
     assert 0 < opacity[30, 30 + 12 + 2] < 1
+
+
+def test_whoever_it_may_be_takes_no_colours_of_somebody_far_away() -> None:
+    size, image = (80, 400), np.zeros((80, 400, 3), np.uint8)
+    mask = np.zeros(size, np.bool_)
+    for left, colour in ((10, (200, 0, 0)), (360, (0, 0, 200))):
+        mask[10:70, left : left + 30], image[10:70, left : left + 30] = True, colour
+    blurred = CoverComposer().compose(Frame(image), tracks_of([mask], size, [0])).image
+    np.testing.assert_allclose(blurred[mask], image[mask], atol=1)
+    assert (
+        np.abs(CoverComposer().compose(Frame(image), tracks_of([mask], size, [1])).image[mask] - image[mask]).max() > 9
+    )
+
+
+def test_pieces_too_small_for_a_cell_are_one_with_the_largest() -> None:
+    mask = np.zeros((40, 90), np.bool_)
+    mask[5:35, 5:25], mask[5:25, 40:60], mask[20, 80], mask[30:33, 70:73] = True, True, True, True
+    first, second = pieces(RegionMask(3, 4, mask))
+    assert (first.area, first.box_xyxy) == (600 + 1 + 9, (8, 9, 84, 39))
+    assert (second.area, second.box_xyxy) == (400, (43, 9, 63, 29))
+    whole = RegionMask(0, 0, mask[:, :30])
+    assert pieces(whole) == [whole]
 
 
 def test_grow_region_stops_at_the_frame() -> None:
