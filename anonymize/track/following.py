@@ -30,7 +30,7 @@ from anonymize.track.identity import WELL_KNOWN, Absence, looks_evidence, trust
 from anonymize.track.joint import Companion, Joint, companions, divide, owners
 from anonymize.track.kalman import Motion
 from anonymize.track.moments import Box, Moment
-from anonymize.track.parts import join_whole
+from anonymize.track.parts import join_gap, join_whole
 from anonymize.track.people import Person, at_border, extent, joined
 from anonymize.track.retracing import PICTURE_SECONDS, retrace, seen_by_picture, sighting_of
 from anonymize.track.surface import shrink_surfaces
@@ -393,8 +393,9 @@ class Following:
         new = [i for i, p in enumerate(self.people) if not p.number and p.sightings]
         parts = set[Person]()
         for i in self._due(new, moment):
-            if join_whole(self.people[i], self.people, parts):
-                parts.add(self.people[i])
+            person = self.people[i]
+            if join_whole(person, self.people, parts) or join_gap(person, self.people, parts):
+                parts.add(person)
         if parts:
             self._keep(np.array([p not in parts for p in self.people], np.bool_))
         new = [i for i, p in enumerate(self.people) if not p.number and p.sightings]

@@ -130,6 +130,16 @@ def test_a_gap_is_filled_from_both_sides_with_more_than_the_person() -> None:
         assert 30 + 4 * i <= right <= 30 + 4 * i + most
 
 
+def test_of_whoever_is_missed_for_long_it_is_not_said_that_they_are_there() -> None:
+    there = [people(10 + 4 * i) for i in range(14)]
+    for missed, number in ((range(4, 7), 1), (range(4, 8), 0)):
+        found = [people() if i in missed else one for i, one in enumerate(there)]
+        tracked = list(PeopleTracker().track((frame(i, there[i]), one) for i, one in enumerate(found)))
+        assert [t.ids.tolist() for _, t in tracked] == [[number if i in missed else 1] for i in range(14)]
+        for i, (_, tracks) in enumerate(tracked):
+            assert covered(tracks)[5:35, 10 + 4 * i : 30 + 4 * i].all()
+
+
 def test_a_gap_longer_than_the_look_ahead_is_not_filled() -> None:
     found = [people(10), *[people()] * 5, people(10)]
     shown = lefts(found, PeopleTracker(lookahead_seconds=0.2))
