@@ -417,8 +417,10 @@ class Following:
                 self.people[i].missing = {}
         if gone:
             self._keep(np.array([i not in gone for i in range(len(self.people))], np.bool_))
-        # whoever has just got a number, or turned out to be somebody known, is there by themselves and has no gap left
-        return [(a, b) for a, b in bridges if a.number and not b.number and b.sightings]
+        # whoever has just got a number, or turned out to be somebody known, is there by themselves and has no gap left,
+        # unless what they begin with is somebody else's
+        begun = [(a, b, b.sightings[0]) for a, b in bridges if a.number and b.sightings]
+        return [(a, b) for a, b, first in begun if not b.number or (first.doubtful and first.moment is moment)]
 
     def _known_again(self, new: list[int]) -> tuple[Pairs, Pairs]:
         """Pairs of somebody who was missing and the place in `new` of the newcomer who is that person.

@@ -25,7 +25,7 @@ often is no part of who was found less."""
 
 
 IN_GAP, GAP_MARGIN = 0.6, 0.1
-"""Of somebody found only while a person was missed, so much must lie where that one should be, or so many heights off."""
+"""Of somebody found only while a person was missed, so much must lie where that one should be, so many heights off."""
 EMERGING_SECONDS = 0.35
 """Whoever was not found before must be found so soon after."""
 
@@ -94,12 +94,19 @@ def join_gap(newcomer: Person, people: Iterable[Person], gone: Collection[Person
             best, most = person, share
     if best is None:
         return False
+    for sighting in newcomer.sightings:
+        sighting.doubtful = True
+    newcomer.sightings[0].sudden = True
+    if newcomer.began_seconds < best.began_seconds:
+        best.began_seconds, best.missing = newcomer.began_seconds, newcomer.missing | best.missing
+    best.met |= newcomer.met
     best.sightings = joined(best, newcomer)
+    next(s for s in best.sightings if s.row >= 0 and s.moment.seconds > newcomer.found_seconds).sudden = True
     return True
 
 
 def _share_between(before: Sighting, after: Sighting, sighting: Sighting) -> float:
-    """Share of a sighting's box that lies where somebody should be who is found before and after it, or twice after it."""
+    """Share of a sighting's box where somebody should be who is found before and after it, or twice after it."""
     start, end = before.moment.seconds, after.moment.seconds
     share = (sighting.moment.seconds - start) / (end - start) if end > start else 0.0
     first, last = (s.box_at(sighting.moment) for s in (before, after))

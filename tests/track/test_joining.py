@@ -145,3 +145,16 @@ def test_whoever_is_elsewhere_or_found_at_the_same_time_or_met_is_somebody_else(
     sliver.met.add(met)
     assert not join_gap(sliver, [far, there, gone, met, sliver], ())
     assert join_gap(sliver, [far, there, gone, person(seen(when[2], 18), seen(when[4], 22))], ())
+
+
+def test_what_may_be_somebody_elses_is_marked_and_who_comes_out_began_with_it() -> None:
+    when = moments(8)
+    other, third = person(seen(when[0], 100)), person(seen(when[0], 150))
+    comes, sliver = person(*(seen(moment, 22) for moment in when[4:])), person(seen(when[3], 20, width=6))
+    entry = (1.0, 1.0, 1.0, True, False, 0.3)
+    sliver.missing, sliver.met, comes.missing = {other: entry}, {third}, {other: (*entry[:5], 0.4)}
+    assert join_gap(sliver, [comes, sliver], ())
+    assert [(s.doubtful, s.sudden) for s in comes.sightings][:3] == [(True, True), (False, True), (False, False)]
+    assert comes.began_seconds == when[3].seconds
+    assert comes.met == {third}
+    assert comes.missing == {other: (*entry[:5], 0.4)}
