@@ -111,10 +111,16 @@ def pieces(region: RegionMask) -> list[RegionMask]:
     large = [k for k in range(1, count) if areas[k - 1] >= SMALLEST_CELL_PX**2]
     if len(large) < 2:
         return [region]
-    first = 1 + int(areas.argmax())
-    labels[np.isin(labels, [0, *large], invert=True)] = first
-    parts = [RegionMask.from_full(labels == k) for k in large]
-    return [RegionMask(region.x + part.x, region.y + part.y, part.mask) for part in parts]
+    rest, parts = region.mask.copy(), []
+    for k in large:
+        if k == 1 + int(areas.argmax()):
+            continue
+        x, y, width, height = stats[k, :4].tolist()
+        window = slice(y, y + height), slice(x, x + width)
+        parts.append(RegionMask(region.x + x, region.y + y, labels[window] == k))
+        rest[window] &= ~parts[-1].mask
+    first = RegionMask.from_full(rest)
+    return [RegionMask(region.x + first.x, region.y + first.y, first.mask), *parts]
 
 
 def grow_region(region: RegionMask, margin: int, size_hw: tuple[int, ...]) -> RegionMask:
