@@ -102,25 +102,24 @@ def cell_size(size_hw: tuple[int, ...]) -> int:
 
 
 def pieces(region: RegionMask) -> list[RegionMask]:
-    """Pixels of several people, where they are unconnected: nobody is to be given colours of somebody far away.
+    """Pixels of several people, where they are far apart: nobody is to be given colours of somebody else.
 
-    A piece smaller than the smallest cell would show what it is to hide, so all of these are one with the largest.
+    Far is an empty cell of the whole, so that a head behind which something stands is no piece of its own with finer
+    cells. What is smaller than the smallest cell would show what it is to hide, so it is one with the largest piece.
     """
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(region.mask.view(np.uint8), connectivity=8)
-    areas = stats[1:, cv2.CC_STAT_AREA]
-    large = [k for k in range(1, count) if areas[k - 1] >= SMALLEST_CELL_PX**2]
-    if len(large) < 2:
+    height, width = region.mask.shape
+    cell = cell_size(region.mask.shape)
+    taken = np.logical_or.reduceat(region.mask, np.arange(0, height, cell), axis=0)
+    taken = np.logical_or.reduceat(taken, np.arange(0, width, cell), axis=1)
+    count, labels = cv2.connectedComponents(taken.view(np.uint8), connectivity=8)
+    if count <= 2:
         return [region]
-    rest, parts = region.mask.copy(), []
-    for k in large:
-        if k == 1 + int(areas.argmax()):
-            continue
-        x, y, width, height = stats[k, :4].tolist()
-        window = slice(y, y + height), slice(x, x + width)
-        parts.append(RegionMask(region.x + x, region.y + y, labels[window] == k))
-        rest[window] &= ~parts[-1].mask
-    first = RegionMask.from_full(rest)
-    return [RegionMask(region.x + first.x, region.y + first.y, first.mask), *parts]
+    labels = np.asarray(labels, np.uint8)
+    whose = labels[(np.arange(height) // cell)[:, None], np.arange(width) // cell]
+    areas = np.bincount(whose[region.mask], minlength=count)
+    kept = np.where(areas >= SMALLEST_CELL_PX**2, np.arange(count), areas.argmax()).astype(np.uint8)
+    parts = [RegionMask.from_full(region.mask & (kept[whose] == k)) for k in np.unique(kept[1:])]
+    return [RegionMask(region.x + part.x, region.y + part.y, part.mask) for part in parts]
 
 
 def grow_region(region: RegionMask, margin: int, size_hw: tuple[int, ...]) -> RegionMask:

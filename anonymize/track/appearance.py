@@ -138,7 +138,8 @@ def describe(image: UInt8Array, found: Detections, table: PartTable | None, grid
     y = boxes[:, 1:2] + step[:, 1:] * (np.arange(ROWS) + 0.5)  # [N, 28]
     columns, rows = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)
     colours = image[rows.clip(0, height - 1)[:, :, None], columns.clip(0, width - 1)[:, None]].astype(np.float32) / 255
-    inside = _shrink(grids)
+    unknown = np.array([not mask.mask.size for mask in found.masks], np.bool_)  # whose box is all that is known
+    inside = _shrink(grids | unknown[:, None, None])
     light = colours.mean(3)
     rough = np.zeros_like(light)
     rough[:, 1:] = np.abs(np.diff(light, axis=1))

@@ -30,7 +30,7 @@ from anonymize.track.identity import WELL_KNOWN, Absence, looks_evidence, trust
 from anonymize.track.joint import Companion, Joint, companions, divide, owners
 from anonymize.track.kalman import Motion
 from anonymize.track.moments import Box, Moment
-from anonymize.track.parts import join_gap, join_whole
+from anonymize.track.parts import join_whole
 from anonymize.track.people import Person, at_border, extent, joined
 from anonymize.track.retracing import PICTURE_SECONDS, retrace, seen_by_picture, sighting_of
 from anonymize.track.surface import shrink_surfaces
@@ -393,9 +393,8 @@ class Following:
         new = [i for i, p in enumerate(self.people) if not p.number and p.sightings]
         parts = set[Person]()
         for i in self._due(new, moment):
-            person = self.people[i]
-            if join_whole(person, self.people, parts) or join_gap(person, self.people, parts):
-                parts.add(person)
+            if join_whole(self.people[i], self.people, parts):
+                parts.add(self.people[i])
         if parts:
             self._keep(np.array([p not in parts for p in self.people], np.bool_))
         new = [i for i, p in enumerate(self.people) if not p.number and p.sightings]
@@ -417,10 +416,8 @@ class Following:
                 self.people[i].missing = {}
         if gone:
             self._keep(np.array([i not in gone for i in range(len(self.people))], np.bool_))
-        # whoever has just got a number, or turned out to be somebody known, is there by themselves and has no gap left,
-        # unless what they begin with is somebody else's
-        begun = [(a, b, b.sightings[0]) for a, b in bridges if a.number and b.sightings]
-        return [(a, b) for a, b, first in begun if not b.number or (first.doubtful and first.moment is moment)]
+        # whoever has just got a number, or turned out to be somebody known, is there by themselves and has no gap left
+        return [(a, b) for a, b in bridges if a.number and not b.number and b.sightings]
 
     def _known_again(self, new: list[int]) -> tuple[Pairs, Pairs]:
         """Pairs of somebody who was missing and the place in `new` of the newcomer who is that person.

@@ -11,7 +11,7 @@ import numpy as np
 
 from anonymize.types import RegionMask, UInt8Array
 
-LONGER_SIDE = 512
+LONGER_SIDE = 640
 """Of a small picture at most."""
 RIM = 2
 """Pixels of a small picture round somebody that may show something of them as well."""

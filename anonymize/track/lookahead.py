@@ -97,9 +97,6 @@ def _everybody(
     perhaps = [_someone(c, moment) for c in moment.companions]
     ways = [(person.number, list(person.sightings)) for person in people if person.number]
     ways += [(before.number, list(joined(before, after))) for before, after in bridges if not before.found_at(moment)]
-    # what may be somebody else's leaves a gap, and who fills that comes first
-    doubtful = [(number, way) for number, way in ways if any(s.doubtful for s in way)]
-    ways = [(number, [s for s in way if not s.doubtful]) for number, way in doubtful] + ways
     for number, way in ways:
         one = show(number, way, moment, reach_seconds)
         if one is None or _unseen(one, way, moment):

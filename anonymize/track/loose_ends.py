@@ -59,9 +59,7 @@ def ways_across(moment: Moment, people: Iterable[Person], reach_seconds: float) 
     jumps = [np.array([end.jump for end in side], np.bool_) for side in (ends, starts)]
     seconds = come[None] - gone[:, None]
     apart = centre_distance(*boxes).astype(np.float64)
-    slivers = [np.array([end.sighting.doubtful for end in side], np.bool_) for side in (ends, starts)]
-    alike = alike_sized(*boxes) | np.logical_or.outer(*slivers)
-    possible = (seconds > 0) & (seconds <= LONGEST_SECONDS) & alike & (apart < REACH + SPEED * seconds)
+    possible = (seconds > 0) & (seconds <= LONGEST_SECONDS) & alike_sized(*boxes) & (apart < REACH + SPEED * seconds)
     far = np.where(possible, apart / (REACH + SPEED * seconds), np.inf)
     nearest = (far == far.min(0)) | (far == far.min(1, keepdims=True))
     across = (gone < moment.seconds)[:, None] & (come > moment.seconds)[None]

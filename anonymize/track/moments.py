@@ -64,7 +64,6 @@ class Sighting:
         row: Which detection of the moment; -1 where the person was followed by their picture only.
         sudden: Whether it is not quite where the person was expected, if they were known at all: they may have been
             taken for somebody else.
-        doubtful: Whether it may as well be somebody else who was seen where the person was missed.
     """
 
     moment: Moment
@@ -73,7 +72,6 @@ class Sighting:
     score: float
     row: int = -1
     sudden: bool = False
-    doubtful: bool = False
 
     def box_at(self, moment: Moment) -> Box:
         """[4] float64, the box in pixels of another moment's frame."""

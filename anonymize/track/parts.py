@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Collection, Iterable
 
-import numpy as np
-
-from anonymize.track.geometry import box_share
 from anonymize.track.moments import Sighting
-from anonymize.track.people import Person, joined, share_pixels
+from anonymize.track.people import Person, share_pixels
 
 PART_OF = 0.7
 """Somebody new, this much of whom is pixels of one other person, `OFTEN`, is a part of that person."""
@@ -22,12 +19,6 @@ NEVER_APART = 3
 """Somebody new who was found so often while another person was, from the beginning on, need not have been found within
 that one when nobody else was: a detector that finds somebody twice may miss them as a whole. But who was found more
 often is no part of who was found less."""
-
-
-IN_GAP, GAP_MARGIN = 0.6, 0.1
-"""Of somebody found only while a person was missed, so much must lie where that one should be, so many heights off."""
-EMERGING_SECONDS = 0.35
-"""Whoever was not found before must be found so soon after."""
 
 
 def join_whole(newcomer: Person, people: Iterable[Person], gone: Collection[Person]) -> bool:
@@ -71,48 +62,6 @@ def join_whole(newcomer: Person, people: Iterable[Person], gone: Collection[Pers
     alone = [s for s in newcomer.sightings if id(s.moment) not in there]
     person.sightings = deque(sorted([*person.sightings, *alone], key=lambda s: s.moment.seconds))
     return True
-
-
-def join_gap(newcomer: Person, people: Iterable[Person], gone: Collection[Person]) -> bool:
-    """Whether somebody was found only while another person was missed, and there; gives the sightings to that one then.
-
-    Whoever comes out from behind something is a sliver at first, which may fit nobody.
-    """
-    best, most = None, IN_GAP
-    for person in people:
-        if person is newcomer or person in gone or person in newcomer.met:
-            continue
-        found = [s for s in person.sightings if s.row >= 0]
-        earlier = [s for s in found if s.moment.seconds < newcomer.sightings[0].moment.seconds]
-        later = found[len(earlier) :]
-        waited = later[0].moment.seconds - newcomer.sightings[-1].moment.seconds if later else 0.0
-        if waited <= 0 or (not earlier and waited > EMERGING_SECONDS):
-            continue
-        before = earlier[-1] if earlier else later[0]
-        share = min(_share_between(before, later[0], s) for s in newcomer.sightings)
-        if share > most:
-            best, most = person, share
-    if best is None:
-        return False
-    for sighting in newcomer.sightings:
-        sighting.doubtful = True
-    newcomer.sightings[0].sudden = True
-    if newcomer.began_seconds < best.began_seconds:
-        best.began_seconds, best.missing = newcomer.began_seconds, newcomer.missing | best.missing
-    best.met |= newcomer.met
-    best.sightings = joined(best, newcomer)
-    next(s for s in best.sightings if s.row >= 0 and s.moment.seconds > newcomer.found_seconds).sudden = True
-    return True
-
-
-def _share_between(before: Sighting, after: Sighting, sighting: Sighting) -> float:
-    """Share of a sighting's box where somebody should be who is found before and after it, or twice after it."""
-    start, end = before.moment.seconds, after.moment.seconds
-    share = (sighting.moment.seconds - start) / (end - start) if end > start else 0.0
-    first, last = (s.box_at(sighting.moment) for s in (before, after))
-    expected = first + (last - first) * share
-    margin = GAP_MARGIN * (expected[3] - expected[1]) * np.array([-1, -1, 1, 1])
-    return float(box_share(sighting.box[None], (expected + margin)[None])[0, 0])
 
 
 def _found(person: Person) -> int:

@@ -169,14 +169,15 @@ def test_whoever_it_may_be_takes_no_colours_of_somebody_far_away() -> None:
     )
 
 
-def test_pieces_too_small_for_a_cell_are_one_with_the_largest() -> None:
-    mask = np.zeros((40, 90), np.bool_)
-    mask[5:35, 5:25], mask[5:25, 40:60], mask[20, 80], mask[30:33, 70:73] = True, True, True, True
-    first, second = pieces(RegionMask(3, 4, mask))
-    assert (first.area, first.box_xyxy) == (600 + 1 + 9, (8, 9, 84, 39))
-    assert (second.area, second.box_xyxy) == (400, (43, 9, 63, 29))
+def test_pieces_are_far_apart_and_no_smaller_than_a_cell() -> None:
+    mask = np.zeros((80, 400), np.bool_)
+    mask[10:30, 5:25], mask[35:70, 5:25], mask[20:50, 300:330], mask[3:6, 190:193] = True, True, True, True
+    second, first = pieces(RegionMask(3, 4, mask))[::-1]
+    assert (first.area, first.box_xyxy) == (20 * 20 + 35 * 20 + 9, (8, 7, 196, 74))  # a head is no piece of its own
+    assert (second.area, second.box_xyxy) == (900, (303, 24, 333, 54))
     whole = RegionMask(0, 0, mask[:, :30])
     assert pieces(whole) == [whole]
+    assert pieces(RegionMask(0, 0, np.zeros((1, 1), np.bool_)))[0].area == 0
 
 
 def test_grow_region_stops_at_the_frame() -> None:

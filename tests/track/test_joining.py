@@ -9,7 +9,7 @@ import numpy as np
 from anonymize.track.camera_motion import identity
 from anonymize.track.glance import Glance
 from anonymize.track.moments import Moment, Sighting
-from anonymize.track.parts import join_gap, join_whole
+from anonymize.track.parts import join_whole
 from anonymize.track.people import Person, joined, share_pixels
 from anonymize.types import Detections, Frame, RegionMask
 
@@ -118,43 +118,3 @@ def test_of_two_who_hold_somebody_alike_the_one_known_longer_gets_the_pixels() -
         kept.append([first, second, newcomer])
         assert join_whole(newcomer, kept[-1], ())
         assert (first.sightings[0].mask.area, second.sightings[0].mask.area) == (660, 600)
-
-
-def test_a_sliver_found_only_while_somebody_was_missed_is_theirs() -> None:
-    when = moments(8)
-    known = person(seen(when[0], 10), seen(when[1], 14), seen(when[5], 30), seen(when[6], 34))
-    sliver = person(seen(when[3], 20, width=6))
-    assert join_gap(sliver, [known, sliver], ())
-    assert [s.box[0] for s in known.sightings] == [10, 14, 20, 30, 34]
-
-
-def test_a_sliver_is_of_whoever_comes_out_there_at_once() -> None:
-    when = moments(8)
-    for first, joined_to_them in ((4, True), (6, True), (7, False)):
-        comes, sliver = person(*(seen(moment, 22) for moment in when[first:])), person(seen(when[3], 20, width=6))
-        assert join_gap(sliver, [comes, sliver], ()) is joined_to_them
-
-
-def test_whoever_is_elsewhere_or_found_at_the_same_time_or_met_is_somebody_else() -> None:
-    when = moments(8)
-    sliver = person(seen(when[3], 20, width=6))
-    far = person(seen(when[0], 110), seen(when[5], 130))
-    there = person(seen(when[2], 18), seen(when[3], 20), seen(when[4], 22))
-    gone = person(seen(when[1], 14), seen(when[2], 18))
-    met = person(seen(when[2], 18), seen(when[4], 22))
-    sliver.met.add(met)
-    assert not join_gap(sliver, [far, there, gone, met, sliver], ())
-    assert join_gap(sliver, [far, there, gone, person(seen(when[2], 18), seen(when[4], 22))], ())
-
-
-def test_what_may_be_somebody_elses_is_marked_and_who_comes_out_began_with_it() -> None:
-    when = moments(8)
-    other, third = person(seen(when[0], 100)), person(seen(when[0], 150))
-    comes, sliver = person(*(seen(moment, 22) for moment in when[4:])), person(seen(when[3], 20, width=6))
-    entry = (1.0, 1.0, 1.0, True, False, 0.3)
-    sliver.missing, sliver.met, comes.missing = {other: entry}, {third}, {other: (*entry[:5], 0.4)}
-    assert join_gap(sliver, [comes, sliver], ())
-    assert [(s.doubtful, s.sudden) for s in comes.sightings][:3] == [(True, True), (False, True), (False, False)]
-    assert comes.began_seconds == when[3].seconds
-    assert comes.met == {third}
-    assert comes.missing == {other: (*entry[:5], 0.4)}

@@ -202,6 +202,12 @@ class TestLooks:
         assert standing.distance(look(flipped, head_down, self.table))[0, 0] < 0.01
         assert standing.distance(look(flipped, upright, None))[0, 0] > 0.1
 
+    def test_of_whom_only_the_box_is_known_all_of_it_is_looked_at(self) -> None:
+        image, found = dressed((200, 30, 30), (30, 30, 90))
+        bare = replace(found, masks=(empty_mask(),))
+        assert look(image, bare, None).known.all()
+        assert look(image, bare, None).distance(look(image, found, None))[0, 0] < 0.2
+
     def test_nobody(self) -> None:
         looks = look(np.zeros((*SIZE, 3), np.uint8), Detections.empty(SIZE), self.table)
         assert looks.distance(looks).shape == (0, 0)

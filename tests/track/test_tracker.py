@@ -140,16 +140,6 @@ def test_of_whoever_is_missed_for_long_it_is_not_said_that_they_are_there() -> N
             assert covered(tracks)[5:35, 10 + 4 * i : 30 + 4 * i].all()
 
 
-def test_a_sliver_where_somebody_is_missed_does_not_show_them() -> None:
-    there = [people(10 + 4 * i) for i in range(14)]
-    sliver = RegionMask(42, 8, np.ones((14, 5), np.bool_))
-    box = np.array([sliver.box_xyxy], np.float32)
-    found = [replace(one, boxes_xyxy=box, masks=(sliver,)) if i == 5 else one for i, one in enumerate(there)]
-    for i, (_, tracks) in enumerate(PeopleTracker().track((frame(i, there[i]), one) for i, one in enumerate(found))):
-        assert tracks.ids.tolist() == [1]
-        assert covered(tracks)[5:35, 10 + 4 * i : 30 + 4 * i].all()
-
-
 def test_a_gap_longer_than_the_look_ahead_is_not_filled() -> None:
     found = [people(10), *[people()] * 5, people(10)]
     shown = lefts(found, PeopleTracker(lookahead_seconds=0.2))
