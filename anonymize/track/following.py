@@ -13,6 +13,7 @@ from anonymize.track.association import (
     CLEAR,
     CROWDED,
     NOT_THEM_LOOKS,
+    SAME_LOOKS,
     Group,
     Pairs,
     assign,
@@ -46,6 +47,7 @@ PICTURE_NOISE = 3.0
 ESTABLISHED = 4  # sure detections, or one halfway to certain; others may be false alarms: nothing unsure prolongs them
 SUDDEN = 0.3  # whoever overlaps less with where they were expected may be somebody else
 SURELY = 100.0  # more than all that place and looks can say
+DISTINCT_LOOKS = 0.03
 CONFIRMED_LOOKS = 0.045  # whoever looks so much like the one who went into a crowd, is the one
 
 
@@ -201,7 +203,9 @@ class Following:
         # whoever has just been seen first looks like that: it is no reason to take them for somebody well known
         sure_of = trust(self._views())
         lately = rows_of((absent <= LATELY_SECONDS) & sought)
-        first = pair_sure(common[np.ix_(lately, rows)], distance[np.ix_(lately, rows)], sure_of[lately])
+        mistaken = (self._mistaken(common, distance) & ~hidden)[:, rows]
+        possible = np.where(mistaken, 0, common[:, rows])
+        first = pair_sure(possible[lately], distance[np.ix_(lately, rows)], sure_of[lately])
         pairs += [(int(lately[i]), int(rows[j])) for i, j in first]
         rest = left(np.array([i for i in lately.tolist() if self.people[i].established], np.int64), 0)
         second = pair_unsure(common[np.ix_(rest, others)])
@@ -209,9 +213,25 @@ class Following:
         missing, strangers = left(rows_of((absent < AT_ONCE_SECONDS) & sought), 0), left(rows, 1)
         if len(missing) and len(strangers):
             looks = distance[np.ix_(missing, strangers)]
+            looks = np.where(mistaken[np.ix_(missing, np.searchsorted(rows, strangers))], np.inf, looks)
             third = pair_returned(self._motion.boxes_xyxy[missing], seen.boxes[strangers], looks, sure_of[missing])
             pairs += [(int(missing[i]), int(strangers[j])) for i, j in third]
         return pairs
+
+    def _mistaken(self, common: FloatArray, distance: FloatArray) -> BoolArray:
+        """Whether a detection looks unlike somebody and like somebody else, who is nowhere else, [N, M].
+
+        Args:
+            common: [N, M] overlap of people and detections.
+            distance: [N, M] how different they look.
+        """
+        known = (self._views() >= WELL_KNOWN)[:, None]
+        at_home = (common > SUDDEN) & ~(distance > SAME_LOOKS)
+        elsewhere = at_home.sum(1, keepdims=True) - at_home > 0
+        like = np.where(known & ~elsewhere, distance, np.inf)
+        best = np.fmin.reduce(like, axis=0, initial=np.inf)
+        found: BoolArray = known & (distance > SAME_LOOKS) & (best < np.minimum(CONFIRMED_LOOKS, distance - DISTINCT_LOOKS))
+        return found
 
     def _crowd(self, moment: Moment, seen: Group, sure: BoolArray, pairs: Pairs) -> FloatArray:
         """How much each detection [M] overlaps somebody else who is there, or should be."""
