@@ -59,10 +59,10 @@ def overlap(known: Group, found: Group) -> FloatArray:
 
 
 def assign(score: FloatArray, allowed: BoolArray) -> Pairs:
-    """Pairs (row, column) of the largest total score (Kuhn 1955), [N, M] each, among the allowed ones."""
+    """Pairs (row, column) of the largest total score (Kuhn 1955), [N, M] each, which is positive, among the allowed ones."""
     if not allowed.any():
         return []
-    rows, columns = linear_sum_assignment(np.where(allowed, score + 1, 0), maximize=True)
+    rows, columns = linear_sum_assignment(np.where(allowed, score, 0), maximize=True)
     return [(int(i), int(j)) for i, j in zip(rows, columns, strict=True) if allowed[i, j]]
 
 
@@ -92,7 +92,7 @@ def pair_sure(common: FloatArray, looks: FloatArray, trust: FloatArray) -> Pairs
     """
     allowed = common > MIN_OVERLAP
     allowed &= ~((looks > CHANGED_LOOKS) & (common < 0.6)) & ~(looks > NOT_THEM_LOOKS)
-    return assign(common + LOOKS_WEIGHT * likeness(looks, trust), allowed)
+    return assign(np.maximum(common + LOOKS_WEIGHT * (likeness(looks, trust) - 0.5), 1e-3), allowed)
 
 
 def pair_unsure(common: FloatArray) -> Pairs:

@@ -46,6 +46,7 @@ UNSURE_NOISE = 2.0
 PICTURE_NOISE = 3.0
 ESTABLISHED = 4  # sure detections, or one halfway to certain; others may be false alarms: nothing unsure prolongs them
 SUDDEN = 0.3  # whoever overlaps less with where they were expected may be somebody else
+STEADY = 0.5  # whoever overlaps more with where they were expected, goes on there
 SURELY = 100.0  # more than all that place and looks can say
 DISTINCT_LOOKS = 0.03
 CONFIRMED_LOOKS = 0.045  # whoever looks so much like the one who went into a crowd, is the one
@@ -87,13 +88,15 @@ class Following:
         moment = self._enter(frame, found)
         boxes = found.boxes_xyxy.astype(np.float64)
         seen = Group(boxes, mask_grids(found.masks, boxes))
-        shown = owners(seen, found.scores, self._sure, self._certain)
-        own = np.ones(len(found), np.bool_)
-        own[list(shown)] = False
-        sure = (found.scores >= self._sure) & own
         looks = self._look(frame, found, seen.grids)
         distance = self._looks.distance(looks)
         common = self._overlap(moment, seen)
+        shown = owners(seen, found.scores, self._sure, self._certain)
+        goes_on = self._goes_on(common, distance)
+        shown = {j: rows for j, rows in shown.items() if not (goes_on[:, j] & (common[:, rows] < SUDDEN).all(1)).any()}
+        own = np.ones(len(found), np.bool_)
+        own[list(shown)] = False
+        sure = (found.scores >= self._sure) & own
         unsure = (found.scores < self._sure) & own
         pairs = self._pair(moment, seen, sure, unsure, common, distance)
         crowd = self._crowd(moment, seen, sure, pairs)
@@ -217,6 +220,17 @@ class Following:
             third = pair_returned(self._motion.boxes_xyxy[missing], seen.boxes[strangers], looks, sure_of[missing])
             pairs += [(int(missing[i]), int(strangers[j])) for i, j in third]
         return pairs
+
+    def _goes_on(self, common: FloatArray, distance: FloatArray) -> BoolArray:
+        """Whether a detection is where somebody well known should be, and looks like them, [N, M].
+
+        Args:
+            common: [N, M] overlap of people and detections.
+            distance: [N, M] how different they look.
+        """
+        known = np.array([p.established and p.heir is None for p in self.people], np.bool_) & (self._views() >= WELL_KNOWN)
+        found: BoolArray = known[:, None] & (common > STEADY) & ~(distance > SAME_LOOKS)
+        return found
 
     def _mistaken(self, common: FloatArray, distance: FloatArray) -> BoolArray:
         """Whether a detection looks unlike somebody and like somebody else, who is nowhere else, [N, M].
