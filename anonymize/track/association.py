@@ -28,6 +28,7 @@ CHANGED_LOOKS = 0.1  # nobody changes that much from frame to frame
 NOT_THEM_LOOKS = 0.25  # it is somebody else, wherever they are
 BACK_REACH = 0.5  # in heights, where somebody may come back who was missing for a few frames
 SIZE_RATIO = 1.6
+INSIDE = 0.8  # so much of somebody little known lies where more is seen a moment later, if they have just emerged
 CROWDED = 0.4  # who covers so much of another one, or is covered, may be taken for that one
 CLEAR = 0.2  # ... so little, is by themselves
 
@@ -112,10 +113,11 @@ def alike_sized(known: Boxes, found: Boxes) -> BoolArray:
     return alike
 
 
-def pair_returned(known: Boxes, found: Boxes, looks: FloatArray, trust: FloatArray) -> Pairs:
+def pair_returned(known: Boxes, found: Boxes, looks: FloatArray, trust: FloatArray, entering: BoolArray) -> Pairs:
     """Third step: people who have been missing for a moment, and sure detections near where they should be."""
     apart = centre_distance(known, found)
-    allowed = (apart < BACK_REACH) & alike_sized(known, found) & ~(looks > CHANGED_LOOKS)
+    emerged = (box_share(known, found) > INSIDE) & entering[:, None]
+    allowed = (apart < BACK_REACH) & (alike_sized(known, found) & ~(looks > CHANGED_LOOKS) | emerged)
     return assign((likeness(looks, trust) + 1 / (1 + apart)).astype(np.float32), allowed)
 
 

@@ -217,7 +217,8 @@ class Following:
         if len(missing) and len(strangers):
             looks = distance[np.ix_(missing, strangers)]
             looks = np.where(mistaken[np.ix_(missing, np.searchsorted(rows, strangers))], np.inf, looks)
-            third = pair_returned(self._motion.boxes_xyxy[missing], seen.boxes[strangers], looks, sure_of[missing])
+            entering = np.array([self.people[i].leaving and self.people[i].views < WELL_KNOWN for i in missing.tolist()])
+            third = pair_returned(self._motion.boxes_xyxy[missing], seen.boxes[strangers], looks, sure_of[missing], entering)
             pairs += [(int(missing[i]), int(strangers[j])) for i, j in third]
         return pairs
 
