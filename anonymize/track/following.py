@@ -32,7 +32,7 @@ from anonymize.track.joint import Companion, Joint, companions, divide, owners
 from anonymize.track.kalman import Motion
 from anonymize.track.moments import Box, Moment
 from anonymize.track.parts import join_whole
-from anonymize.track.people import Person, at_border, extent, joined
+from anonymize.track.people import GALLERY, Person, at_border, extent, joined
 from anonymize.track.retracing import PICTURE_SECONDS, retrace, seen_by_picture, sighting_of
 from anonymize.track.surface import shrink_surfaces
 from anonymize.types import BoolArray, Detections, FloatArray, Frame, IntArray, RegionMask
@@ -47,6 +47,7 @@ PICTURE_NOISE = 3.0
 ESTABLISHED = 4  # sure detections, or one halfway to certain; others may be false alarms: nothing unsure prolongs them
 SUDDEN = 0.3  # whoever overlaps less with where they were expected may be somebody else
 STEADY = 0.5  # whoever overlaps more with where they were expected, goes on there
+HARDLY = 0.3
 SURELY = 100.0  # more than all that place and looks can say
 DISTINCT_LOOKS = 0.03
 CONFIRMED_LOOKS = 0.045  # whoever looks so much like the one who went into a crowd, is the one
@@ -102,7 +103,7 @@ class Following:
         crowd = self._crowd(moment, seen, sure, pairs)
         heirs = self._heirs(distance, pairs, sure & (crowd < CLEAR))
         pairs = [(i, j) for i, j in pairs if j not in heirs]
-        self._update(moment, seen, looks, pairs, sure & (crowd < CLEAR), common)
+        self._update(moment, seen, looks, pairs, sure & (crowd < CLEAR), common, distance)
         met = {j for _, j in pairs}
         missing = [i for i in range(len(self.people)) if not self._is_here(i, moment)]
         self._add(moment, seen, looks, [j for j in rows_of(sure).tolist() if j not in met], crowd, heirs)
@@ -282,7 +283,14 @@ class Following:
         return heirs
 
     def _update(
-        self, moment: Moment, seen: Group, looks: Looks, pairs: Pairs, clear: BoolArray, common: FloatArray
+        self,
+        moment: Moment,
+        seen: Group,
+        looks: Looks,
+        pairs: Pairs,
+        clear: BoolArray,
+        common: FloatArray,
+        distance: FloatArray,
     ) -> None:
         """Let people be where they are found.
 
@@ -293,6 +301,7 @@ class Following:
             pairs: Who is who.
             clear: [M] who is seen as they are.
             common: [N, M] overlap of people and detections.
+            distance: [N, M] how different they look.
         """
         assert moment.found is not None
         if not pairs:
@@ -311,7 +320,13 @@ class Following:
         for i, j in pairs:
             person = self.people[i]
             person.surely += self._evidence(moment, j)
-            person.sightings.append(replace(sighting_of(moment, j), sudden=bool(common[i, j] < SUDDEN)))
+            sighting = replace(
+                sighting_of(moment, j),
+                sudden=bool(common[i, j] < SUDDEN),
+                looks=looks[j : j + 1],
+                unlike=bool(distance[i, j] > SAME_LOOKS),
+            )
+            person.sightings.append(sighting)
             person.found_seconds = moment.seconds
             person.leaving = at_border(seen.boxes[j], moment.found.size_hw[1])
             moment.free[j] = False
@@ -350,7 +365,7 @@ class Following:
             person = Person(
                 moment.seconds,
                 moment.seconds,
-                deque([sighting_of(moment, j)]),
+                deque([replace(sighting_of(moment, j), looks=looks[j : j + 1])]),
                 views=(1.0 if clear[j] else GLIMPSE) * bool(looks.known[j]),
             )
             person.surely = self._evidence(moment, j)
@@ -425,6 +440,7 @@ class Following:
             People who are missing in this frame and may go on as somebody who will appear soon: it is not decided yet
             but this is the last chance to cover the gap between the two.
         """
+        self._unmask(moment)
         new = [i for i, p in enumerate(self.people) if not p.number and p.sightings]
         parts = set[Person]()
         for i in self._due(new, moment):
@@ -485,6 +501,76 @@ class Following:
                     # the others of the crowd turned out to be parts of somebody, or are long gone
                     total[i, column] = SURELY
         return assign(total, total > 0), likely(perhaps)
+
+    def _unmask(self, moment: Moment) -> None:
+        """Split whoever has not been found as they look, since a newcomer appeared who looks just like them.
+
+        They were taken for a neighbour then: that one goes on apart, and they are missing since.
+        """
+        due = self._due([i for i, p in enumerate(self.people) if not p.number and p.sightings], moment)
+        if not due:
+            return
+        newcomers = [self.people[i] for i in due]
+        distance = self._gallery_distance(np.array(due, np.int64))
+        distance[[not p.number for p in self.people]] = np.inf
+        for column, newcomer in enumerate(newcomers):
+            row = int(np.nan_to_num(distance[:, column], nan=np.inf).argmin())
+            person = self.people[row]
+            if not distance[row, column] < CONFIRMED_LOOKS or newcomer.views < 1 or self._views()[row] < WELL_KNOWN:
+                continue
+            since = newcomer.began_seconds
+            if person.found_seconds < since or person.heir is not None:
+                continue
+            if self._seen_surely(person, since) <= HARDLY * self._seen_surely(newcomer, since):
+                self._split(row, newcomer)
+
+    def _seen_surely(self, person: Person, since: float) -> int:
+        """How often somebody was surely found as they look from a time on."""
+        return sum(
+            s.row >= 0 and s.score >= self._sure and not s.unlike and s.moment.seconds >= since
+            for s in person.sightings
+        )
+
+    def _split(self, row: int, newcomer: Person) -> None:
+        """Let whoever was taken for somebody since a newcomer appeared go on by themselves."""
+        person, since = self.people[row], newcomer.began_seconds
+        before = [s for s in person.sightings if s.moment.seconds < since]
+        after = [s for s in person.sightings if s.moment.seconds >= since]
+        if not before:
+            return
+        last, first = before[-1], next(s for s in newcomer.sightings if s.moment.seconds >= since)
+        other = replace(
+            person,
+            began_seconds=after[0].moment.seconds,
+            sightings=deque(after),
+            number=0,
+            views=0.0,
+            met=set(),
+            missing=dict(newcomer.missing),
+            gallery=deque(maxlen=GALLERY),
+            crowd=set(),
+        )
+        person.sightings, person.found_seconds = deque(before), last.moment.seconds
+        looks = Looks.unknown(1)
+        for sighting in after:
+            if sighting.looks is not None and sighting.looks.known[0]:
+                other.views += 1
+                looks.blend(np.zeros(1, np.int64), sighting.looks, np.array([1 / other.views], np.float32))
+        new = np.array([len(self.people)])
+        self._motion.add(after[-1].box[None])
+        self._motion.mean[new], self._motion.covariance[new] = self._motion.mean[[row]], self._motion.covariance[[row]]
+        self._grids = np.concatenate([self._grids, self._grids[[row]]])
+        self._looks = self._looks.and_also(looks)
+        self.people.append(other)
+        expected = last.box_at(first.moment)
+        newcomer.missing[person] = Absence.of(
+            expected[None],
+            self._motion.deviation[[row]],
+            extent(person, expected, first.moment)[None],
+            np.array([person.leaving]),
+            first.box[None],
+            np.array([since - person.found_seconds]),
+        )[0, 0]
 
     def _gallery_distance(self, newcomers: IntArray) -> FloatArray:
         """How different people and newcomers look at least, [N, M], by all appearances of the people."""

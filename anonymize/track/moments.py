@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from anonymize.track.appearance import Looks
 from anonymize.track.camera_motion import Transform, apply_to_boxes, inverse, then
 from anonymize.track.geometry import iou_of
 from anonymize.track.glance import Glance
@@ -64,6 +65,8 @@ class Sighting:
         row: Which detection of the moment; -1 where the person was followed by their picture only.
         sudden: Whether it is not quite where the person was expected, if they were known at all: they may have been
             taken for somebody else.
+        looks: How they look there, if a detector found them and they were looked at; one row.
+        unlike: Whether that is not how the person looks.
     """
 
     moment: Moment
@@ -72,6 +75,8 @@ class Sighting:
     score: float
     row: int = -1
     sudden: bool = False
+    looks: Looks | None = field(default=None, repr=False)
+    unlike: bool = False
 
     def box_at(self, moment: Moment) -> Box:
         """[4] float64, the box in pixels of another moment's frame."""
