@@ -47,7 +47,7 @@ PICTURE_NOISE = 3.0
 ESTABLISHED = 4  # sure detections, or one halfway to certain; others may be false alarms: nothing unsure prolongs them
 SUDDEN = 0.3  # whoever overlaps less with where they were expected may be somebody else
 STEADY = 0.5  # whoever overlaps more with where they were expected, goes on there
-HARDLY = 0.3
+HARDLY = 0.5  # whoever was found surely that much as often as somebody new, was hardly there themselves
 SURELY = 100.0  # more than all that place and looks can say
 DISTINCT_LOOKS = 0.03
 CONFIRMED_LOOKS = 0.045  # whoever looks so much like the one who went into a crowd, is the one
@@ -218,8 +218,12 @@ class Following:
         if len(missing) and len(strangers):
             looks = distance[np.ix_(missing, strangers)]
             looks = np.where(mistaken[np.ix_(missing, np.searchsorted(rows, strangers))], np.inf, looks)
-            entering = np.array([self.people[i].leaving and self.people[i].views < WELL_KNOWN for i in missing.tolist()])
-            third = pair_returned(self._motion.boxes_xyxy[missing], seen.boxes[strangers], looks, sure_of[missing], entering)
+            entering = np.array(
+                [self.people[i].leaving and self.people[i].views < WELL_KNOWN for i in missing.tolist()]
+            )
+            third = pair_returned(
+                self._motion.boxes_xyxy[missing], seen.boxes[strangers], looks, sure_of[missing], entering
+            )
             pairs += [(int(missing[i]), int(strangers[j])) for i, j in third]
         return pairs
 
@@ -230,7 +234,9 @@ class Following:
             common: [N, M] overlap of people and detections.
             distance: [N, M] how different they look.
         """
-        known = np.array([p.established and p.heir is None for p in self.people], np.bool_) & (self._views() >= WELL_KNOWN)
+        known = np.array([p.established and p.heir is None for p in self.people], np.bool_) & (
+            self._views() >= WELL_KNOWN
+        )
         found: BoolArray = known[:, None] & (common > STEADY) & ~(distance > SAME_LOOKS)
         return found
 
@@ -246,7 +252,9 @@ class Following:
         elsewhere = at_home.sum(1, keepdims=True) - at_home > 0
         like = np.where(known & ~elsewhere, distance, np.inf)
         best = np.fmin.reduce(like, axis=0, initial=np.inf)
-        found: BoolArray = known & (distance > SAME_LOOKS) & (best < np.minimum(CONFIRMED_LOOKS, distance - DISTINCT_LOOKS))
+        found: BoolArray = (
+            known & (distance > SAME_LOOKS) & (best < np.minimum(CONFIRMED_LOOKS, distance - DISTINCT_LOOKS))
+        )
         return found
 
     def _crowd(self, moment: Moment, seen: Group, sure: BoolArray, pairs: Pairs) -> FloatArray:
