@@ -22,13 +22,17 @@ Pairs = list[tuple[int, int]]
 MIN_OVERLAP = 0.15
 MIN_OVERLAP_UNSURE = 0.35
 LOOKS_WEIGHT = 0.7  # against overlap
+SUDDEN = 0.3  # whoever overlaps less with where they were expected may be somebody else
+STEADY = 0.5  # ... more, goes on there
 # distances of looks
+CONFIRMED_LOOKS = 0.045  # whoever looks so much like somebody who may be there, is the one
+DISTINCT_LOOKS = 0.03  # ... and that much less like another one, is not that one
 SAME_LOOKS = 0.06  # two are as likely one person as two
 CHANGED_LOOKS = 0.1  # nobody changes that much from frame to frame
 NOT_THEM_LOOKS = 0.25  # it is somebody else, wherever they are
 BACK_REACH = 0.5  # in heights, where somebody may come back who was missing for a few frames
 SIZE_RATIO = 1.6
-INSIDE = 0.8  # so much of somebody little known lies where more is seen a moment later, if they have just emerged
+INSIDE = 0.8  # so much of somebody who enters lies where more of them is seen a moment later
 CROWDED = 0.4  # who covers so much of another one, or is covered, may be taken for that one
 CLEAR = 0.2  # ... so little, is by themselves
 
@@ -60,7 +64,12 @@ def overlap(known: Group, found: Group) -> FloatArray:
 
 
 def assign(score: FloatArray, allowed: BoolArray) -> Pairs:
-    """Pairs (row, column) of the largest total score (Kuhn 1955), [N, M] each, which is positive, among the allowed ones."""
+    """Pairs (row, column) of the largest total score (Kuhn 1955) among the allowed ones.
+
+    Args:
+        score: [N, M] above 0. Two poor pairs are no better than a good one with somebody left over.
+        allowed: [N, M].
+    """
     if not allowed.any():
         return []
     rows, columns = linear_sum_assignment(np.where(allowed, score, 0), maximize=True)
@@ -84,16 +93,49 @@ def likeness(distance: FloatArray, trust: FloatArray) -> FloatArray:
     return np.where(np.isnan(distance), np.float32(0.5), 0.5 + (like - 0.5) * trust[:, None])
 
 
+def goes_on(row: int, owners: list[int], common: FloatArray, distance: FloatArray) -> bool:
+    """Whether a detection is where one of some well-known people should be and looks like them.
+
+    Then it is no part of its owners, unless these are that person as well.
+
+    Args:
+        row, owners: The detection, and those whose part it may be.
+        common: [N, M] overlap of the people and all detections.
+        distance: [N, M] how different they look.
+    """
+    there = (common[:, row] > STEADY) & ~(distance[:, row] > SAME_LOOKS)
+    return bool((there & (common[:, owners] < SUDDEN).all(1)).any())
+
+
+def mistaken(common: FloatArray, distance: FloatArray, known: BoolArray) -> BoolArray:
+    """Whether a detection looks unlike somebody and like somebody else, who is nowhere else, [N, M].
+
+    Args:
+        common: [N, M] overlap of people and detections.
+        distance: [N, M] how different they look.
+        known: [N] whose looks are to be believed.
+    """
+    at_home = (common > SUDDEN) & ~(distance > SAME_LOOKS)
+    elsewhere = at_home.sum(1, keepdims=True) - at_home > 0
+    likest = np.where(known[:, None] & ~elsewhere, distance, np.inf)
+    least = np.fmin.reduce(likest, axis=0, initial=np.inf)
+    another = least < np.minimum(CONFIRMED_LOOKS, distance - DISTINCT_LOOKS)
+    found: BoolArray = known[:, None] & (distance > SAME_LOOKS) & another
+    return found
+
+
 def pair_sure(common: FloatArray, looks: FloatArray, trust: FloatArray) -> Pairs:
     """First step: people seen lately and sure detections.
 
     Args:
         common: [N, M] their overlap.
-        looks, trust: The distance of their looks, and what it is worth; see `likeness`.
+        looks, trust: The distance of their looks, which speak for a pair or against it, and what it is worth; see
+            `likeness`.
     """
     allowed = common > MIN_OVERLAP
     allowed &= ~((looks > CHANGED_LOOKS) & (common < 0.6)) & ~(looks > NOT_THEM_LOOKS)
-    return assign(np.maximum(common + LOOKS_WEIGHT * (likeness(looks, trust) - 0.5), 1e-3), allowed)
+    score = common + LOOKS_WEIGHT * (likeness(looks, trust) - 0.5)
+    return assign(np.maximum(score, 1e-3), allowed)
 
 
 def pair_unsure(common: FloatArray) -> Pairs:
@@ -114,10 +156,16 @@ def alike_sized(known: Boxes, found: Boxes) -> BoolArray:
 
 
 def pair_returned(known: Boxes, found: Boxes, looks: FloatArray, trust: FloatArray, entering: BoolArray) -> Pairs:
-    """Third step: people who have been missing for a moment, and sure detections near where they should be."""
+    """Third step: people who have been missing for a moment, and sure detections near where they should be.
+
+    Args:
+        known, found: Boxes [N, 4] and [M, 4].
+        looks, trust: The distance of their looks, and what it is worth; see `likeness`.
+        entering: [N] who was seen only at the border: more of them may be seen now, which looks different.
+    """
     apart = centre_distance(known, found)
-    emerged = (box_share(known, found) > INSIDE) & entering[:, None]
-    allowed = (apart < BACK_REACH) & (alike_sized(known, found) & ~(looks > CHANGED_LOOKS) | emerged)
+    grown = (box_share(known, found) > INSIDE) & entering[:, None]
+    allowed = (apart < BACK_REACH) & (alike_sized(known, found) & ~(looks > CHANGED_LOOKS) | grown)
     return assign((likeness(looks, trust) + 1 / (1 + apart)).astype(np.float32), allowed)
 
 

@@ -11,14 +11,18 @@ from anonymize.track.appearance import Looks, PartTable, describe
 from anonymize.track.association import (
     CHANGED_LOOKS,
     CLEAR,
+    CONFIRMED_LOOKS,
     CROWDED,
     NOT_THEM_LOOKS,
     SAME_LOOKS,
+    SUDDEN,
     Group,
     Pairs,
     assign,
     crowding,
+    goes_on,
     likely,
+    mistaken,
     overlap,
     pair_returned,
     pair_sure,
@@ -45,12 +49,8 @@ LOOK_SECONDS = 0.09  # nobody changes their clothes sooner
 UNSURE_NOISE = 2.0
 PICTURE_NOISE = 3.0
 ESTABLISHED = 4  # sure detections, or one halfway to certain; others may be false alarms: nothing unsure prolongs them
-SUDDEN = 0.3  # whoever overlaps less with where they were expected may be somebody else
-STEADY = 0.5  # whoever overlaps more with where they were expected, goes on there
 HARDLY = 0.5  # whoever was found surely that much as often as somebody new, was hardly there themselves
 SURELY = 100.0  # more than all that place and looks can say
-DISTINCT_LOOKS = 0.03
-CONFIRMED_LOOKS = 0.045  # whoever looks so much like the one who went into a crowd, is the one
 
 
 class Following:
@@ -93,8 +93,8 @@ class Following:
         distance = self._looks.distance(looks)
         common = self._overlap(moment, seen)
         shown = owners(seen, found.scores, self._sure, self._certain)
-        goes_on = self._goes_on(common, distance)
-        shown = {j: rows for j, rows in shown.items() if not (goes_on[:, j] & (common[:, rows] < SUDDEN).all(1)).any()}
+        there = self._known & np.array([p.established and p.heir is None for p in self.people], np.bool_)
+        shown = {j: rows for j, rows in shown.items() if not goes_on(j, rows, common[there], distance[there])}
         own = np.ones(len(found), np.bool_)
         own[list(shown)] = False
         sure = (found.scores >= self._sure) & own
@@ -166,6 +166,12 @@ class Following:
         """How often each of the people was clearly seen, in all appearances, [N]."""
         return np.array([p.views + WELL_KNOWN * len(p.gallery) for p in self.people], np.float32)
 
+    @property
+    def _known(self) -> BoolArray:
+        """Whether each of the people was clearly seen often enough for their looks to be believed, [N]."""
+        known: BoolArray = self._views() >= WELL_KNOWN
+        return known
+
     def _overlap(self, moment: Moment, seen: Group) -> FloatArray:
         """How much people overlap detections, [N, M]; 0 for those not seen lately."""
         lately = rows_of(self._absent(moment.seconds) <= LATELY_SECONDS)
@@ -207,8 +213,8 @@ class Following:
         # whoever has just been seen first looks like that: it is no reason to take them for somebody well known
         sure_of = trust(self._views())
         lately = rows_of((absent <= LATELY_SECONDS) & sought)
-        mistaken = (self._mistaken(common, distance) & ~hidden)[:, rows]
-        possible = np.where(mistaken, 0, common[:, rows])
+        wrong = (mistaken(common, distance, self._known) & ~hidden)[:, rows]
+        possible = np.where(wrong, 0, common[:, rows])
         first = pair_sure(possible[lately], distance[np.ix_(lately, rows)], sure_of[lately])
         pairs += [(int(lately[i]), int(rows[j])) for i, j in first]
         rest = left(np.array([i for i in lately.tolist() if self.people[i].established], np.int64), 0)
@@ -217,45 +223,12 @@ class Following:
         missing, strangers = left(rows_of((absent < AT_ONCE_SECONDS) & sought), 0), left(rows, 1)
         if len(missing) and len(strangers):
             looks = distance[np.ix_(missing, strangers)]
-            looks = np.where(mistaken[np.ix_(missing, np.searchsorted(rows, strangers))], np.inf, looks)
-            entering = np.array(
-                [self.people[i].leaving and self.people[i].views < WELL_KNOWN for i in missing.tolist()]
-            )
-            third = pair_returned(
-                self._motion.boxes_xyxy[missing], seen.boxes[strangers], looks, sure_of[missing], entering
-            )
+            looks = np.where(wrong[np.ix_(missing, np.searchsorted(rows, strangers))], np.inf, looks)
+            entering = np.array([p.leaving and p.views < WELL_KNOWN for p in self.people], np.bool_)[missing]
+            known = self._motion.boxes_xyxy[missing]
+            third = pair_returned(known, seen.boxes[strangers], looks, sure_of[missing], entering)
             pairs += [(int(missing[i]), int(strangers[j])) for i, j in third]
         return pairs
-
-    def _goes_on(self, common: FloatArray, distance: FloatArray) -> BoolArray:
-        """Whether a detection is where somebody well known should be, and looks like them, [N, M].
-
-        Args:
-            common: [N, M] overlap of people and detections.
-            distance: [N, M] how different they look.
-        """
-        known = np.array([p.established and p.heir is None for p in self.people], np.bool_) & (
-            self._views() >= WELL_KNOWN
-        )
-        found: BoolArray = known[:, None] & (common > STEADY) & ~(distance > SAME_LOOKS)
-        return found
-
-    def _mistaken(self, common: FloatArray, distance: FloatArray) -> BoolArray:
-        """Whether a detection looks unlike somebody and like somebody else, who is nowhere else, [N, M].
-
-        Args:
-            common: [N, M] overlap of people and detections.
-            distance: [N, M] how different they look.
-        """
-        known = (self._views() >= WELL_KNOWN)[:, None]
-        at_home = (common > SUDDEN) & ~(distance > SAME_LOOKS)
-        elsewhere = at_home.sum(1, keepdims=True) - at_home > 0
-        like = np.where(known & ~elsewhere, distance, np.inf)
-        best = np.fmin.reduce(like, axis=0, initial=np.inf)
-        found: BoolArray = (
-            known & (distance > SAME_LOOKS) & (best < np.minimum(CONFIRMED_LOOKS, distance - DISTINCT_LOOKS))
-        )
-        return found
 
     def _crowd(self, moment: Moment, seen: Group, sure: BoolArray, pairs: Pairs) -> FloatArray:
         """How much each detection [M] overlaps somebody else who is there, or should be."""
@@ -524,7 +497,7 @@ class Following:
         for column, newcomer in enumerate(newcomers):
             row = int(np.nan_to_num(distance[:, column], nan=np.inf).argmin())
             person = self.people[row]
-            if not distance[row, column] < CONFIRMED_LOOKS or newcomer.views < 1 or self._views()[row] < WELL_KNOWN:
+            if not distance[row, column] < CONFIRMED_LOOKS or newcomer.views < 1 or not self._known[row]:
                 continue
             since = newcomer.began_seconds
             if person.found_seconds < since or person.heir is not None:
