@@ -36,13 +36,13 @@ class Glance:
         """Look at a frame [H, W, 3]."""
         height, width = image.shape[:2]
         step = max(1, -(-max(height, width) // LONGER_SIDE))
-        # image[::step, ::step].copy(), in a quarter of the time
-        picture = cv2.warpAffine(
-            image,
-            np.diag([step, step, 1.0])[:2],
-            (-(-width // step), -(-height // step)),
-            flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
-        )
+        size = (-(-width // step), -(-height // step))
+        # image[::step, ::step].copy(), in a quarter of the time and less
+        if width % step == height % step == 0:
+            picture = cv2.resize(image, size, interpolation=cv2.INTER_NEAREST)
+        else:
+            flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+            picture = cv2.warpAffine(image, np.diag([step, step, 1.0])[:2], size, flags=flags)
         return cls(step, np.asarray(picture, np.uint8), people)
 
     @cached_property
