@@ -90,7 +90,7 @@ class CameraMotion:
         return motion
 
     def _follow(self, small: UInt8Array) -> tuple[Points, Points]:
-        """Where features [K, 2] were in the small picture before and are in this one."""
+        """Where features [K, 2] were in the small picture before and are in this one; the same array if they rest."""
         if self._before is None or self._before.shape != small.shape or not len(self._points):
             return np.zeros((0, 2), np.float32), np.zeros((0, 2), np.float32)
         if _rests(self._before, small, self._points):
@@ -102,7 +102,7 @@ class CameraMotion:
         return self._points[kept], moved[kept, 0]
 
     def _motion(self, before: Points, after: Points, factor: float) -> Transform:
-        if len(before) < MIN_FEATURES:
+        if len(before) < MIN_FEATURES or after is before:
             return identity()
         if np.median(np.abs(after - before)) < STILL_PX:
             return identity()
@@ -123,7 +123,7 @@ def _rests(before: UInt8Array, after: UInt8Array, points: Points) -> bool:
     inner = np.rint(points).astype(np.int64).clip(1, np.subtract(before.shape[::-1], 2))
     x, y = inner.T[:, :, None] + CROSS
     was = before[y, x].astype(np.int16)
-    change = np.abs(after[y, x] - was).mean(1)
+    change = np.abs(after[y, x] - was).sum(1) / len(CROSS[0, 0])
     slope = np.abs(was[:, [1, 3]] - was[:, [2, 4]]).min(1) / 2
     shift = change / np.maximum(slope, 1)
     return 2 * int(np.count_nonzero(shift < STILL_PX)) > len(shift)
