@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 
 from anonymize.track.geometry import move_mask
@@ -58,26 +59,24 @@ def steady_mask(sightings: Sequence[Sighting], at: int) -> RegionMask:
     around = [mask for mask in around if mask.mask.size]
     if not around:
         return own.mask
-    left, top, counts = _count([own.mask, *around])
-    some, all_of_them = np.count_nonzero(counts), np.count_nonzero(counts == len(around) + 1)
+    left, top, counts = _count([own.mask, own.mask, *around])  # twice, so that all of it is kept
+    some, all_of_them = np.count_nonzero(counts), np.count_nonzero(counts == len(around) + 2)
     if all_of_them >= STILL_MASK_IOU * some:
         covered, total = counts > 0, some
     elif len(around) < 2:
         return own.mask
     else:
         covered = counts >= 2
-        height, width = own.mask.mask.shape
-        covered[own.mask.y - top :, own.mask.x - left :][:height, :width] |= own.mask.mask
         total = np.count_nonzero(covered)
     return own.mask if total == own.mask.area else RegionMask(left, top, covered)
 
 
 def _count(masks: Sequence[RegionMask]) -> tuple[int, int, UInt8Array]:
     """In how many masks each pixel lies: column and row of the first pixel, counts [h, w]."""
-    boxes = [m.box_xyxy for m in masks]
-    left, top = min(box[0] for box in boxes), min(box[1] for box in boxes)
-    right, bottom = max(box[2] for box in boxes), max(box[3] for box in boxes)
-    counts = np.zeros((bottom - top, right - left), np.uint8)
-    for m, (x1, y1, x2, y2) in zip(masks, boxes, strict=True):
-        counts[y1 - top : y2 - top, x1 - left : x2 - left] += m.mask.view(np.uint8)
+    lefts, tops, rights, bottoms = zip(*(m.box_xyxy for m in masks), strict=True)
+    left, top = min(lefts), min(tops)
+    counts = np.zeros((max(bottoms) - top, max(rights) - left), np.uint8)
+    for mask, x1, y1, x2, y2 in zip(masks, lefts, tops, rights, bottoms, strict=True):
+        window = counts[y1 - top : y2 - top, x1 - left : x2 - left]
+        cv2.add(window, mask.mask.view(np.uint8), dst=window)  # half the time of NumPy's
     return left, top, counts
