@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
-from anonymize.track.geometry import box_iou, box_share, centre_distance, pair_mask_overlap
+from anonymize.track.geometry import box_areas, box_common, box_iou, box_share, centre_distance, pair_mask_overlap
 from anonymize.types import BoolArray, FloatArray, IntArray
 
 Boxes = npt.NDArray[np.float64]
@@ -174,7 +174,8 @@ def crowding(boxes: Boxes, others: Boxes) -> FloatArray:
 
     A box is not its own neighbour.
     """
-    share = np.maximum(box_share(boxes, others), box_share(others, boxes).T)
+    least = np.minimum.outer(box_areas(boxes), box_areas(others))
+    share = box_common(boxes, others) / np.maximum(least, 1)
     same = (boxes[:, None] == others[None]).all(2)
     crowded: FloatArray = np.where(same, 0, share).astype(np.float32)
     return crowded

@@ -18,7 +18,8 @@ GRID_HW = (28, 14)
 
 def box_areas(boxes: Boxes) -> FloatArray:
     """Areas [N] of boxes [N, 4] xyxy."""
-    areas: FloatArray = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    width, height = (boxes[:, 2:] - boxes[:, :2]).T
+    areas: FloatArray = width * height
     return areas
 
 
@@ -26,7 +27,8 @@ def box_common(a: Boxes, b: Boxes) -> FloatArray:
     """Area that every pair of boxes xyxy has in common, [N, 4] and [M, 4] to [N, M]."""
     low = np.maximum(a[:, None, :2], b[None, :, :2])
     high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    common: FloatArray = np.maximum(high - low, 0).prod(axis=2)
+    width, height = np.moveaxis(np.maximum(high - low, 0), 2, 0)
+    common: FloatArray = width * height
     return common
 
 
@@ -54,26 +56,28 @@ def box_share(a: Boxes, b: Boxes) -> FloatArray:
 
 
 def mask_grid(mask: RegionMask, box_xyxy: Boxes) -> BoolArray:
-    """A mask seen through its box at [28, 14] points."""
-    x = box_xyxy[0] + (np.arange(GRID_HW[1]) + 0.5) / GRID_HW[1] * (box_xyxy[2] - box_xyxy[0])
-    y = box_xyxy[1] + (np.arange(GRID_HW[0]) + 0.5) / GRID_HW[0] * (box_xyxy[3] - box_xyxy[1])
-    columns, rows = np.floor(x).astype(np.int64) - mask.x, np.floor(y).astype(np.int64) - mask.y
-    height, width = mask.mask.shape
-    if not height or not width:
-        return np.zeros(GRID_HW, np.bool_)
-    if rows[0] >= 0 and rows[-1] < height and columns[0] >= 0 and columns[-1] < width:
-        whole: BoolArray = mask.mask[rows[:, None], columns]
-        return whole
-    inside = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))
-    seen: BoolArray = mask.mask[rows.clip(0, height - 1)[:, None], columns.clip(0, width - 1)] & inside
+    """A mask seen through its box [4] at [28, 14] points."""
+    seen: BoolArray = mask_grids([mask], box_xyxy[None])[0]
     return seen
 
 
 def mask_grids(masks: Sequence[RegionMask], boxes: Boxes) -> BoolArray:
-    """N masks seen through their boxes [N, 4], [N, 28, 14]; see `mask_grid`."""
+    """N masks seen through their boxes [N, 4] at [28, 14] points each, [N, 28, 14]."""
     grids = np.zeros((len(masks), *GRID_HW), np.bool_)
-    for grid, mask, box in zip(grids, masks, boxes, strict=True):
-        grid[:] = mask_grid(mask, box)
+    shares_y, shares_x = ((np.arange(size) + 0.5) / size for size in GRID_HW)
+    starts = np.array([(mask.x, mask.y) for mask in masks], np.int64).reshape(-1, 2)
+    x = boxes[:, :1] + shares_x * (boxes[:, 2:3] - boxes[:, :1])
+    y = boxes[:, 1:2] + shares_y * (boxes[:, 3:] - boxes[:, 1:2])
+    all_columns, all_rows = np.floor(x).astype(np.int64) - starts[:, :1], np.floor(y).astype(np.int64) - starts[:, 1:]
+    for k, (mask, columns, rows) in enumerate(zip(masks, all_columns, all_rows, strict=True)):
+        height, width = mask.mask.shape
+        if not height or not width:
+            continue
+        if rows[0] >= 0 and rows[-1] < height and columns[0] >= 0 and columns[-1] < width:
+            grids[k] = mask.mask[rows[:, None], columns]
+            continue
+        inside = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))
+        grids[k] = mask.mask[rows.clip(0, height - 1)[:, None], columns.clip(0, width - 1)] & inside
     return grids
 
 
@@ -87,17 +91,18 @@ def pair_mask_overlap(
     """
     low, high = np.maximum(boxes_a[:, :2], boxes_b[:, :2]), np.minimum(boxes_a[:, 2:], boxes_b[:, 2:])
     size = np.maximum(high - low, 0)
-    inside = []
+    inside, areas = [], []
     rows, columns = GRID_HW
+    first = rows * np.arange(len(size))[:, None]  # row of each pair in all grids one below the other
     for boxes, grids in ((boxes_a, grids_a), (boxes_b, grids_b)):
         extent = np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-6)
         start, step = (low - boxes[:, :2]) / extent, size / extent
         u = (start[:, :1] + step[:, :1] * (np.arange(columns) + 0.5) / columns) * columns
         v = (start[:, 1:] + step[:, 1:] * (np.arange(rows) + 0.5) / rows) * rows
         u, v = u.astype(np.int64).clip(0, columns - 1), v.astype(np.int64).clip(0, rows - 1)
-        inside.append(grids[np.arange(len(grids))[:, None, None], v[:, :, None], u[:, None]])
+        inside.append(grids.take((first + v)[:, :, None] * columns + u[:, None]))
+        areas.append(grids.mean((1, 2)) * box_areas(boxes))
     common = (inside[0] & inside[1]).mean((1, 2)) * size.prod(1)
-    areas = [grids.mean((1, 2)) * box_areas(boxes) for boxes, grids in ((boxes_a, grids_a), (boxes_b, grids_b))]
     iou: FloatArray = (common / np.maximum(areas[0] + areas[1] - common, 1e-9)).astype(np.float32)
     share: FloatArray = (common / np.maximum(areas[0], 1e-9)).astype(np.float32)
     return iou, share
