@@ -98,6 +98,8 @@ class Looks:
 
     def distance(self, other: Looks) -> FloatArray:
         """How different two lots of people look, [N, M] float32 from 0, over the parts seen of both; NaN if none is."""
+        if not other.weights.any():
+            return np.full((len(self), len(other)), np.nan, np.float32)
         shared = np.minimum(self.weights[:, None], other.weights[None])  # [N, M, 17]
         have = [(looks.weights[:, :PARTS] > 0).any(1) for looks in (self, other)]
         by_part = np.logical_and.outer(have[0], have[1])

@@ -7,7 +7,7 @@ what ends is joined to what begins nearest to it, and what begins to what ends n
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -40,7 +40,7 @@ class _End:
     jump: bool
 
 
-def ways_across(moment: Moment, people: Iterable[Person], reach_seconds: float) -> list[tuple[int, list[Sighting]]]:
+def ways_across(moment: Moment, people: Sequence[Person], reach_seconds: float) -> list[tuple[int, list[Sighting]]]:
     """In which ways people may have come past a moment if their IDs are wrong.
 
     Args:
@@ -51,6 +51,8 @@ def ways_across(moment: Moment, people: Iterable[Person], reach_seconds: float) 
     Returns:
         The ID of whoever's sighting is the last one before, and sightings up to there and from a beginning on.
     """
+    if not any(s.sudden for person in people for s in person.sightings):
+        return []
     ends, starts = _cut(moment, people, reach_seconds)
     if not ends or not any(end.jump for end in ends + starts):
         return []
