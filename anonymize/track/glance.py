@@ -48,11 +48,12 @@ class Glance:
     @cached_property
     def empty(self) -> UInt8Array:
         """[h, w] uint8: 255 where nobody is found, else 0."""
-        empty = np.full(self.picture.shape[:2], 255, np.uint8)
+        somebody = np.zeros(self.picture.shape[:2], np.bool_)
         for person in self.people:
             theirs = self.shrunk(person)
-            np.copyto(empty[theirs.slices], 0, where=theirs.mask)
-        return np.asarray(cv2.erode(empty, np.ones((2 * RIM + 1, 2 * RIM + 1), np.uint8)), np.uint8)
+            somebody[theirs.slices] |= theirs.mask
+        near = np.asarray(cv2.dilate(somebody.view(np.uint8), np.ones((2 * RIM + 1, 2 * RIM + 1), np.uint8)), np.uint8)
+        return near - np.uint8(1)  # 0 to 255, 1 to 0
 
     def shrunk(self, region: RegionMask) -> RegionMask:
         """A mask of the frame as a mask of the small picture; it shares memory with the one of the frame."""

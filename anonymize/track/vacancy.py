@@ -52,13 +52,14 @@ def _empty_as_at(region: RegionMask, moment: Moment, others: Sequence[Moment]) -
     glance = moment.glance
     place = glance.shrunk(region)
     left = place.mask.copy()
+    asked_for = RegionMask(place.x, place.y, left)  # shrinks with `left`
     total = np.count_nonzero(left)
     if not total or not others:
         return False
     now = _blur(glance.picture[place.slices])
     looked = 0
     for other in sorted(others, key=lambda m: abs(m.seconds - moment.seconds)):
-        shown = _shown(other, moment, now, RegionMask(place.x, place.y, left))
+        shown = _shown(other, moment, now, asked_for)
         if shown is None:
             continue
         picture, empty = shown
