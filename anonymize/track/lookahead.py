@@ -74,18 +74,18 @@ def complete(
     if not shown:
         return Tracks(moment.found[[]], np.zeros(0, np.int64), np.zeros(0, np.bool_))
     height, width = size_hw
-    boxes = np.stack([s.box for s in shown]).clip(0, (width, height, width, height)).astype(np.float32)
-    plain = Detections(
-        size_hw=size_hw,
-        boxes_xyxy=boxes,
-        scores=np.array([s.source.score for s in shown], np.float32),
-        masks=tuple(s.mask for s in shown),
-        has_cse=np.zeros(len(shown), np.bool_),
-        surface=moment.found.surface,
-    )
     before = [still(s.source, s.before) for s in shown]
     has_cse, embeddings, segmentations = gather(moment, [s.source for s in shown], before)
-    found = replace(plain, has_cse=has_cse, embeddings=embeddings, segmentations=segmentations)
+    found = Detections(
+        size_hw=size_hw,
+        boxes_xyxy=np.stack([s.box for s in shown]).clip(0, (width, height, width, height)).astype(np.float32),
+        scores=np.array([s.source.score for s in shown], np.float32),
+        masks=tuple(s.mask for s in shown),
+        has_cse=has_cse,
+        embeddings=embeddings,
+        segmentations=segmentations,
+        surface=moment.found.surface,
+    )
     return Tracks(found, np.array([s.number for s in shown], np.int64), np.array([s.filled for s in shown], np.bool_))
 
 

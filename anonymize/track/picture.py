@@ -65,7 +65,7 @@ def _cut(image: UInt8Array, box: Box, size_hw: tuple[int, int]) -> UInt8Array | 
     x1, y1, x2, y2 = max(0, left), max(0, top), min(width, right), min(height, bottom)
     if x2 - x1 < 0.7 * (right - left) or y2 - y1 < 0.5 * (bottom - top) or x2 - x1 < 2 or y2 - y1 < 2:
         return None
-    part = np.ascontiguousarray(image[y1:y2, x1:x2])
+    part = image[y1:y2, x1:x2]
     if (x1, y1, x2, y2) != (left, top, right, bottom):
         part = cv2.copyMakeBorder(part, y1 - top, bottom - y2, x1 - left, right - x2, cv2.BORDER_REPLICATE)
     return np.asarray(cv2.resize(part, size_hw[::-1], interpolation=cv2.INTER_AREA), np.uint8)
