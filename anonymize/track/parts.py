@@ -78,4 +78,5 @@ def _holds(person: Person, other: Sighting, newcomer: Person, sighting: Sighting
         # one moment tells little: who stands behind somebody may be in that one's mask as well, and several people may
         # be in the mask of a doubtful one
         return other.score >= sighting.score and sighting.mask.share_in(other.mask) > WHOLE_OF
-    return sighting.mask.share_in(other.mask) > share or other.mask.share_in(sighting.mask) > WHOLE_OF
+    common = sighting.mask.common(other.mask)
+    return common > 0 and (common / sighting.mask.area > share or common / other.mask.area > WHOLE_OF)

@@ -53,8 +53,7 @@ def find(image: UInt8Array, box: Box, other: UInt8Array, expected: Box) -> Box |
     difference = cv2.mean(cv2.absdiff(place[y : y + rows, x : x + columns], template))
     if sum(difference) / 3 > MOST_DIFFERENCE:
         return None
-    shift: Box = np.tile((np.array([x, y]) - reach) / scale, 2)
-    found: Box = expected + shift
+    found: Box = expected + (np.array([x, y, x, y]) - reach) / scale
     return found
 
 
