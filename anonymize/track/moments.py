@@ -80,6 +80,8 @@ class Sighting:
 
     def box_at(self, moment: Moment) -> Box:
         """[4] float64, the box in pixels of another moment's frame."""
+        if moment.place is self.moment.place:
+            return self.box
         box: Box = moment.here(self.moment, self.box[None])[0]
         return box
 

@@ -27,14 +27,15 @@ def steady_box(sightings: Sequence[Sighting], at: int) -> Box:
         return own.box
     seconds = [s.moment.seconds - own.moment.seconds for s in around]
     weights = [math.exp(-0.5 * (t / BOX_SECONDS) ** 2) for t in seconds]
-    boxes = np.array([s.box if s.moment.place is own.moment.place else s.box_at(own.moment) for s in around])
+    boxes = np.array([s.box_at(own.moment) for s in around])
     total = sum(weights)
     mean = sum(w * t for w, t in zip(weights, seconds, strict=True)) / total
     levers = [w * (t - mean) for w, t in zip(weights, seconds, strict=True)]
     inertia = max(sum(lever * t for lever, t in zip(levers, seconds, strict=True)), 1e-9)
     # the line's value now is a mean of the boxes with these weights
     shares = [w / total - mean * lever / inertia for w, lever in zip(weights, levers, strict=True)]
-    most = MOST_SHIFT * (own.box[2:] - own.box[:2])[[0, 1, 0, 1]]
+    size = own.box[2:] - own.box[:2]
+    most = MOST_SHIFT * np.concatenate([size, size])
     limited: Box = own.box + np.maximum(np.minimum(shares @ boxes - own.box, most), -most)
     return limited
 

@@ -35,7 +35,7 @@ def shrink(planes: Tensor) -> Tensor:
 
 def shrink_surfaces(found: Detections) -> Detections:
     """People with their surface predictions at the size that they are kept with."""
-    if found.embeddings is None or found.segmentations is None:
+    if found.embeddings is None or found.segmentations is None or found.embeddings.shape[-1] <= SURFACE_SIZE:
         return found
     return replace(found, embeddings=shrink(found.embeddings), segmentations=shrink(found.segmentations))
 
