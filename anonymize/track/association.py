@@ -161,10 +161,11 @@ def pair_returned(known: Boxes, found: Boxes, looks: FloatArray, trust: FloatArr
     Args:
         known, found: Boxes [N, 4] and [M, 4].
         looks, trust: The distance of their looks, and what it is worth; see `likeness`.
-        entering: [N] who was seen only at the border: more of them may be seen now, which looks different.
+        entering: [N, M] whether the one has just been seen first, at the border, where the other is as well: more of
+            them may be seen now, which is larger and may look different.
     """
     apart = centre_distance(known, found)
-    grown = (box_share(known, found) > INSIDE) & entering[:, None]
+    grown = entering & (box_share(known, found) > INSIDE) & ~(looks > NOT_THEM_LOOKS)
     allowed = (apart < BACK_REACH) & (alike_sized(known, found) & ~(looks > CHANGED_LOOKS) | grown)
     return assign((likeness(looks, trust) + 1 / (1 + apart)).astype(np.float32), allowed)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -31,10 +32,10 @@ from anonymize.track.association import (
 from anonymize.track.camera_motion import CameraMotion, identity, inverse, then
 from anonymize.track.geometry import GRID_HW, mask_grids, mask_of_grid, rows_of
 from anonymize.track.glance import Glance
-from anonymize.track.identity import WELL_KNOWN, Absence, looks_evidence, trust
+from anonymize.track.identity import WELL_KNOWN, Absence, Entry, looks_evidence, trust
 from anonymize.track.joint import Companion, Joint, companions, divide, owners
 from anonymize.track.kalman import Motion
-from anonymize.track.moments import Box, Moment
+from anonymize.track.moments import Box, Moment, Sighting
 from anonymize.track.parts import join_whole
 from anonymize.track.people import GALLERY, Person, at_border, extent, joined
 from anonymize.track.retracing import PICTURE_SECONDS, retrace, seen_by_picture, sighting_of
@@ -49,7 +50,7 @@ LOOK_SECONDS = 0.09  # nobody changes their clothes sooner
 UNSURE_NOISE = 2.0
 PICTURE_NOISE = 3.0
 ESTABLISHED = 4  # sure detections, or one halfway to certain; others may be false alarms: nothing unsure prolongs them
-HARDLY = 0.5  # whoever was found surely that much as often as somebody new, was hardly there themselves
+MOSTLY = 0.5  # whoever looks like somebody else so often since somebody appeared, is somebody else
 SURELY = 100.0  # more than all that place and looks can say
 
 
@@ -74,6 +75,7 @@ class Following:
         self._grids: BoolArray = np.zeros((0, *GRID_HW), np.bool_)
         self._camera = CameraMotion()
         self._before: Moment | None = None
+        self._step_seconds = 0.0
         self._companions: list[Companion] = []  # of the frame before
         self.count = count
         self._looked_seconds = -np.inf
@@ -150,7 +152,7 @@ class Following:
         if before is not None:
             if place is not before.place:
                 self._motion.warp(transform)
-            step = max(0.0, now - before.seconds)
+            self._step_seconds = step = max(0.0, now - before.seconds)
             self._motion.coast(self._absent(before.seconds) > 0, step)
             self._motion.predict(step)
         known = np.array([now - p.found_seconds <= self._memory or bool(p.sightings) for p in self.people], np.bool_)
@@ -198,6 +200,7 @@ class Following:
             common: [N, M] their overlap.
             distance: [N, M] how different people and detections look.
         """
+        assert moment.found is not None
         rows, others = rows_of(sure), rows_of(unsure)
         absent = self._absent(moment.seconds)
         sought = np.array([p.heir is None for p in self.people], np.bool_)
@@ -224,11 +227,16 @@ class Following:
         if len(missing) and len(strangers):
             looks = distance[np.ix_(missing, strangers)]
             looks = np.where(wrong[np.ix_(missing, np.searchsorted(rows, strangers))], np.inf, looks)
-            entering = np.array([p.leaving and p.views < WELL_KNOWN for p in self.people], np.bool_)[missing]
+            border = np.array([at_border(box, moment.found.size_hw[1]) for box in seen.boxes[strangers]], np.bool_)
+            entering = np.array([self._enters(self.people[i], moment) for i in missing], np.bool_)[:, None] & border
             known = self._motion.boxes_xyxy[missing]
             third = pair_returned(known, seen.boxes[strangers], looks, sure_of[missing], entering)
             pairs += [(int(missing[i]), int(strangers[j])) for i, j in third]
         return pairs
+
+    def _enters(self, person: Person, moment: Moment) -> bool:
+        """Whether somebody has just been seen first, at the border."""
+        return person.leaving and moment.seconds - person.began_seconds < AT_ONCE_SECONDS
 
     def _crowd(self, moment: Moment, seen: Group, sure: BoolArray, pairs: Pairs) -> FloatArray:
         """How much each detection [M] overlaps somebody else who is there, or should be."""
@@ -293,7 +301,8 @@ class Following:
         self._grids[rows] = seen.grids[columns]
         views = np.array([self.people[i].views for i in rows], np.float32)
         worth = np.where(clear[columns], 1, GLIMPSE).astype(np.float32)
-        learnt = looks.known[columns] & sure & (clear[columns] | (views < WELL_KNOWN))
+        known = looks.known
+        learnt = known[columns] & sure & (clear[columns] | (views < WELL_KNOWN))
         rate = np.maximum(LOOKS_RATE, worth / (worth + views)).astype(np.float32)
         self._looks.blend(rows[learnt], looks[columns[learnt]], rate[learnt])
         for i, share in zip(rows[learnt].tolist(), worth[learnt].tolist(), strict=True):
@@ -301,13 +310,9 @@ class Following:
         for i, j in pairs:
             person = self.people[i]
             person.surely += self._evidence(moment, j)
-            sighting = replace(
-                sighting_of(moment, j),
-                sudden=bool(common[i, j] < SUDDEN),
-                looks=looks[j : j + 1],
-                unlike=bool(distance[i, j] > SAME_LOOKS),
-            )
-            person.sightings.append(sighting)
+            sudden, unlike = bool(common[i, j] < SUDDEN), bool(distance[i, j] > SAME_LOOKS)
+            seen_as = looks[j : j + 1] if known[j] else None
+            person.sightings.append(sighting_of(moment, j, seen_as, sudden=sudden, unlike=unlike))
             person.found_seconds = moment.seconds
             person.leaving = at_border(seen.boxes[j], moment.found.size_hw[1])
             moment.free[j] = False
@@ -346,7 +351,7 @@ class Following:
             person = Person(
                 moment.seconds,
                 moment.seconds,
-                deque([replace(sighting_of(moment, j), looks=looks[j : j + 1])]),
+                deque([sighting_of(moment, j, looks[j : j + 1] if looks.known[j] else None)]),
                 views=(1.0 if clear[j] else GLIMPSE) * bool(looks.known[j]),
             )
             person.surely = self._evidence(moment, j)
@@ -466,9 +471,8 @@ class Following:
                 row = rows.get(person)
                 if row is not None and person.found_seconds < newcomer.began_seconds:
                     absence[row, column] = how
-        met = np.array([[other in person.met for other in self.people] for person in self.people], np.bool_)
         views = self._views()
-        others = met[:, newcomers]
+        others = np.array([[self.people[j] in person.met for j in new] for person in self.people], np.bool_)
         distance = self._gallery_distance(newcomers)
         looks = looks_evidence(distance, views, views[newcomers], others)
         total = absence.evidence() + looks
@@ -484,73 +488,99 @@ class Following:
         return assign(total, total > 0), likely(perhaps)
 
     def _unmask(self, moment: Moment) -> None:
-        """Split whoever has not been found as they look, since a newcomer appeared who looks just like them.
+        """See who was taken for somebody else since a newcomer appeared who looks just like them.
 
-        They were taken for a neighbour then: that one goes on apart, and they are missing since.
+        Whoever has been found since, but hardly as they look, is split: somebody else goes on there. Whoever was found
+        beside the newcomer at first and is gone now, was found twice. Either is missing since the newcomer appeared.
         """
         due = self._due([i for i, p in enumerate(self.people) if not p.number and p.sightings], moment)
         if not due:
             return
         newcomers = [self.people[i] for i in due]
         distance = self._gallery_distance(np.array(due, np.int64))
-        distance[[not p.number for p in self.people]] = np.inf
+        distance[[not p.number or p.heir is not None for p in self.people]] = np.nan
+        distance[~self._known] = np.nan
         for column, newcomer in enumerate(newcomers):
-            row = int(np.nan_to_num(distance[:, column], nan=np.inf).argmin())
+            least = np.fmin.reduce(distance[:, column])
+            if not least < CONFIRMED_LOOKS or newcomer.views < 1:
+                continue
+            row = int(np.flatnonzero(distance[:, column] == least)[0])
             person = self.people[row]
-            if not distance[row, column] < CONFIRMED_LOOKS or newcomer.views < 1 or not self._known[row]:
+            since = [s for s in person.sightings if s.moment.seconds >= newcomer.began_seconds]
+            before = [s for s in person.sightings if s.moment.seconds < newcomer.began_seconds]
+            if not since or not before:
                 continue
-            since = newcomer.began_seconds
-            if person.found_seconds < since or person.heir is not None:
-                continue
-            if self._seen_surely(person, since) <= HARDLY * self._seen_surely(newcomer, since):
-                self._split(row, newcomer)
+            looked = [s for s in since if s.looks is not None]
+            # across a gap nobody would go on, and it would not be filled
+            follows = since[0].moment.seconds - before[-1].moment.seconds < 1.5 * self._step_seconds
+            if follows and sum(s.unlike for s in looked) > MOSTLY * len(looked):
+                self._split(row, newcomer, before, since)
+            elif self._twice(person, newcomer):
+                newcomer.began_seconds = next(
+                    s.moment.seconds for s in newcomer.sightings if s.moment.seconds > person.found_seconds
+                )
+                newcomer.missing[person] = self._missed(row, newcomer, person.sightings[-1])
 
-    def _seen_surely(self, person: Person, since: float) -> int:
-        """How often somebody was surely found as they look from a time on."""
-        return sum(
-            s.row >= 0 and s.score >= self._sure and not s.unlike and s.moment.seconds >= since
-            for s in person.sightings
-        )
+    def _split(self, row: int, newcomer: Person, before: Sequence[Sighting], since: Sequence[Sighting]) -> None:
+        """Let whoever was taken for somebody since a newcomer appeared go on by themselves.
 
-    def _split(self, row: int, newcomer: Person) -> None:
-        """Let whoever was taken for somebody since a newcomer appeared go on by themselves."""
-        person, since = self.people[row], newcomer.began_seconds
-        before = [s for s in person.sightings if s.moment.seconds < since]
-        after = [s for s in person.sightings if s.moment.seconds >= since]
-        if not before:
-            return
-        last, first = before[-1], next(s for s in newcomer.sightings if s.moment.seconds >= since)
+        Args:
+            row: Row of the person for whom they were taken.
+            newcomer: Who may be that person.
+            before, since: Sightings of the person, and of who was taken for them.
+        """
+        person, now = self.people[row], since[-1].moment
         other = replace(
             person,
-            began_seconds=after[0].moment.seconds,
-            sightings=deque(after),
+            began_seconds=since[0].moment.seconds,
+            sightings=deque(since),
             number=0,
             views=0.0,
             met=set(),
-            missing=dict(newcomer.missing),
+            missing={},
             gallery=deque(maxlen=GALLERY),
             crowd=set(),
         )
-        person.sightings, person.found_seconds = deque(before), last.moment.seconds
         looks = Looks.unknown(1)
-        for sighting in after:
-            if sighting.looks is not None and sighting.looks.known[0]:
-                other.views += 1
-                looks.blend(np.zeros(1, np.int64), sighting.looks, np.array([1 / other.views], np.float32))
-        new = np.array([len(self.people)])
-        self._motion.add(after[-1].box[None])
-        self._motion.mean[new], self._motion.covariance[new] = self._motion.mean[[row]], self._motion.covariance[[row]]
-        self._grids = np.concatenate([self._grids, self._grids[[row]]])
+        for sighting in since:
+            if sighting.looks is not None:
+                other.views += GLIMPSE
+                looks.blend(np.zeros(1, np.int64), sighting.looks, np.array([GLIMPSE / other.views], np.float32))
+        new, old = np.array([len(self.people)]), np.array([row])
+        self._motion.add(since[-1].box[None])
+        self._motion.mean[new], self._motion.covariance[new] = self._motion.mean[old], self._motion.covariance[old]
+        self._grids = np.concatenate([self._grids, self._grids[old]])
         self._looks = self._looks.and_also(looks)
         self.people.append(other)
+        last = before[-1]
+        self._motion.restart(old, last.box_at(now)[None])
+        person.sightings, person.found_seconds = deque(before), last.moment.seconds
+        person.met.discard(newcomer)
+        newcomer.met.discard(person)
+        newcomer.missing[person] = self._missed(row, newcomer, last)
+
+    def _twice(self, person: Person, newcomer: Person) -> bool:
+        """Whether somebody was found beside a newcomer, on much the same pixels, at first but for some time no more."""
+        assert self._before is not None
+        if self._before.seconds - person.found_seconds < AT_ONCE_SECONDS:
+            return False
+        boxes = {id(s.moment): s.box for s in person.sightings if s.row >= 0}
+        both = [(s.box, boxes[id(s.moment)]) for s in newcomer.sightings if s.row >= 0 and id(s.moment) in boxes]
+        outlives = newcomer.sightings[-1].moment.seconds > person.found_seconds
+        return outlives and bool(both) and all(crowding(a[None], b[None])[0, 0] > CROWDED for a, b in both)
+
+    def _missed(self, row: int, newcomer: Person, last: Sighting) -> Entry:
+        """How somebody, who was last seen so, is missing since a newcomer began; an entry of `Absence`."""
+        first = next(s for s in newcomer.sightings if s.moment.seconds >= newcomer.began_seconds)
+        assert first.moment.found is not None
         expected = last.box_at(first.moment)
-        newcomer.missing[person] = Absence.of(
+        return Absence.of(
             expected[None],
             self._motion.deviation[[row]],
-            extent(person, expected, first.moment)[None],
-            np.array([person.leaving]),
+            extent(self.people[row], expected, first.moment)[None],
+            np.array([at_border(last.box, first.moment.found.size_hw[1])]),
             first.box[None],
-            np.array([since - person.found_seconds]),
+            np.array([max(0.0, first.moment.seconds - last.moment.seconds)]),
         )[0, 0]
 
     def _gallery_distance(self, newcomers: IntArray) -> FloatArray:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from anonymize.track.appearance import Looks
 from anonymize.track.association import Group, overlap
 from anonymize.track.geometry import mask_grids, move_mask, rows_of
 from anonymize.track.moments import Box, Moment, Sighting
@@ -47,11 +48,13 @@ def retrace(sighting: Sighting, since: float, waiting: Sequence[Moment]) -> list
     return found
 
 
-def sighting_of(moment: Moment, row: int) -> Sighting:
-    """Somebody as a detection of a moment shows them."""
+def sighting_of(
+    moment: Moment, row: int, looks: Looks | None = None, *, sudden: bool = False, unlike: bool = False
+) -> Sighting:
+    """Somebody as a detection of a moment shows them; see `Sighting`."""
     assert moment.found is not None
     box = moment.found.boxes_xyxy[row].astype(np.float64)
-    return Sighting(moment, box, moment.found.masks[row], float(moment.found.scores[row]), row)
+    return Sighting(moment, box, moment.found.masks[row], float(moment.found.scores[row]), row, sudden, looks, unlike)
 
 
 def seen_by_picture(known: Sighting, moment: Moment, expected: Box) -> Sighting | None:
