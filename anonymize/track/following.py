@@ -427,14 +427,14 @@ class Following:
             but this is the last chance to cover the gap between the two.
         """
         self._unmask(moment)
-        new = [i for i, p in enumerate(self.people) if not p.number and p.sightings]
+        new = self._nameless()
         parts = set[Person]()
         for i in self._due(new, moment):
             if join_whole(self.people[i], self.people, parts):
                 parts.add(self.people[i])
         if parts:
             self._keep(np.array([p not in parts for p in self.people], np.bool_))
-        new = [i for i, p in enumerate(self.people) if not p.number and p.sightings]
+        new = self._nameless()
         new.sort(key=lambda i: self.people[i].sightings[0].moment.seconds)
         due = self._due(new, moment)  # whoever got a part may be due by it
         again, perhaps = self._known_again(new) if new else ([], [])
@@ -493,14 +493,13 @@ class Following:
         Whoever has been found since, but hardly as they look, is split: somebody else goes on there. Whoever was found
         beside the newcomer at first and is gone now, was found twice. Either is missing since the newcomer appeared.
         """
-        due = self._due([i for i, p in enumerate(self.people) if not p.number and p.sightings], moment)
+        due = self._due(self._nameless(), moment)
         if not due:
             return
-        newcomers = [self.people[i] for i in due]
         distance = self._gallery_distance(np.array(due, np.int64))
         distance[[not p.number or p.heir is not None for p in self.people]] = np.nan
         distance[~self._known] = np.nan
-        for column, newcomer in enumerate(newcomers):
+        for column, newcomer in enumerate([self.people[i] for i in due]):
             least = np.fmin.reduce(distance[:, column])
             if not least < CONFIRMED_LOOKS or newcomer.views < 1:
                 continue
@@ -650,6 +649,10 @@ class Following:
     def _is_here(self, row: int, moment: Moment) -> bool:
         sightings = self.people[row].sightings
         return bool(sightings) and sightings[-1].moment is moment
+
+    def _nameless(self) -> list[int]:
+        """Those of the people who have no ID yet."""
+        return [i for i, p in enumerate(self.people) if not p.number and p.sightings]
 
     def _due(self, rows: list[int], moment: Moment) -> list[int]:
         """Those of some people who are to be shown by now."""
