@@ -55,12 +55,6 @@ def box_share(a: Boxes, b: Boxes) -> FloatArray:
     return share
 
 
-def mask_grid(mask: RegionMask, box_xyxy: Boxes) -> BoolArray:
-    """A mask seen through its box [4] at [28, 14] points."""
-    seen: BoolArray = mask_grids([mask], box_xyxy[None])[0]
-    return seen
-
-
 def mask_grids(masks: Sequence[RegionMask], boxes: Boxes) -> BoolArray:
     """N masks seen through their boxes [N, 4] at [28, 14] points each, [N, 28, 14]."""
     grids = np.zeros((len(masks), *GRID_HW), np.bool_)
@@ -178,7 +172,7 @@ def up_to_border(mask: RegionMask, size_hw: tuple[int, int]) -> RegionMask:
 
 
 def mask_of_grid(grid: BoolArray, box: Boxes, size_hw: tuple[int, int]) -> RegionMask:
-    """The mask of somebody in a box [4], of whom only what `mask_grid` has seen is known, [28, 14] bool."""
+    """The mask of somebody in a box [4], of whom only what `mask_grids` has seen is known, [28, 14] bool."""
     rows, columns = GRID_HW
     return move_mask(RegionMask(0, 0, grid), np.array([0.0, 0.0, columns, rows]), box, size_hw)
 

@@ -16,7 +16,6 @@ from anonymize.track.geometry import (
     empty_mask,
     hull,
     iou_of,
-    mask_grid,
     mask_grids,
     move_mask,
     pair_mask_overlap,
@@ -51,7 +50,7 @@ class TestGeometry:
 
     def test_masks_of_crossing_people_overlap_less_than_their_boxes(self) -> None:
         left, right = np.tri(40, 40, dtype=bool), ~np.tri(40, 40, dtype=bool)
-        grids = [mask_grid(RegionMask(0, 0, m), box(0, 0, 40, 40)[0])[None] for m in (left, right)]
+        grids = [mask_grids([RegionMask(0, 0, m)], box(0, 0, 40, 40)) for m in (left, right)]
         same = pair_mask_overlap(box(0, 0, 40, 40), grids[0], box(0, 0, 40, 40), grids[0])[0]
         other = pair_mask_overlap(box(0, 0, 40, 40), grids[0], box(0, 0, 40, 40), grids[1])[0]
         assert (same[0], other[0]) == pytest.approx((1, 0))
