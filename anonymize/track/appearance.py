@@ -6,6 +6,7 @@ the pose and the view. Where there is no surface, a grid over the mask stands in
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,15 +87,18 @@ class Looks:
         """People of whom nothing has been seen."""
         return cls(np.zeros((count, SLOTS, FEATURES), np.float32), np.zeros((count, SLOTS), np.float32))
 
+    @classmethod
+    def of(cls, looks: Sequence[Looks]) -> Looks:
+        """All of several lots of people."""
+        if not looks:
+            return cls.unknown(0)
+        return cls(np.concatenate([some.values for some in looks]), np.concatenate([some.weights for some in looks]))
+
     @property
     def known(self) -> npt.NDArray[np.bool_]:
         """[N] whether anything has been seen of each."""
         seen: npt.NDArray[np.bool_] = np.asarray((self.weights > 0).any(1))
         return seen
-
-    def and_also(self, other: Looks) -> Looks:
-        """These people and those."""
-        return Looks(np.concatenate([self.values, other.values]), np.concatenate([self.weights, other.weights]))
 
     def distance(self, other: Looks) -> FloatArray:
         """How different two lots of people look, [N, M] float32 from 0, over the parts seen of both; NaN if none is."""

@@ -31,6 +31,7 @@ SAME_LOOKS = 0.06  # two are as likely one person as two
 CHANGED_LOOKS = 0.1  # nobody changes that much from frame to frame
 NOT_THEM_LOOKS = 0.25  # it is somebody else, wherever they are
 BACK_REACH = 0.5  # in heights, where somebody may come back who was missing for a few frames
+LIKEST = 0.1  # quantile of views: others show half of somebody, or somebody else in front of them
 SIZE_RATIO = 1.6
 INSIDE = 0.8  # so much of somebody who enters lies where more of them is seen a moment later
 CROWDED = 0.4  # who covers so much of another one, or is covered, may be taken for that one
@@ -80,6 +81,22 @@ def likely(score: FloatArray) -> Pairs:
     """All pairs (row, column) of a score [N, M] above 0; more than one for a row or a column where it is open which."""
     rows, columns = np.nonzero(score > 0)
     return list(zip(rows.tolist(), columns.tolist(), strict=True))
+
+
+def likest(distance: FloatArray) -> FloatArray:
+    """How different people and somebody look who was seen several times, [N]: the quantile `LIKEST` of all views.
+
+    Args:
+        distance: [N, V] of the looks of the people and each view; NaN where they cannot be compared.
+    """
+    if not distance.size:
+        return np.full(len(distance), np.nan, np.float32)
+    ordered = np.sort(distance, axis=1)  # NaN comes last
+    last = np.maximum(np.isfinite(ordered).sum(1, keepdims=True) - 1, 0)
+    at = LIKEST * last
+    low, high = (np.take_along_axis(ordered, np.minimum(i, last), 1) for i in (at.astype(int), at.astype(int) + 1))
+    said: FloatArray = (low + (high - low) * (at % 1))[:, 0].astype(np.float32)
+    return said
 
 
 def likeness(distance: FloatArray, trust: FloatArray) -> FloatArray:

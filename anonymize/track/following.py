@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -23,6 +23,7 @@ from anonymize.track.association import (
     crowding,
     goes_on,
     likely,
+    likest,
     mistaken,
     overlap,
     pair_returned,
@@ -51,6 +52,7 @@ UNSURE_NOISE = 2.0
 PICTURE_NOISE = 3.0
 ESTABLISHED = 4  # sure detections, or one halfway to certain; others may be false alarms: nothing unsure prolongs them
 MOSTLY = 0.5  # whoever looks like somebody else so often since somebody appeared, is somebody else
+HARDLY = 1 / 3  # so many of the sure detections of a newcomer
 SURELY = 100.0  # more than all that place and looks can say
 
 
@@ -304,6 +306,8 @@ class Following:
         known = looks.known
         learnt = known[columns] & sure & (clear[columns] | (views < WELL_KNOWN))
         rate = np.maximum(LOOKS_RATE, worth / (worth + views)).astype(np.float32)
+        odd = self._known[rows] & (distance[rows, columns] > SAME_LOOKS)  # it may be somebody else
+        rate[odd] *= GLIMPSE
         self._looks.blend(rows[learnt], looks[columns[learnt]], rate[learnt])
         for i, share in zip(rows[learnt].tolist(), worth[learnt].tolist(), strict=True):
             self.people[i].views += share
@@ -346,7 +350,7 @@ class Following:
         known = len(self.people)
         self._motion.add(seen.boxes[columns])
         self._grids = np.concatenate([self._grids, seen.grids[columns]])
-        self._looks = self._looks.and_also(looks[columns])
+        self._looks = Looks.of([self._looks, looks[columns]])
         for column, j in enumerate(strangers):
             person = Person(
                 moment.seconds,
@@ -491,7 +495,8 @@ class Following:
         """See who was taken for somebody else since a newcomer appeared who looks just like them.
 
         Whoever has been found since, but hardly as they look, is split: somebody else goes on there. Whoever was found
-        beside the newcomer at first and is gone now, was found twice. Either is missing since the newcomer appeared.
+        beside the newcomer at first and is gone now, or hardly found surely any more, was found twice. Either is
+        missing since the newcomer appeared.
         """
         due = self._due(self._nameless(), moment)
         if not due:
@@ -501,7 +506,7 @@ class Following:
         distance[~self._known] = np.nan
         for column, newcomer in enumerate([self.people[i] for i in due]):
             least = np.fmin.reduce(distance[:, column])
-            if not least < CONFIRMED_LOOKS or newcomer.views < 1:
+            if not least < CONFIRMED_LOOKS:
                 continue
             row = int(np.flatnonzero(distance[:, column] == least)[0])
             person = self.people[row]
@@ -512,13 +517,19 @@ class Following:
             looked = [s for s in since if s.looks is not None]
             # across a gap nobody would go on, and it would not be filled
             follows = since[0].moment.seconds - before[-1].moment.seconds < 1.5 * self._step_seconds
-            if follows and sum(s.unlike for s in looked) > MOSTLY * len(looked):
+            clear = newcomer.views >= 1 and follows
+            if clear and sum(s.unlike for s in looked) > MOSTLY * len(looked):
                 self._split(row, newcomer, before, since)
             elif self._twice(person, newcomer):
                 newcomer.began_seconds = next(
                     s.moment.seconds for s in newcomer.sightings if s.moment.seconds > person.found_seconds
                 )
                 newcomer.missing[person] = self._missed(row, newcomer, person.sightings[-1])
+            elif clear and self._fades(since, newcomer):
+                person.found_seconds = before[-1].moment.seconds
+                person.met.discard(newcomer)
+                newcomer.met.discard(person)
+                newcomer.missing[person] = self._missed(row, newcomer, before[-1])
 
     def _split(self, row: int, newcomer: Person, before: Sequence[Sighting], since: Sequence[Sighting]) -> None:
         """Let whoever was taken for somebody since a newcomer appeared go on by themselves.
@@ -549,7 +560,7 @@ class Following:
         self._motion.add(since[-1].box[None])
         self._motion.mean[new], self._motion.covariance[new] = self._motion.mean[old], self._motion.covariance[old]
         self._grids = np.concatenate([self._grids, self._grids[old]])
-        self._looks = self._looks.and_also(looks)
+        self._looks = Looks.of([self._looks, looks])
         self.people.append(other)
         last = before[-1]
         self._motion.restart(old, last.box_at(now)[None])
@@ -559,14 +570,21 @@ class Following:
         newcomer.missing[person] = self._missed(row, newcomer, last)
 
     def _twice(self, person: Person, newcomer: Person) -> bool:
-        """Whether somebody was found beside a newcomer, on much the same pixels, at first but for some time no more."""
-        assert self._before is not None
-        if self._before.seconds - person.found_seconds < AT_ONCE_SECONDS:
-            return False
-        boxes = {id(s.moment): s.box for s in person.sightings if s.row >= 0}
-        both = [(s.box, boxes[id(s.moment)]) for s in newcomer.sightings if s.row >= 0 and id(s.moment) in boxes]
+        """Whether somebody was found beside a newcomer, on much the same pixels, at first but no more."""
         outlives = newcomer.sightings[-1].moment.seconds > person.found_seconds
+        both = _found_together(person.sightings, newcomer.sightings)
         return outlives and bool(both) and all(crowding(a[None], b[None])[0, 0] > CROWDED for a, b in both)
+
+    def _fades(self, since: Sequence[Sighting], newcomer: Person) -> bool:
+        """Whether somebody has hardly been found surely since a newcomer appeared on much the same pixels."""
+        both = _found_together(since, newcomer.sightings)
+        if not both or crowding(both[0][0][None], both[0][1][None])[0, 0] <= CROWDED:
+            return False
+        theirs, ours = (
+            [s for s in sightings if s.looks is not None and not s.unlike and s.score >= self._sure]
+            for sightings in (newcomer.sightings, since)
+        )
+        return len(ours) < HARDLY * len(theirs)
 
     def _missed(self, row: int, newcomer: Person, last: Sighting) -> Entry:
         """How somebody, who was last seen so, is missing since a newcomer began; an entry of `Absence`."""
@@ -583,12 +601,18 @@ class Following:
         )[0, 0]
 
     def _gallery_distance(self, newcomers: IntArray) -> FloatArray:
-        """How different people and newcomers look at least, [N, M], by all appearances of the people."""
-        distance = self._looks.distance(self._looks[newcomers])
+        """How different people and newcomers look, [N, M], by all appearances of the people.
+
+        Of the views of a newcomer the likest count: others may show half of them, or somebody who hides them.
+        """
+        views = [[s.looks for s in self.people[i].sightings if s.looks is not None] for i in newcomers.tolist()]
+        looks = Looks.of([view for of_one in views for view in of_one])
+        distance = self._looks.distance(looks)
         for i, person in enumerate(self.people):
-            for looks in person.gallery:
-                distance[i] = np.fmin(distance[i], looks.distance(self._looks[newcomers])[0])
-        return distance
+            for former in person.gallery:
+                distance[i] = np.fmin(distance[i], former.distance(looks)[0])
+        ends = np.cumsum([len(of_one) for of_one in views])
+        return np.stack([likest(some) for some in np.split(distance, ends[:-1], axis=1)], 1)
 
     def _absence(self, rows: IntArray, boxes: Box, moment: Moment) -> Absence:
         """How people `rows` [N] are missing at a moment at which boxes [M, 4] appear."""
@@ -687,3 +711,9 @@ class Following:
             person.sightings.insert(at, sighting)
             if sighting.row >= 0:  # what was sudden is now that they came there
                 first.sudden, sighting.sudden, first = False, first.sudden, sighting
+
+
+def _found_together(some: Iterable[Sighting], others: Iterable[Sighting]) -> list[tuple[Box, Box]]:
+    """Boxes of two people in the frames in which both were found, in order of time."""
+    boxes = {id(s.moment): s.box for s in some if s.row >= 0}
+    return [(boxes[id(s.moment)], s.box) for s in others if s.row >= 0 and id(s.moment) in boxes]

@@ -72,7 +72,8 @@ def share_pixels(person: Person, other: Person) -> None:
 def joined(former: Person, newcomer: Person) -> deque[Sighting]:
     """Sightings of somebody who goes on as a newcomer.
 
-    Where both were seen, detections win over what was followed by the picture only; the pixels of both are covered.
+    Where both were seen, the surer detection wins, any over what was followed by the picture; the pixels of both
+    are covered.
     """
     by_moment = {id(s.moment): s for s in newcomer.sightings}
     for sighting in former.sightings:
@@ -80,7 +81,8 @@ def joined(former: Person, newcomer: Person) -> deque[Sighting]:
         if other is None:
             by_moment[id(sighting.moment)] = sighting
             continue
-        kept, dropped = (sighting, other) if sighting.row >= 0 or other.row < 0 else (other, sighting)
+        first, second = (s.score if s.row >= 0 else -1 for s in (sighting, other))
+        kept, dropped = (sighting, other) if first >= second else (other, sighting)
         # not in place: it may only seem that they are one
         by_moment[id(sighting.moment)] = replace(kept, mask=RegionMask.union([kept.mask, dropped.mask]))
     return deque(sorted(by_moment.values(), key=lambda s: s.moment.seconds))
