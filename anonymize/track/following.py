@@ -417,11 +417,12 @@ class Following:
             boxes[k] = people[k].sightings[-1].box
         sought = np.array([p.heir is None for p in people], np.bool_)
         common = crowding(boxes, boxes)
-        apart, near = here & (common < CLEAR), sought & (common > CROWDED)
-        for k in rows_of(here).tolist():
-            people[k].met |= {people[n] for n in rows_of(apart[k]).tolist()} - {people[k]}
+        for k, n in np.argwhere(here[:, None] & here & (common < CLEAR)).tolist():
+            if k != n:
+                people[k].met.add(people[n])
+        for k, n in np.argwhere(here[:, None] & sought & (common > CROWDED)).tolist():
             if people[k].sightings[-1].row >= 0:
-                people[k].crowd |= {people[n] for n in rows_of(near[k]).tolist()}
+                people[k].crowd.add(people[n])
 
     def name(self, moment: Moment) -> list[tuple[Person, Person]]:
         """Give everybody who is to be shown in a frame their ID: that of somebody known, or a new one.
