@@ -145,7 +145,7 @@ def describe(image: UInt8Array, found: Detections, table: PartTable | None, grid
     colours = image[rows.clip(0, height - 1)[:, :, None], columns.clip(0, width - 1)[:, None]].astype(np.float32) / 255
     unknown = np.array([not mask.mask.size for mask in found.masks], np.bool_)  # whose box is all that is known
     inside = _shrink(grids | unknown[:, None, None])
-    red, green, blue = np.moveaxis(colours, 3, 0)
+    red, green, blue = colours.transpose(3, 0, 1, 2)
     light = (red + green + blue) / 3  # a mean over so few takes ten times as long
     rough = np.zeros_like(light)
     rough[:, 1:] = np.abs(np.diff(light, axis=1))

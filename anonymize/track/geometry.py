@@ -27,7 +27,7 @@ def box_common(a: Boxes, b: Boxes) -> FloatArray:
     """Area that every pair of boxes xyxy has in common, [N, 4] and [M, 4] to [N, M]."""
     low = np.maximum(a[:, None, :2], b[None, :, :2])
     high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    width, height = np.moveaxis(np.maximum(high - low, 0), 2, 0)
+    width, height = np.maximum(high - low, 0).transpose(2, 0, 1)
     common: FloatArray = width * height
     return common
 
@@ -201,4 +201,4 @@ def centre_distance(a: Boxes, b: Boxes) -> FloatArray:
 
 def rows_of(chosen: BoolArray) -> IntArray:
     """Indices of the True."""
-    return np.flatnonzero(chosen).astype(np.int64)
+    return chosen.nonzero()[0].astype(np.int64, copy=False)
