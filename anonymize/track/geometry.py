@@ -93,7 +93,7 @@ def pair_mask_overlap(
         start, step = (low - boxes[:, :2]) / extent, size / extent
         u = (start[:, :1] + step[:, :1] * (np.arange(columns) + 0.5) / columns) * columns
         v = (start[:, 1:] + step[:, 1:] * (np.arange(rows) + 0.5) / rows) * rows
-        u, v = u.astype(np.int64).clip(0, columns - 1), v.astype(np.int64).clip(0, rows - 1)
+        u, v = np.minimum(u.astype(np.int64), columns - 1), np.minimum(v.astype(np.int64), rows - 1)
         inside.append(grids.take((first + v)[:, :, None] * columns + u[:, None]))
         areas.append(grids.mean((1, 2)) * box_areas(boxes))
     common = (inside[0] & inside[1]).mean((1, 2)) * size.prod(1)
