@@ -495,9 +495,9 @@ class Following:
     def _unmask(self, moment: Moment) -> None:
         """See who was taken for somebody else since a newcomer appeared who looks just like them.
 
-        Whoever has been found since, but hardly as they look, is split: somebody else goes on there. Whoever was found
-        beside the newcomer at first and is gone now, or hardly found surely any more, was found twice. Either is
-        missing since the newcomer appeared.
+        Whoever has been found since, but hardly as they look or hardly surely, is split: somebody else goes on there,
+        or what is left of them. Whoever was found beside the newcomer at first and is gone now, was found twice. Either
+        is missing since the newcomer appeared.
         """
         due = self._due(self._nameless(), moment)
         if not due:
@@ -527,10 +527,7 @@ class Following:
                 )
                 newcomer.missing[person] = self._missed(row, newcomer, person.sightings[-1])
             elif clear and self._fades(since, newcomer):
-                person.found_seconds = before[-1].moment.seconds
-                person.met.discard(newcomer)
-                newcomer.met.discard(person)
-                newcomer.missing[person] = self._missed(row, newcomer, before[-1])
+                self._split(row, newcomer, before, since)
 
     def _split(self, row: int, newcomer: Person, before: Sequence[Sighting], since: Sequence[Sighting]) -> None:
         """Let whoever was taken for somebody since a newcomer appeared go on by themselves.
@@ -571,21 +568,26 @@ class Following:
         newcomer.missing[person] = self._missed(row, newcomer, last)
 
     def _twice(self, person: Person, newcomer: Person) -> bool:
-        """Whether somebody was found beside a newcomer, on much the same pixels, at first but no more."""
-        outlives = newcomer.sightings[-1].moment.seconds > person.found_seconds
+        """Whether somebody was found beside a newcomer, on much the same pixels, at first but no more.
+
+        Not if that may be for a moment only, unless the two have mostly been found in turn.
+        """
+        assert self._before is not None
         both = _found_together(person.sightings, newcomer.sightings)
-        return outlives and bool(both) and all(crowding(a[None], b[None])[0, 0] > CROWDED for a, b in both)
+        if not _on_the_same_pixels(both) or newcomer.sightings[-1].moment.seconds <= person.found_seconds:
+            return False
+        found = sum(s.row >= 0 and s.moment.seconds >= newcomer.began_seconds for s in person.sightings)
+        gone = self._before.seconds - person.found_seconds >= AT_ONCE_SECONDS
+        return gone or len(both) < MOSTLY * found
 
     def _fades(self, since: Sequence[Sighting], newcomer: Person) -> bool:
         """Whether somebody has hardly been found surely since a newcomer appeared on much the same pixels."""
-        both = _found_together(since, newcomer.sightings)
-        if not both or crowding(both[0][0][None], both[0][1][None])[0, 0] <= CROWDED:
-            return False
         theirs, ours = (
             [s for s in sightings if s.looks is not None and not s.unlike and s.score >= self._sure]
             for sightings in (newcomer.sightings, since)
         )
-        return len(ours) < HARDLY * len(theirs)
+        at_first = _found_together(since, newcomer.sightings)[:1]
+        return _on_the_same_pixels(at_first) and len(ours) < HARDLY * len(theirs)
 
     def _missed(self, row: int, newcomer: Person, last: Sighting) -> Entry:
         """How somebody, who was last seen so, is missing since a newcomer began; an entry of `Absence`."""
@@ -718,3 +720,8 @@ def _found_together(some: Iterable[Sighting], others: Iterable[Sighting]) -> lis
     """Boxes of two people in the frames in which both were found, in order of time."""
     boxes = {id(s.moment): s.box for s in some if s.row >= 0}
     return [(boxes[id(s.moment)], s.box) for s in others if s.row >= 0 and id(s.moment) in boxes]
+
+
+def _on_the_same_pixels(both: Sequence[tuple[Box, Box]]) -> bool:
+    """Whether two were found together and one covered much of the other every time."""
+    return bool(both) and all(crowding(a[None], b[None])[0, 0] > CROWDED for a, b in both)
