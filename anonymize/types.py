@@ -59,7 +59,7 @@ class Frame:
 
     @property
     def pts_seconds(self) -> float:
-        return self.pts * self.time_base.numerator / self.time_base.denominator  # a fraction is built in ten times that
+        return float(self.pts * self.time_base)
 
     def with_edit(self, image: UInt8Array, edited: BoolArray) -> Frame:
         """The same frame with other pixels where `edited` [H, W] is True; earlier edits stay marked."""
