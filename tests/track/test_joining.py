@@ -23,9 +23,9 @@ def moments(count: int) -> list[Moment]:
     return [Moment(f, nobody, f.pts_seconds, identity(), np.ones(0, np.bool_), glance) for f in frames]
 
 
-def seen(moment: Moment, left: int, *, width: int = 20, row: int = 0) -> Sighting:
+def seen(moment: Moment, left: int, *, width: int = 20, row: int = 0, score: float = 0.9) -> Sighting:
     mask = RegionMask(left, 5, np.ones((30, width), np.bool_))
-    return Sighting(moment, np.array(mask.box_xyxy, np.float64), mask, 0.9, row)
+    return Sighting(moment, np.array(mask.box_xyxy, np.float64), mask, score, row)
 
 
 def person(*sightings: Sighting, views: float = 5.0) -> Person:
@@ -43,6 +43,13 @@ def test_a_detection_wins_over_the_picture_and_nothing_is_lost() -> None:
         (0.2, 12),
         (0.3, 10),
     ]
+
+
+def test_the_surer_of_two_detections_wins_but_no_picture_does() -> None:
+    when = moments(3)
+    former = person(seen(when[0], 10, score=0.5), seen(when[1], 10), seen(when[2], 10, score=0.5))
+    newcomer = person(seen(when[0], 12), seen(when[1], 12, score=0.5), seen(when[2], 12, row=-1, score=0.9))
+    assert [s.box[0] for s in joined(former, newcomer)] == [12, 10, 10]
 
 
 def test_joined_sightings_cover_the_pixels_of_both_and_change_neither() -> None:

@@ -1,12 +1,14 @@
 """People who are taken for each other where only their place is looked at; their clothes tell who is who."""
 
+from collections import deque
 from fractions import Fraction
 
 import numpy as np
 import pytest
 
 from anonymize.track import PeopleTracker
-from anonymize.track.association import assign, goes_on, mistaken, pair_returned
+from anonymize.track.association import assign, goes_on, likest, mistaken, pair_returned
+from anonymize.track.following import Following
 from anonymize.types import BoolArray, Detections, FloatArray, Frame, RegionMask, Tracks
 
 SIZE = (60, 240)
@@ -160,3 +162,68 @@ def test_whoever_was_found_twice_at_first_goes_on_as_the_same() -> None:
         frames.append(people)
     tracks = tracked(frames)
     assert {number_at(one, 62 if i < 13 else 85, 30) for i, one in enumerate(tracks)} == {1}
+
+
+def test_the_likest_views_say_who_a_newcomer_is() -> None:
+    views = table(
+        [0.3, 0.05, 0.2, np.nan, 0.04, 0.25, 0.2, 0.3, 0.2, 0.2, 0.2, 0.2], [np.nan] * 12, [0.1] + [np.nan] * 11
+    )
+    np.testing.assert_allclose(likest(views), [0.05, np.nan, 0.1])
+    assert np.isnan(likest(table([], []))).tolist() == [True, True]
+
+
+def test_whoever_was_found_in_turn_with_a_double_goes_on_as_the_same() -> None:
+    """A double is found for two frames, and again at once when the person is found no more."""
+    frames: list[list[Somebody]] = []
+    for i in range(40):
+        people: list[Somebody] = [(60, 5, 20, 50, RED, 0.95)] if i < 20 else []
+        if i in (10, 11) or i >= 20:
+            people.append((70, 8, 20, 47, RED, 0.96))
+        frames.append(people)
+    tracks = tracked(frames)
+    assert {number_at(one, 62 if i < 20 else 85, 30) for i, one in enumerate(tracks)} == {1}
+
+
+@pytest.mark.parametrize("after", [0.95, 0.5])
+def test_whoever_is_missed_once_beside_somebody_alike_stays_who_they_are(after: float) -> None:
+    frames: list[list[Somebody]] = []
+    for i in range(45):
+        people: list[Somebody] = [(60, 5, 20, 50, RED, None if i == 20 else 0.95 if i < 20 else after)]
+        if i >= 10:
+            people.append((70, 8, 20, 47, RED, 0.96))
+        frames.append(people)
+    tracks = tracked(frames)
+    assert whole(tracks[20].detections.masks)[5:55, 60:80].all()
+    assert [number_at(one, 62, 30) for one in tracks] == [1] * 20 + [0] + [1] * 24  # filled there
+    assert {number_at(one, 88, 30) for one in tracks[10:]} == {2}
+
+
+@pytest.mark.parametrize("speed", [0, 3])
+def test_whoever_fades_beside_a_newcomer_who_looks_like_them_is_the_newcomer(speed: int) -> None:
+    """What is left of them is somebody by themselves, who stays covered when the two part."""
+    frames: list[list[Somebody]] = []
+    for i in range(45):
+        people: list[Somebody] = [(60, 5, 20, 50, RED, 0.95 if i < 11 else 0.5)]
+        if i >= 10:
+            people.append((70 + speed * (i - 10), 8, 20, 47, RED, 0.96))
+        frames.append(people)
+    tracks = tracked(frames)
+    assert {number_at(one, 85 + speed * i, 30) for i, one in enumerate(tracks[11:], start=1)} == {1}
+    assert {number_at(one, 62, 30) for one in tracks[11:]} == {2}
+
+
+def test_what_looks_like_somebody_else_teaches_less() -> None:
+    def looks_after(*colours: Colour) -> FloatArray:
+        following = Following(0.6, 1.0, 10.0, None)
+        for i, colour in enumerate(colours):
+            following.step(*shown((100, 8, 20, 45, colour, 0.95), index=i), deque())
+        assert len(following.people) == 1
+        return following._looks.values
+
+    def learnt(colour: Colour) -> float:
+        """Share of the way from what they looked like to what they look like now."""
+        before, after, now = looks_after(*[BROWN] * 10), looks_after(*[BROWN] * 10, colour), looks_after(colour)
+        return float(np.linalg.norm(after - before) / np.linalg.norm(now - before))
+
+    assert learnt((144, 88, 86)) == pytest.approx(0.1, abs=0.01)
+    assert learnt((150, 130, 60)) == pytest.approx(0.03, abs=0.01)
