@@ -49,6 +49,10 @@ def detector(
         Path | None,
         typer.Option("--from", exists=True, dir_okay=False, help="Weights to begin with, if no checkpoint."),
     ] = None,
+    keep_surface: Annotated[
+        bool,
+        typer.Option("--keep-surface", help="Keep the surface of --from: generators trained with it still fit."),
+    ] = False,
     photos: Annotated[int | None, typer.Option(min=1, help="Read so many photos only (to try the command).")] = None,
 ) -> None:
     """Train the detector from scratch; goes on with the checkpoint in OUTPUT if there is one."""
@@ -62,12 +66,15 @@ def detector(
 
     if height % 32 or width % 32:
         raise OptionError(f"height and width must be multiples of 32, got {height} x {width}")
+    if keep_surface and start is None:
+        raise OptionError("--keep-surface keeps the surface of earlier weights: name them by --from")
     surface = load_surface()
     options = TrainingOptions(
         steps=steps,
         batch_size=batch_size,
         size_hw=(height, width),
         learning_rate=learning_rate,
+        keep_surface=keep_surface,
         workers=workers,
         minutes=minutes,
         seed=seed,

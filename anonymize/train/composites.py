@@ -63,7 +63,7 @@ class Bank:
         kind = rng.random()
         if kind < 0.18:
             sample = mosaic(rng, self.photos, size_hw, self.mirrored_landmarks)
-        elif kind < 0.42 and self.scenes:
+        elif kind < 0.5 and self.scenes:
             sample = crop_scene(rng, pick(rng, self.scenes), size_hw, self.mirrored_landmarks)
         else:
             sample = self.composite(rng, size_hw)
@@ -382,19 +382,17 @@ def degrade(rng: Generator, sample: Sample) -> None:
         image = cv2.filter2D(image, -1, kernel / kernel.sum())
     elif rng.random() < 0.2:
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.5, 1.6))
-    values = image.astype(np.float32) / 255
-    values = np.clip(values * rng.uniform(0.65, 1.3) * (1 + rng.normal(0, 0.05, 3)), 0, 1) ** rng.uniform(0.7, 1.4)
+    gain, gamma = rng.uniform(0.65, 1.3) * (1 + rng.normal(0, 0.05, 3)), rng.uniform(0.7, 1.4)
+    levels = np.arange(256)[:, None] / 255
+    curve = 255 * np.clip(levels * gain, 0, 1) ** gamma  # [256, 3]
+    values: np.ndarray = cv2.LUT(image, curve.astype(np.float32)[None])
     if rng.random() < 0.4:
-        grey = values.mean(axis=2, keepdims=True)
-        values = grey + (values - grey) * (0 if rng.random() < 0.15 else rng.uniform(0.3, 1.4))
-    values = 255 * values
+        grey = cv2.transform(values, np.full((1, 3), 1 / 3))[..., None]
+        values = grey + (values - grey) * np.float32(0 if rng.random() < 0.15 else rng.uniform(0.3, 1.4))
     if rng.random() < 0.6:
-        small = rng.normal(0, rng.uniform(1, 9), (height // 2, width // 2, 3)).astype(np.float32)
-        values += (
-            cv2.resize(small, (width, height))
-            if rng.random() < 0.5
-            else np.repeat(np.repeat(small, 2, 0), 2, 1)[:height, :width]
-        )
+        small = rng.standard_normal((height // 2, width // 2, 3), np.float32) * np.float32(rng.uniform(1, 9))
+        smooth = cv2.INTER_LINEAR if rng.random() < 0.5 else cv2.INTER_NEAREST
+        values += cv2.resize(small, (width, height), interpolation=smooth)
     image = np.clip(values, 0, 255).astype(np.uint8)
     if rng.random() < 0.4:
         _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 90))])

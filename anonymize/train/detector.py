@@ -64,9 +64,10 @@ class TrainingOptions:
         warmup: Steps from 0 to `learning_rate`.
         weight_decay: Of AdamW.
         ema: Decay of the averaged parameters, which are what is exported.
+        keep_surface: Keep the embedding of the surface's vertices as it is, see `DetectorTraining.start_from`.
         seed: Of the initial parameters and the pictures.
         workers: Processes that make pictures; 0 makes them in the training's own.
-        mask_people, surface_people: At most so many people of a batch reach the mask and CSE losses.
+        mask_people, surface_people: At most so many people a picture of the batch reach the mask and CSE losses.
         log_every, save_every: In steps.
         minutes: Stop (with a checkpoint) after so many minutes; None for no limit.
     """
@@ -78,10 +79,11 @@ class TrainingOptions:
     warmup: int = 300
     weight_decay: float = 0.03
     ema: float = 0.998
+    keep_surface: bool = False
     seed: int = 0
     workers: int = 1
-    mask_people: int = 24
-    surface_people: int = 12
+    mask_people: float = 3.0
+    surface_people: float = 1.5
     log_every: int = 20
     save_every: int = 250
     minutes: float | None = None
@@ -140,6 +142,7 @@ class DetectorTraining:
         self.network = DetectorNetwork(self.config).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         first = smooth_embedding(surface.geodesics_cm, self.config.embedding)
         self.network.vertex_embedding.data.copy_(torch.from_numpy(first))
+        self.network.vertex_embedding.requires_grad_(not options.keep_surface)
         self.averaged = DetectorNetwork(self.config).to(device).eval().requires_grad_(False)
         self.averaged.load_state_dict(self.network.state_dict())
         table = self.network.vertex_embedding
@@ -175,18 +178,21 @@ class DetectorTraining:
         self.step, self.seconds = state["step"], state["seconds"]
 
     def start_from(self, weights: Path) -> None:
-        """Take the parameters of another training, those of the surface excepted: their meaning differs by training.
+        """Take the parameters of another training.
+
+        Not those of the surface, whose meaning differs by training, unless it is kept (`TrainingOptions.keep_surface`):
+        then a generator that was trained with the earlier detector fits the later one as well.
 
         Raises:
             WeightsError: The file is no weights file of this network.
         """
-        surface = ("vertex_embedding", "cse_head.")
+        own_surface = () if self.options.keep_surface else ("vertex_embedding", "cse_head.")
         earlier = load_network(weights).state_dict()
         own = self.network.state_dict()
         if {n: v.shape for n, v in earlier.items()} != {n: v.shape for n, v in own.items()}:
             raise WeightsError(f"{weights} is of another network")
         for network in (self.network, self.averaged):
-            network.load_state_dict(own | {n: v for n, v in earlier.items() if not n.startswith(surface)})
+            network.load_state_dict(own | {n: v for n, v in earlier.items() if not n.startswith(own_surface)})
 
     def save(self) -> None:
         """Write the checkpoint, whole or not at all."""
@@ -223,8 +229,9 @@ class DetectorTraining:
             losses = person_map_losses(logits, batch)
             proposal, proposals = proposal_losses(self.network, pyramid, batch)
             losses |= proposal | box_losses(self.network, pyramid, proposals, batch)
-            losses |= mask_loss(self.network, pyramid, batch, self.options.mask_people)
-            losses |= surface_losses(self.network, merged, batch, self.targets, self.options.surface_people)
+            count, options = len(batch.boxes), self.options
+            losses |= mask_loss(self.network, pyramid, batch, options.mask_people * count)
+            losses |= surface_losses(self.network, merged, batch, self.targets, options.surface_people * count)
         return losses
 
     def train_step(self, batch: Batch) -> dict[str, float]:
@@ -247,10 +254,11 @@ class DetectorTraining:
     @torch.no_grad()
     def _average(self) -> None:
         decay = min(self.options.ema, (1 + self.step) / (10 + self.step))
-        for mean, value in zip(self.averaged.state_dict().values(), self.network.state_dict().values(), strict=True):
-            if mean.is_floating_point():
-                mean.lerp_(value, 1 - decay)
-            else:
+        pairs = list(zip(self.averaged.state_dict().values(), self.network.state_dict().values(), strict=True))
+        floats = [pair for pair in pairs if pair[0].is_floating_point()]
+        torch._foreach_lerp_([mean for mean, _ in floats], [value for _, value in floats], 1 - decay)
+        for mean, value in pairs:
+            if not mean.is_floating_point():
                 mean.copy_(value)
 
     def run(self, bank: Bank) -> None:

@@ -120,14 +120,23 @@ def _place(rng: Generator, canvas: UInt8Array, thing: np.ndarray, size_px: float
         warp[1] *= rng.uniform(0.55, 1.0)  # seen at a slant
     center = warp @ (thing.shape[1] / 2, thing.shape[0] / 2, 1)
     warp[:, 2] += np.array([rng.uniform(0, width), rng.uniform(0, height)]) - center
-    placed = np.asarray(cv2.warpAffine(thing, warp, (width, height), flags=cv2.INTER_AREA), np.float32)
+    drop, blur = int(size_px * 0.04) + 1, 1 + size_px / 40
+    corners = np.array([[x, y, 1] for x in (0, thing.shape[1]) for y in (0, thing.shape[0])]) @ warp.T
+    margin = drop + 4 * blur
+    left, top = np.maximum(0, np.floor(corners.min(0) - margin)).astype(int).tolist()
+    right, bottom = np.minimum((width, height), np.ceil(corners.max(0) + margin)).astype(int).tolist()
+    if right <= left or bottom <= top:
+        return
+    warp[:, 2] -= (left, top)
+    placed = np.asarray(cv2.warpAffine(thing, warp, (right - left, bottom - top), flags=cv2.INTER_AREA), np.float32)
     alpha = placed[..., 3:] / 255
     if not alpha.any():
         return
-    shadow = cv2.GaussianBlur(np.roll(alpha[..., 0], int(size_px * 0.04) + 1, axis=0), (0, 0), 1 + size_px / 40)
-    ground = canvas * (1 - 0.5 * shadow[..., None])
-    light = rng.uniform(0.5, 1.2)
-    canvas[:] = np.clip(ground * (1 - alpha) + light * placed[..., :3] * (alpha > 0) * alpha, 0, 255).astype(np.uint8)
+    around = canvas[top:bottom, left:right]
+    shadow = cv2.GaussianBlur(np.roll(alpha[..., 0], drop, axis=0), (0, 0), blur)
+    ground = around * (1 - np.float32(0.5) * shadow[..., None])
+    light = np.float32(rng.uniform(0.5, 1.2))
+    around[:] = np.clip(ground * (1 - alpha) + light * placed[..., :3] * alpha, 0, 255).astype(np.uint8)
 
 
 def _rounded(left: int, top: int, right: int, bottom: int, radius: int) -> np.ndarray:

@@ -162,7 +162,7 @@ def jitter(boxes: Tensor, generator: torch.Generator | None = None) -> Tensor:
     return boxes + (0.05 * noise).clamp(-0.12, 0.12) * size
 
 
-def chosen(batch: Batch, limit: int) -> tuple[list[Tensor], Tensor, Tensor]:
+def chosen(batch: Batch, limit: float) -> tuple[list[Tensor], Tensor, Tensor]:
     """At most `limit` people of a batch: jittered boxes a picture, and [K] picture and number of each."""
     total = sum(len(b) for b in batch.boxes)
     share = min(1.0, limit / max(1, total))
@@ -176,7 +176,7 @@ def chosen(batch: Batch, limit: int) -> tuple[list[Tensor], Tensor, Tensor]:
 
 
 def mask_loss(
-    network: DetectorNetwork, pyramid: OrderedDict[str, Tensor], batch: Batch, limit: int
+    network: DetectorNetwork, pyramid: OrderedDict[str, Tensor], batch: Batch, limit: float
 ) -> dict[str, Tensor]:
     """Cross-entropy of the mask head over jittered true boxes."""
     boxes, pictures, numbers = chosen(batch, limit)
@@ -196,7 +196,7 @@ def instance_targets(batch: Batch, boxes: Tensor, pictures: Tensor, numbers: Ten
 
 
 def surface_losses(
-    network: DetectorNetwork, merged: Tensor, batch: Batch, surface: SurfaceTargets, limit: int
+    network: DetectorNetwork, merged: Tensor, batch: Batch, surface: SurfaceTargets, limit: float
 ) -> dict[str, Tensor]:
     """Embedding and body mask of the CSE head (Neverova et al. 2020, soft targets by geodesic distance).
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -140,3 +141,17 @@ def test_a_training_begins_with_other_weights_but_its_own_surface(data: Path, tm
         later.averaged.state_dict()[stem], earlier.averaged.state_dict()[stem], atol=1e-2, rtol=1e-2
     )
     torch.testing.assert_close(later.network.vertex_embedding, table)
+
+
+def test_a_training_keeps_the_surface_of_other_weights(data: Path, tmp_path: Path) -> None:
+    training(tmp_path / "earlier").export(tmp_path / "earlier.safetensors")
+    later = training(tmp_path / "later", replace(OPTIONS, keep_surface=True, seed=1))
+    later.start_from(tmp_path / "earlier.safetensors")
+    before = {name: value.clone() for name, value in later.network.state_dict().items()}
+    torch.testing.assert_close(
+        before["vertex_embedding"], load_network(tmp_path / "earlier.safetensors").vertex_embedding
+    )
+    later.run(load_bank(data, load_surface()))
+    torch.testing.assert_close(later.averaged.vertex_embedding, before["vertex_embedding"], rtol=0, atol=0)
+    moved = later.network.state_dict()["cse_head.lowres.weight"] - before["cse_head.lowres.weight"]
+    assert moved.abs().max() > 0
