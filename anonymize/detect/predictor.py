@@ -16,7 +16,7 @@ from anonymize.detect.network import DetectorNetwork
 from anonymize.device import low_precision
 from anonymize.types import Detections, FloatArray, RegionMask, UInt8Array
 
-DEFAULT_SCORE = 0.7
+DEFAULT_SCORE = 0.6
 STRIDE = 32
 MAP_STRIDE = 4
 NEAR_THRESHOLD = 0.25  # a pixel of the dense map next to a found person belongs to them above this

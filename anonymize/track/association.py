@@ -21,7 +21,7 @@ Pairs = list[tuple[int, int]]
 
 MIN_OVERLAP = 0.15
 MIN_OVERLAP_UNSURE = 0.35
-LOOKS_WEIGHT = 0.7  # against overlap
+LOOKS_WEIGHT = 1.0  # against overlap
 SUDDEN = 0.3  # whoever overlaps less with where they were expected may be somebody else
 STEADY = 0.5  # ... more, goes on there
 # distances of looks

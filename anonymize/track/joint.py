@@ -12,11 +12,13 @@ import cv2
 import numpy as np
 
 from anonymize.track.association import Group
-from anonymize.track.geometry import box_share, pair_mask_overlap, rows_of, share_in_any
-from anonymize.types import FloatArray, RegionMask
+from anonymize.track.geometry import Boxes, box_share, pair_mask_overlap, rows_of, share_in_any
+from anonymize.types import BoolArray, FloatArray, RegionMask
 
 PART_OF = 0.6
 """A detection with so much of it in others, which are surer, may be a part of these people."""
+ABOVE = 0.2
+"""... unless so much of its height is above them: heads are on top, so it has one of its own."""
 MEMBER_OF = 0.8
 """... may be several people, each with so much of them in it ..."""
 TWICE_IOU = 0.5
@@ -61,11 +63,18 @@ def owners(found: Group, scores: FloatArray, sure: float, certain: float = np.in
             shown[one] = held
             continue
         twice = (scores[one] >= sure) & (holds[one] > MEMBER_OF) & (alike[one] > TWICE_IOU)
-        share = np.maximum(np.where(twice, holds[one], 0), np.where(within[one] > PART_OF, within[one], 0))
+        part = (within[one] > PART_OF) & ~_stands_out(found.boxes[one], found.boxes)
+        share = np.maximum(np.where(twice, holds[one], 0), np.where(part, within[one], 0))
         best = int(share.argmax())
         if share[best]:
             shown[one] = shown.get(best, [best])
     return shown
+
+
+def _stands_out(box: Boxes, others: Boxes) -> BoolArray:
+    """Whether a box [4] rises above others [N, 4], [N]."""
+    rises: BoolArray = others[:, 1] - box[1] > ABOVE * (box[3] - box[1])
+    return rises
 
 
 def _explained(found: Group, row: int, others: Group) -> float:

@@ -105,3 +105,10 @@ def test_a_companion_stays_through_a_dip_and_for_as_long_as_people_are_remembere
 def test_two_detections_of_the_same_pair_have_the_same_companion() -> None:
     found = companions([PAIR, PAIR], [standing(12)], [], 3.0, 20.0)
     assert [one.mask.box_xyxy for one in found] == [(10, 5, 36, 35)] * 2
+
+
+def test_whose_head_is_above_somebody_is_no_part_of_that_one() -> None:
+    front = [40.0, 40.0, 90.0, 160.0]
+    behind, arm = [42.0, 14.0, 70.0, 120.0], [42.0, 30.0, 70.0, 120.0]
+    assert owners(group([front, behind]), scores(0.9, 0.7), 0.6, 0.8) == {}
+    assert owners(group([front, arm]), scores(0.9, 0.7), 0.6, 0.8) == {1: [0]}
