@@ -18,7 +18,7 @@ from anonymize.types import BoolArray, FloatArray, RegionMask
 PART_OF = 0.6
 """A detection with so much of it in others, which are surer, may be a part of these people."""
 ABOVE = 0.2
-"""... unless so much of its height is above them: heads are on top, so it has one of its own."""
+"""... unless so much of its height is above them, who are surely people: it probably has a head of its own."""
 MEMBER_OF = 0.8
 """... may be several people, each with so much of them in it ..."""
 TWICE_IOU = 0.5
@@ -34,7 +34,8 @@ DIVIDED_AT = 256
 def owners(found: Group, scores: FloatArray, sure: float, certain: float = np.inf) -> dict[int, list[int]]:
     """Whose pixels each detection shows that is no person of its own.
 
-    It may be a part of a person whom a surer detection shows, or that person once more; then it has one owner. Or it
+    It may be a part of a person whom a surer detection shows (unless it rises above them, see `ABOVE`), or that person
+    once more; then it has one owner. Or it
     is several people at once, each of whom a surer detection shows; then it has all of these. An unsure one may only be
     a part: what else it shows may be all that is found of somebody who is known to be there.
 
@@ -63,7 +64,7 @@ def owners(found: Group, scores: FloatArray, sure: float, certain: float = np.in
             shown[one] = held
             continue
         twice = (scores[one] >= sure) & (holds[one] > MEMBER_OF) & (alike[one] > TWICE_IOU)
-        part = (within[one] > PART_OF) & ~_stands_out(found.boxes[one], found.boxes)
+        part = (within[one] > PART_OF) & ~(_rises_above(found.boxes[one], found.boxes) & (scores >= sure))
         share = np.maximum(np.where(twice, holds[one], 0), np.where(part, within[one], 0))
         best = int(share.argmax())
         if share[best]:
@@ -71,8 +72,8 @@ def owners(found: Group, scores: FloatArray, sure: float, certain: float = np.in
     return shown
 
 
-def _stands_out(box: Boxes, others: Boxes) -> BoolArray:
-    """Whether a box [4] rises above others [N, 4], [N]."""
+def _rises_above(box: Boxes, others: Boxes) -> BoolArray:
+    """Whether so much of a box [4] is above each of others [N, 4] that it may have a head of its own, [N]."""
     rises: BoolArray = others[:, 1] - box[1] > ABOVE * (box[3] - box[1])
     return rises
 

@@ -51,7 +51,7 @@ def detector(
     ] = None,
     keep_surface: Annotated[
         bool,
-        typer.Option("--keep-surface", help="Keep the surface of --from: generators trained with it still fit."),
+        typer.Option("--keep-surface", help="Keep --from's embedding of the surface: its generators still fit."),
     ] = False,
     photos: Annotated[int | None, typer.Option(min=1, help="Read so many photos only (to try the command).")] = None,
 ) -> None:

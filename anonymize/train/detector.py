@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
@@ -67,7 +68,7 @@ class TrainingOptions:
         keep_surface: Keep the embedding of the surface's vertices as it is, see `DetectorTraining.start_from`.
         seed: Of the initial parameters and the pictures.
         workers: Processes that make pictures; 0 makes them in the training's own.
-        mask_people, surface_people: At most so many people a picture of the batch reach the mask and CSE losses.
+        mask_people, surface_people: About so many people a picture reach the mask and CSE losses at most.
         log_every, save_every: In steps.
         minutes: Stop (with a checkpoint) after so many minutes; None for no limit.
     """
@@ -125,7 +126,8 @@ class DetectorTraining:
         device: Where to train.
 
     Raises:
-        OptionError: The checkpoint in `folder` is of another network.
+        OptionError: The checkpoint in `folder` is of another network, or of a training that does not keep its surface
+            while this one does, or the other way round.
     """
 
     def __init__(
@@ -143,7 +145,8 @@ class DetectorTraining:
         first = smooth_embedding(surface.geodesics_cm, self.config.embedding)
         self.network.vertex_embedding.data.copy_(torch.from_numpy(first))
         self.network.vertex_embedding.requires_grad_(not options.keep_surface)
-        self.averaged = DetectorNetwork(self.config).to(device).eval().requires_grad_(False)
+        averaged = DetectorNetwork(self.config).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.averaged: DetectorNetwork = averaged.eval().requires_grad_(False)
         self.averaged.load_state_dict(self.network.state_dict())
         table = self.network.vertex_embedding
         decayed = [p for p in self.network.parameters() if p.ndim > 1 and p is not table]
@@ -172,6 +175,9 @@ class DetectorTraining:
         state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
         if DetectorConfig.from_dict(json.loads(state["config"])) != self.config:
             raise OptionError(f"{self.checkpoint} is of another network; choose another folder")
+        if state.get("keep_surface", False) != self.options.keep_surface:
+            kept = "keeps no surface" if self.options.keep_surface else "keeps the surface of other weights"
+            raise OptionError(f"the training of {self.checkpoint} {kept}; choose another folder")
         self.network.load_state_dict(state["network"])
         self.averaged.load_state_dict(state["averaged"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -204,6 +210,7 @@ class DetectorTraining:
                 "network": self.network.state_dict(),
                 "averaged": self.averaged.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
+                "keep_surface": self.options.keep_surface,
                 "step": self.step,
                 "seconds": self.seconds,
             },
@@ -256,7 +263,7 @@ class DetectorTraining:
         decay = min(self.options.ema, (1 + self.step) / (10 + self.step))
         pairs = list(zip(self.averaged.state_dict().values(), self.network.state_dict().values(), strict=True))
         floats = [pair for pair in pairs if pair[0].is_floating_point()]
-        torch._foreach_lerp_([mean for mean, _ in floats], [value for _, value in floats], 1 - decay)
+        get_ema_multi_avg_fn(decay)([mean for mean, _ in floats], [value for _, value in floats], self.step)  # type: ignore[no-untyped-call]
         for mean, value in pairs:
             if not mean.is_floating_point():
                 mean.copy_(value)

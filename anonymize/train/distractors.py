@@ -133,7 +133,9 @@ def _place(rng: Generator, canvas: UInt8Array, thing: np.ndarray, size_px: float
     if not alpha.any():
         return
     around = canvas[top:bottom, left:right]
-    shadow = cv2.GaussianBlur(np.roll(alpha[..., 0], drop, axis=0), (0, 0), blur)
+    below = np.zeros_like(alpha[..., 0])
+    below[drop:] = alpha[: max(0, len(alpha) - drop), :, 0]
+    shadow = cv2.GaussianBlur(below, (0, 0), blur)
     ground = around * (1 - np.float32(0.5) * shadow[..., None])
     light = np.float32(rng.uniform(0.5, 1.2))
     around[:] = np.clip(ground * (1 - alpha) + light * placed[..., :3] * alpha, 0, 255).astype(np.uint8)

@@ -112,3 +112,4 @@ def test_whose_head_is_above_somebody_is_no_part_of_that_one() -> None:
     behind, arm = [42.0, 14.0, 70.0, 120.0], [42.0, 30.0, 70.0, 120.0]
     assert owners(group([front, behind]), scores(0.9, 0.7), 0.6, 0.8) == {}
     assert owners(group([front, arm]), scores(0.9, 0.7), 0.6, 0.8) == {1: [0]}
+    assert owners(group([front, behind]), scores(0.5, 0.4), 0.6, 0.8) == {1: [0]}  # who is in front may be nobody

@@ -94,8 +94,9 @@ def covered(tracks: Tracks) -> BoolArray:
 def test_every_sure_detection_stays_covered(seed: int) -> None:
     rng, found = np.random.default_rng(seed), []
     for _ in range(12):
-        low, width = rng.integers(0, 100, 6), rng.integers(4, 60, 6)
-        masks = tuple(RegionMask(int(a), 5, np.ones((30, int(w)), np.bool_)) for a, w in zip(low, width, strict=True))
+        low, width, top = rng.integers(0, 100, 6), rng.integers(4, 60, 6), rng.integers(0, 11, 6)
+        places = zip(low.tolist(), width.tolist(), top.tolist(), strict=True)
+        masks = tuple(RegionMask(x, y, np.ones((30, w), np.bool_)) for x, w, y in places)
         boxes = np.array([mask.box_xyxy for mask in masks], np.float32)
         scores = rng.uniform(0.6, 0.85, 6).astype(np.float32)
         found.append(Detections(SIZE, boxes, scores, masks, np.zeros(6, np.bool_)))

@@ -155,3 +155,12 @@ def test_a_training_keeps_the_surface_of_other_weights(data: Path, tmp_path: Pat
     torch.testing.assert_close(later.averaged.vertex_embedding, before["vertex_embedding"], rtol=0, atol=0)
     moved = later.network.state_dict()["cse_head.lowres.weight"] - before["cse_head.lowres.weight"]
     assert moved.abs().max() > 0
+
+
+def test_a_training_that_keeps_its_surface_does_not_go_on_as_one_that_learns_it(tmp_path: Path) -> None:
+    training(tmp_path).save()
+    with pytest.raises(OptionError, match="keeps no surface"):
+        training(tmp_path, replace(OPTIONS, keep_surface=True))
+    training(tmp_path / "kept", replace(OPTIONS, keep_surface=True)).save()
+    with pytest.raises(OptionError, match="keeps the surface of other weights"):
+        training(tmp_path / "kept")

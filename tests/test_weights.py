@@ -1,0 +1,24 @@
+"""The manifests tell of the weights that are shipped."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from anonymize.detect.predictor import DEFAULT_SCORE
+from anonymize.resources import DETECTOR, GENERATOR, weights_path
+
+
+@pytest.mark.parametrize("name", [DETECTOR, GENERATOR])
+def test_a_manifest_is_of_its_weights(name: str) -> None:
+    path = weights_path(name)
+    manifest = json.loads(path.with_suffix(".json").read_text())
+    assert manifest["file"] == name
+    assert manifest["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    training = path.with_name(f"{Path(name).stem}.training.json")
+    assert manifest["training"] == json.loads(training.read_text())
+
+
+def test_the_detector_was_measured_at_its_default_score() -> None:
+    assert json.loads(weights_path(DETECTOR).with_suffix(".json").read_text())["default_score"] == DEFAULT_SCORE
