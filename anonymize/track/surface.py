@@ -18,7 +18,7 @@ SURFACE_SIZE = 56
 """Cells along a box that surface predictions are kept with at most; no network predicts finer ones."""
 NEAR_SECONDS = 0.15
 """A prediction of another frame fits no longer after this time: people take a step."""
-NEWS = 0.5
+NEWS = 0.25
 """Share of the new prediction where somebody stands still."""
 
 

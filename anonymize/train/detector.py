@@ -262,8 +262,9 @@ class DetectorTraining:
     def _average(self) -> None:
         decay = min(self.options.ema, (1 + self.step) / (10 + self.step))
         pairs = list(zip(self.averaged.state_dict().values(), self.network.state_dict().values(), strict=True))
-        floats = [pair for pair in pairs if pair[0].is_floating_point()]
-        get_ema_multi_avg_fn(decay)([mean for mean, _ in floats], [value for _, value in floats], self.step)  # type: ignore[no-untyped-call]
+        means, values = zip(*(pair for pair in pairs if pair[0].is_floating_point()), strict=True)
+        average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+        average(list(means), list(values), self.step)
         for mean, value in pairs:
             if not mean.is_floating_point():
                 mean.copy_(value)
