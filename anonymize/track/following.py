@@ -490,7 +490,24 @@ class Following:
                 if not person.crowd and not distance[i, column] > NOT_THEM_LOOKS:
                     # the others of the crowd turned out to be parts of somebody, or are long gone
                     total[i, column] = SURELY
-        return assign(total, total > 0), likely(perhaps)
+        return self._in_turn(total, assign(total, total > 0), new), likely(perhaps)
+
+    def _in_turn(self, total: FloatArray, pairs: Pairs, new: list[int]) -> Pairs:
+        """Pairs with those newcomers besides who came and went before somebody turned up who is likelier the same one.
+
+        Args:
+            total: [N, M] what speaks for a person and a newcomer being one.
+            pairs: The likeliest, one newcomer a person.
+            new: Rows of the newcomers.
+        """
+        turned_up = {i: self.people[new[j]].began_seconds for i, j in pairs}
+        left = set(range(len(new))) - {j for _, j in pairs}
+        for j in sorted(left, key=lambda j: -self.people[new[j]].began_seconds):
+            row, newcomer = int(total[:, j].argmax()), self.people[new[j]]
+            if total[row, j] > 0 and newcomer.found_seconds < turned_up.get(row, -np.inf):
+                pairs = [*pairs, (row, j)]
+                turned_up[row] = newcomer.began_seconds
+        return pairs
 
     def _unmask(self, moment: Moment) -> None:
         """See who was taken for somebody else since a newcomer appeared who looks just like them.

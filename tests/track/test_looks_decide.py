@@ -9,6 +9,7 @@ import pytest
 from anonymize.track import PeopleTracker
 from anonymize.track.association import assign, goes_on, likest, mistaken, pair_returned
 from anonymize.track.following import Following
+from anonymize.track.people import Person
 from anonymize.types import BoolArray, Detections, FloatArray, Frame, RegionMask, Tracks
 
 SIZE = (60, 240)
@@ -227,3 +228,21 @@ def test_what_looks_like_somebody_else_teaches_less() -> None:
 
     assert learnt((144, 88, 86)) == pytest.approx(0.1, abs=0.01)
     assert learnt((150, 130, 60)) == pytest.approx(0.03, abs=0.01)
+
+
+def test_a_glimpse_of_somebody_who_turns_up_later_is_that_one() -> None:
+    """Of two newcomers who are likely somebody missing both are, if the one was gone before the other came."""
+    likely = table([2.0, 3.0], [-1.0, 0.5])
+    following = Following(0.6, 1.0, 10.0, None)
+    times = [(0.0, 1.0), (0.0, 1.0), (1.2, 1.3), (1.9, 2.5)]  # two who are known, two newcomers
+    for began, found in times:
+        following.people.append(Person(began, found, deque()))
+    assert sorted(following._in_turn(likely, [(0, 1)], [2, 3])) == [(0, 0), (0, 1)]
+    following.people[2].found_seconds = 2.0
+    assert following._in_turn(likely, [(0, 1)], [2, 3]) == [(0, 1)]
+    assert following._in_turn(-likely, [], [2, 3]) == []
+    # of two who were there at the same time, one at most
+    following.people[2].found_seconds = 1.3
+    following.people.append(Person(1.25, 1.4, deque()))
+    three = table([2.0, 3.0, 2.0], [-1.0, 0.5, -1.0])
+    assert sorted(following._in_turn(three, [(0, 1)], [2, 3, 4])) == [(0, 1), (0, 2)]
