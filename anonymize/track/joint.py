@@ -35,9 +35,9 @@ def owners(found: Group, scores: FloatArray, sure: float, certain: float = np.in
     """Whose pixels each detection shows that is no person of its own.
 
     It may be a part of a person whom a surer detection shows (unless it rises above them, see `ABOVE`), or that person
-    once more; then it has one owner. Or it
-    is several people at once, each of whom a surer detection shows; then it has all of these. An unsure one may only be
-    a part: what else it shows may be all that is found of somebody who is known to be there.
+    once more; then it has one owner. Or it is several people at once, each of whom a surer detection shows; then it has
+    all of these. An unsure one may only be a part: what else it shows may be all that is found of somebody who is known
+    to be there.
 
     Args:
         found: The detections.

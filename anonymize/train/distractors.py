@@ -125,8 +125,6 @@ def _place(rng: Generator, canvas: UInt8Array, thing: np.ndarray, size_px: float
     margin = drop + 4 * blur
     left, top = np.maximum(0, np.floor(corners.min(0) - margin)).astype(int).tolist()
     right, bottom = np.minimum((width, height), np.ceil(corners.max(0) + margin)).astype(int).tolist()
-    if right <= left or bottom <= top:
-        return
     warp[:, 2] -= (left, top)
     placed = np.asarray(cv2.warpAffine(thing, warp, (right - left, bottom - top), flags=cv2.INTER_AREA), np.float32)
     alpha = placed[..., 3:] / 255

@@ -16,10 +16,8 @@ from anonymize.train.losses import Batch
 def boxes_of(instances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Boxes [K, 4] float32 and numbers [K] int64 of the people of an instance map who show enough of themselves."""
     boxes, numbers = [], []
-    areas = np.bincount(instances.ravel(), minlength=1)
-    for number in np.flatnonzero(areas >= MIN_VISIBLE_PX):
-        if number == 0:
-            continue
+    areas = np.bincount(instances.ravel())
+    for number in 1 + np.flatnonzero(areas[1:] >= MIN_VISIBLE_PX):
         own = instances == number
         rows, columns = np.flatnonzero(own.any(axis=1)), np.flatnonzero(own.any(axis=0))
         boxes.append((columns[0], rows[0], columns[-1] + 1, rows[-1] + 1))
