@@ -23,6 +23,7 @@ from anonymize.track.association import (
     crowding,
     goes_on,
     likely,
+    likeness,
     likest,
     mistaken,
     overlap,
@@ -31,6 +32,7 @@ from anonymize.track.association import (
     pair_unsure,
 )
 from anonymize.track.camera_motion import CameraMotion, identity, inverse, then
+from anonymize.track.exchange import exchange
 from anonymize.track.geometry import GRID_HW, mask_grids, mask_of_grid, rows_of
 from anonymize.track.glance import Glance
 from anonymize.track.identity import WELL_KNOWN, Absence, Entry, looks_evidence, trust
@@ -431,6 +433,7 @@ class Following:
             People who are missing in this frame and may go on as somebody who will appear soon: it is not decided yet
             but this is the last chance to cover the gap between the two.
         """
+        self._exchange(moment)
         self._unmask(moment)
         new = self._nameless()
         parts = set[Person]()
@@ -508,6 +511,21 @@ class Following:
                 pairs = [*pairs, (row, j)]
                 turned_up[row] = newcomer.began_seconds
         return pairs
+
+    def _exchange(self, moment: Moment) -> None:
+        """See who was taken for somebody else for a moment; see `exchange`."""
+        assert self._before is not None
+        gone = exchange(moment, self.people, self._alike, self._before.seconds, self._step_seconds)
+        if gone:
+            self._keep(np.array([p not in gone for p in self.people], np.bool_))
+
+    def _alike(self, person: Person, sighting: Sighting) -> float:
+        """How much somebody looks, in any of their appearances, like somebody in a sighting, in [0, 1]."""
+        assert sighting.looks is not None
+        row = self.people.index(person)
+        looks = Looks.of([self._looks[np.array([row])], *person.gallery])
+        distance = np.fmin.reduce(looks.distance(sighting.looks), axis=0, keepdims=True)
+        return float(likeness(distance, trust(self._views()[[row]]))[0, 0])
 
     def _unmask(self, moment: Moment) -> None:
         """See who was taken for somebody else since a newcomer appeared who looks just like them.

@@ -97,6 +97,8 @@ def _everybody(
     perhaps = [_someone(c, moment) for c in moment.companions]
     ways = [(person.number, list(person.sightings)) for person in people if person.number]
     ways += [(before.number, list(joined(before, after))) for before, after in bridges if not before.found_at(moment)]
+    # whoever was not found here at first may be where they would be then
+    ways += [(number, [s for s in way if not s.exchanged]) for number, way in ways if _exchanged_at(way, moment)]
     for number, way in ways:
         one = show(number, way, moment, reach_seconds)
         if one is None or _unseen(one, way, moment):
@@ -118,6 +120,11 @@ def _everybody(
         if one.mask.share_in(covered) < EXPLAINED and not _unseen(one, way, moment):
             perhaps.append(one)
     return [*shown.values(), *([_whoever(perhaps)] if perhaps else [])]
+
+
+def _exchanged_at(way: Iterable[Sighting], moment: Moment) -> bool:
+    """Whether what somebody was found as in a frame was taken for somebody else at first."""
+    return any(s.moment is moment and s.exchanged for s in way)
 
 
 def _unseen(one: Shown, way: Iterable[Sighting], moment: Moment) -> bool:

@@ -67,6 +67,7 @@ class Sighting:
             taken for somebody else.
         looks: How they look there, if a detector found them and they were looked at; one row.
         unlike: Whether that is not how the person looks.
+        exchanged: Whether it was taken for somebody else at first; see `exchange`.
     """
 
     moment: Moment
@@ -77,6 +78,7 @@ class Sighting:
     sudden: bool = False
     looks: Looks | None = field(default=None, repr=False)
     unlike: bool = False
+    exchanged: bool = False
 
     def box_at(self, moment: Moment) -> Box:
         """[4] float64, the box in pixels of another moment's frame."""

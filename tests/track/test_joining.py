@@ -1,17 +1,21 @@
-"""People of whom it turns out that they are one."""
+"""People of whom it turns out that they are one, or that they were taken for each other."""
 
 from collections import deque
 from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
+import pytest
 
+from anonymize.track.appearance import Looks
 from anonymize.track.camera_motion import identity
+from anonymize.track.exchange import exchange
 from anonymize.track.glance import Glance
+from anonymize.track.lookahead import complete
 from anonymize.track.moments import Moment, Sighting
 from anonymize.track.parts import join_whole
 from anonymize.track.people import Person, joined, share_pixels
-from anonymize.types import Detections, Frame, RegionMask
+from anonymize.types import NOBODY, Detections, Frame, RegionMask
 
 SIZE = (40, 200)
 
@@ -125,3 +129,106 @@ def test_of_two_who_hold_somebody_alike_the_one_known_longer_gets_the_pixels() -
         kept.append([first, second, newcomer])
         assert join_whole(newcomer, kept[-1], ())
         assert (first.sightings[0].mask.area, second.sightings[0].mask.area) == (660, 600)
+
+
+def known(number: int, *sightings: Sighting) -> Person:
+    someone = person(*sightings)
+    someone.number = number
+    return someone
+
+
+def lefts(someone: Person) -> list[tuple[int, int]]:
+    """At which frame somebody was seen where."""
+    return [(round(10 * s.moment.seconds), int(s.box[0])) for s in someone.sightings]
+
+
+def exchanged(people: list[Person], moment: Moment, now: float, looks: dict[tuple[Person, int], float]) -> set[Person]:
+    """Exchange; who looks how much like the person seen at which left edge is 0.5 if not said."""
+    return exchange(moment, people, lambda one, s: looks.get((one, int(s.box[0])), 0.5), now, 0.1)
+
+
+def test_somebody_new_where_somebody_known_is_missing_for_a_moment_is_that_one() -> None:
+    when = moments(6)
+    missing = known(1, *(seen(when[k], 10) for k in (0, 1, 3, 4)))
+    newcomer = person(seen(when[2], 12))
+    assert exchanged([missing, newcomer], when[2], 0.5, {}) == {newcomer}
+    assert lefts(missing) == [(0, 10), (1, 10), (2, 12), (3, 10), (4, 10)]
+    assert [s.exchanged for s in missing.sightings] == [False, False, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("left", "alike", "goes_on"), [(12, 0.5, False), (60, 0.5, False), (12, 0.0, False), (12, 0.5, True)]
+)
+def test_somebody_new_is_themselves_if_far_away_or_unlike_or_if_they_go_on(
+    left: int, alike: float, goes_on: bool
+) -> None:
+    when = moments(8)
+    missing = known(1, *(seen(when[k], 10) for k in (0, 1, 4, 5)))
+    newcomer = person(*(seen(m, left) for m in when[2 : 7 if goes_on else 4]))
+    for sighting in newcomer.sightings:
+        sighting.looks = Looks.unknown(1)
+    gone = exchanged([missing, newcomer], when[2], 0.7, {(missing, left): alike, (newcomer, left): 1.0})
+    assert bool(gone) == (len(missing.sightings) == 6) == (left == 12 and alike > 0 and not goes_on)
+
+
+def test_whoever_comes_back_to_nobody_is_known_again_elsewhere() -> None:
+    when = moments(6)
+    missing = known(1, *(seen(when[k], 10) for k in (0, 1)))
+    newcomer = person(seen(when[2], 12))
+    assert not exchanged([missing, newcomer], when[2], 0.5, {})
+
+
+def two_swapped(when: list[Moment], swapped: range) -> tuple[Person, Person]:
+    """Somebody at 10 and somebody at 34, but for some frames."""
+    one = known(1, *(seen(m, 34 if k in swapped else 10) for k, m in enumerate(when)))
+    other = known(2, *(seen(m, 10 if k in swapped else 34) for k, m in enumerate(when)))
+    for someone in (one, other):
+        someone.sightings[swapped.start].sudden = True
+    return one, other
+
+
+def test_two_who_were_taken_for_each_other_for_a_moment_are_themselves() -> None:
+    when = moments(8)
+    one, other = two_swapped(when, range(2, 5))
+    assert not exchanged([one, other], when[2], 0.7, {})
+    assert {x for _, x in lefts(one)} == {10}
+    assert {x for _, x in lefts(other)} == {34}
+    assert len(one.sightings) == len(other.sightings) == 8
+
+
+@pytest.mark.parametrize("why", ["looks", "long", "smooth", "later"])
+def test_two_stay_as_they_are(why: str) -> None:
+    """Since their looks say so, they stay so for long, nobody is where they were not expected, or it is not now."""
+    when = moments(12)
+    one, other = two_swapped(when, range(2, 9 if why == "long" else 5))
+    looks: dict[tuple[Person, int], float] = {}
+    if why == "looks":
+        for sighting in (*one.sightings, *other.sightings):
+            sighting.looks = Looks.unknown(1)
+        looks = {(one, 34): 1.0, (other, 34): 0.0, (one, 10): 0.0, (other, 10): 1.0}
+    elif why == "smooth":
+        for sighting in (*one.sightings, *other.sightings):
+            sighting.sudden = False
+    before = lefts(one), lefts(other)
+    assert not exchanged([one, other], when[3 if why == "later" else 2], 1.1, looks)
+    assert (lefts(one), lefts(other)) == before
+
+
+def test_pixels_followed_by_the_picture_stay_with_whoever_was_missing() -> None:
+    when = moments(6)
+    missing = known(1, *(seen(when[k], 10, row=-1 if k == 2 else 0) for k in range(5)))
+    newcomer = person(seen(when[2], 14), seen(when[3], 14, row=-1))
+    assert exchanged([missing, newcomer], when[2], 0.5, {}) == {newcomer}
+    assert [(s.mask.area, s.row) for s in missing.sightings] == [(600, 0)] * 2 + [(720, 0)] * 2 + [(600, 0)]
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_where_somebody_would_be_but_for_an_exchange_is_covered_as_well(taken: bool) -> None:
+    when = moments(3)
+    someone = known(1, seen(when[0], 10), replace(seen(when[1], 60), exchanged=taken), seen(when[2], 10))
+    for sighting in someone.sightings:
+        sighting.moment.glance = Glance.at(np.zeros((*SIZE, 3), np.uint8), [sighting.mask])
+    tracks = complete(when[1], [someone], [], 1.0)
+    assert tracks.ids.tolist() == ([1, NOBODY] if taken else [1])
+    expected = [(60, 80), (8, 32)] if taken else [(60, 80)]
+    assert [(mask.x, mask.box_xyxy[2]) for mask in tracks.detections.masks] == expected

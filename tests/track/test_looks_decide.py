@@ -246,3 +246,9 @@ def test_a_glimpse_of_somebody_who_turns_up_later_is_that_one() -> None:
     following.people.append(Person(1.25, 1.4, deque()))
     three = table([2.0, 3.0, 2.0], [-1.0, 0.5, -1.0])
     assert sorted(following._in_turn(three, [(0, 1)], [2, 3, 4])) == [(0, 1), (0, 2)]
+
+
+def test_whoever_is_seen_only_by_their_head_for_a_moment_stays_who_they_are() -> None:
+    frames: list[list[Somebody]] = [[(100, 10, 20, 45, RED, 0.95)] for _ in range(20)]
+    frames[10] = [(100, 10, 20, 6, RED, 0.95)]
+    assert [number_at(one, 110, 12) for one in tracked(frames)] == [1] * 20
