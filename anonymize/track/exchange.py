@@ -15,16 +15,15 @@ from itertools import pairwise
 
 import numpy as np
 
-from anonymize.track.association import LOOKS_WEIGHT, alike_sized
+from anonymize.track.association import CROWDED, LOOKS_WEIGHT, alike_sized, crowding
 from anonymize.track.geometry import centre_distance, iou_of
 from anonymize.track.loose_ends import REACH, SPEED
 from anonymize.track.moments import Moment, Sighting
-from anonymize.track.people import Person
-from anonymize.types import RegionMask
+from anonymize.track.people import Person, joined
 
 LONGEST_SECONDS = 0.4
 """Whoever is taken for somebody else for longer is somebody else as far as can be told."""
-NEAR_SECONDS = 0.1
+NEAR_SECONDS = 0.2
 """Boxes of people who go on at once overlap; after so long their centres tell more."""
 OTHER_SIZE = 0.3
 """So much farther apart are two boxes of which one is much higher."""
@@ -33,6 +32,8 @@ FAR = 0.95
 ALONE = 1.0
 """Cost of somebody who appears from nowhere, and of somebody who is never found again."""
 LEAST_GAIN = 0.1
+UNLIKE = 0.05
+"""Nobody is taken for somebody as whom they look less likely than this."""
 
 Alike = Callable[[Person, Sighting], float]
 Stretch = Sequence[Sighting]
@@ -40,28 +41,47 @@ Stretch = Sequence[Sighting]
 
 @dataclass(frozen=True, eq=False)
 class _Way:
-    """How somebody went, as far as a detector found them.
+    """How somebody went.
 
     Attributes:
-        before: Up to the frame that leaves.
-        since: From that frame on.
-        new: Whether they appear there first.
+        person: Who.
+        before: As what a detector found them up to the frame that leaves.
+        since: ... from that frame on.
+        followed: Where they were followed by their picture alone, by moment.
     """
 
+    person: Person
     before: Stretch
     since: Stretch
-    new: bool
+    followed: dict[int, Sighting]
 
     @classmethod
     def of(cls, person: Person, moment: Moment) -> _Way:
         found = [s for s in person.sightings if s.row >= 0]
         before = [s for s in found if s.moment.seconds < moment.seconds]
-        return cls(before, found[len(before) :], new=not before and not person.number)
+        followed = {id(s.moment): s for s in person.sightings if s.row < 0}
+        return cls(person, before, found[len(before) :], followed)
+
+    @property
+    def new(self) -> bool:
+        """Whether they appear in the frame that leaves, or later."""
+        return not self.before and not self.person.number
 
     def until(self, seconds: float) -> tuple[Stretch, Stretch]:
         """Their sightings from the frame that leaves up to a time, and after it."""
         during = [s for s in self.since if s.moment.seconds <= seconds]
         return during, self.since[len(during) :]
+
+    def cost(self, during: Stretch, after: Stretch) -> float:
+        """What it costs to go on through some sightings to later ones."""
+        pieces = [piece for piece in (self.before, during, after) if piece]
+        links = sum(_link(a[-1], b[0]) for a, b in pairwise(pieces))
+        return links + ALONE * bool(pieces) * (self.new + (not after))
+
+    def elsewhere(self, sighting: Sighting) -> bool:
+        """Whether their picture says that they are not where a sighting is."""
+        followed = self.followed.get(id(sighting.moment))
+        return followed is not None and bool(crowding(followed.box[None], sighting.box[None])[0, 0] < CROWDED)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,26 +99,23 @@ class _Exchange:
     gain: float
 
 
-def exchange(moment: Moment, people: Sequence[Person], alike: Alike, now: float, step_seconds: float) -> set[Person]:
+def exchange(moment: Moment, people: Sequence[Person], alike: Alike) -> set[Person]:
     """Let people who fit each other's sightings better for a moment, from the frame that leaves on, exchange these.
 
     Args:
         moment: The frame.
         people: Everybody who is followed.
         alike: How much somebody looks like somebody in a sighting that has looks, in [0, 1].
-        now: Time of the newest frame.
-        step_seconds: From one frame to the next.
 
     Returns:
         Who has no sightings left.
     """
     gone = set[Person]()
-    for person in people:
-        if not _turns_up(person, moment):
-            continue
-        others = [p for p in people if p is not person and p.number and p.heir is None]
-        possible = _exchanges(person, others, moment, alike, now, step_seconds)
-        best = max(possible, key=lambda one: one.gain, default=None)
+    for person in [p for p in people if _turns_up(p, moment)]:
+        one = _Way.of(person, moment)
+        others = (_Way.of(p, moment) for p in people if p is not person and p.number and p.heir is None)
+        possible = (chance for other in others for chance in _exchanges(one, other, moment, alike))
+        best = max(possible, key=lambda chance: chance.gain, default=None)
         if best is not None and best.gain > LEAST_GAIN:
             _carry_out(person, best, moment)
             if not person.sightings:
@@ -114,68 +131,61 @@ def _turns_up(person: Person, moment: Moment) -> bool:
     return here.sudden or (not person.number and person.sightings[0] is here)
 
 
-def _exchanges(
-    person: Person, others: Iterable[Person], moment: Moment, alike: Alike, now: float, step_seconds: float
-) -> Iterator[_Exchange]:
-    """With whom somebody who turns up in a frame may exchange sightings, and up to when."""
-    one = _Way.of(person, moment)
-    for candidate in others:
-        other = _Way.of(candidate, moment)
-        if not other.before or _link(other.before[-1], one.since[0], step_seconds) > FAR:
-            continue
-        for end in sorted({s.moment.seconds for s in (*one.since, *other.since)}):
-            if end - moment.seconds > LONGEST_SECONDS:
-                break
-            (mine, rest), (theirs, others_rest) = one.until(end), other.until(end)
-            # both go on, or somebody new was the other one all the time
-            if not others_rest or (not rest and (theirs or not one.new)):
-                continue
-            gain = sum(
-                _cost(way, during, after, now, step_seconds) - _cost(way, instead, after, now, step_seconds)
-                for way, during, instead, after in ((one, mine, theirs, rest), (other, theirs, mine, others_rest))
-            )
-            for owner, taker, given in ((person, candidate, mine), (candidate, person, theirs)):
-                seen = [s for s in given if s.looks is not None]
-                gain += LOOKS_WEIGHT * sum(alike(taker, s) - alike(owner, s) for s in seen)
-            yield _Exchange(candidate, end, gain)
+def _exchanges(one: _Way, other: _Way, moment: Moment, alike: Alike) -> Iterator[_Exchange]:
+    """Up to when somebody who turns up in a frame may exchange sightings with another one."""
+    if not one.since or not other.before or _link(other.before[-1], one.since[0]) > FAR:
+        return
+    last, looks = -np.inf, 0.0
+    for end in sorted({s.moment.seconds for s in (*one.since, *other.since)}):
+        if end - moment.seconds > LONGEST_SECONDS:
+            return
+        (mine, rest), (theirs, others_rest) = one.until(end), other.until(end)
+        for owner, taker, given in ((one, other, mine), (other, one, theirs)):
+            for sighting in given:
+                if sighting.moment.seconds <= last:
+                    continue
+                if taker.elsewhere(sighting):
+                    return
+                if sighting.looks is not None:
+                    like = alike(taker.person, sighting)
+                    if like < UNLIKE:
+                        return
+                    looks += like - alike(owner.person, sighting)
+        last = end
+        # both go on, or somebody new was the other one all the time
+        if others_rest and (rest or (one.new and not theirs)):
+            was, will = ((one.cost(a, rest) + other.cost(b, others_rest)) for a, b in ((mine, theirs), (theirs, mine)))
+            yield _Exchange(other.person, end, was - will + LOOKS_WEIGHT * looks)
 
 
-def _cost(way: _Way, during: Stretch, after: Stretch, now: float, step_seconds: float) -> float:
-    """What it costs somebody to go on from how they went before through some sightings to later ones."""
-    pieces = [piece for piece in (way.before, during, after) if piece]
-    if not pieces:
-        return 0.0
-    lost = not after and pieces[-1][-1].moment.seconds < now
-    links = sum(_link(a[-1], b[0], step_seconds) for a, b in pairwise(pieces))
-    return links + ALONE * (way.new + lost)
-
-
-def _link(last: Sighting, first: Sighting, step_seconds: float) -> float:
+def _link(last: Sighting, first: Sighting) -> float:
     """What it costs to go on from one sighting to another, in [0, 1]."""
     seconds = first.moment.seconds - last.moment.seconds
     box = last.box_at(first.moment)
     apart = float(centre_distance(box[None], first.box[None])[0, 0]) / (REACH + SPEED * seconds)
     if not alike_sized(box[None], first.box[None])[0, 0]:
         apart += OTHER_SIZE
-    near = float(np.exp((step_seconds - max(seconds, step_seconds)) / NEAR_SECONDS))
+    near = float(np.exp(-seconds / NEAR_SECONDS))
     return near * (1 - iou_of(box, first.box)) + (1 - near) * min(1.0, apart)
 
 
 def _carry_out(person: Person, chosen: _Exchange, moment: Moment) -> None:
     """Exchange what two people were found as."""
     other = chosen.other
-    given, kept = _split(person.sightings, moment, chosen.end_seconds)
-    taken, others_kept = _split(other.sightings, moment, chosen.end_seconds)
-    given, taken = ([replace(s, exchanged=True) for s in some] for some in (given, taken))
-    person.sightings, other.sightings = _with(kept, taken), _with(others_kept, given)
-    if not any(s.row >= 0 for s in person.sightings):  # what is left was followed by its picture alone
-        other.sightings = _with(other.sightings, person.sightings)
+    given, kept = _part_out(person.sightings, moment, chosen.end_seconds)
+    taken, others_kept = _part_out(other.sightings, moment, chosen.end_seconds)
+    person.sightings, other.sightings = joined(kept, _exchanged(taken)), joined(others_kept, _exchanged(given))
+    found = [s.moment.seconds for s in person.sightings if s.row >= 0]
+    if not found:  # what is left was followed by its picture alone
+        other.sightings = joined(other.sightings, person.sightings)
         person.sightings = deque()
     elif not person.number:
-        person.began_seconds = max(person.began_seconds, person.sightings[0].moment.seconds)
+        person.began_seconds = max(person.began_seconds, found[0])
 
 
-def _split(sightings: Iterable[Sighting], moment: Moment, end_seconds: float) -> tuple[list[Sighting], list[Sighting]]:
+def _part_out(
+    sightings: Iterable[Sighting], moment: Moment, end_seconds: float
+) -> tuple[list[Sighting], list[Sighting]]:
     """Those of some sightings in which a detector found somebody from a frame up to a time, and the others."""
     chosen: list[Sighting] = []
     others: list[Sighting] = []
@@ -185,13 +195,6 @@ def _split(sightings: Iterable[Sighting], moment: Moment, end_seconds: float) ->
     return chosen, others
 
 
-def _with(own: Iterable[Sighting], given: Iterable[Sighting]) -> deque[Sighting]:
-    """Sightings in order of time; the surer of two at one moment, with the pixels of both."""
-    by_moment = {id(s.moment): s for s in own}
-    for sighting in given:
-        other = by_moment.get(id(sighting.moment))
-        if other is not None:
-            surer, less = (sighting, other) if sighting.row >= 0 else (other, sighting)
-            sighting = replace(surer, mask=RegionMask.union([surer.mask, less.mask]))
-        by_moment[id(sighting.moment)] = sighting
-    return deque(sorted(by_moment.values(), key=lambda s: s.moment.seconds))
+def _exchanged(sightings: Iterable[Sighting]) -> list[Sighting]:
+    """Sightings as those of another one, who may be somebody else there after all."""
+    return [replace(s, exchanged=True, sudden=s.sudden or not k) for k, s in enumerate(sightings)]

@@ -514,8 +514,7 @@ class Following:
 
     def _exchange(self, moment: Moment) -> None:
         """See who was taken for somebody else for a moment; see `exchange`."""
-        assert self._before is not None
-        gone = exchange(moment, self.people, self._alike, self._before.seconds, self._step_seconds)
+        gone = exchange(moment, self.people, self._alike)
         if gone:
             self._keep(np.array([p not in gone for p in self.people], np.bool_))
 
@@ -664,7 +663,7 @@ class Following:
     def _reunite(self, row: int, newcomer: int) -> None:
         """Let somebody known go on as the newcomer goes on."""
         old, new = self.people[row], self.people[newcomer]
-        old.sightings = joined(old, new)
+        old.sightings = joined(old.sightings, new.sightings)
         old.found_seconds = new.found_seconds
         self._motion.mean[row], self._motion.covariance[row] = (
             self._motion.mean[newcomer],

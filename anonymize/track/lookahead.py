@@ -96,7 +96,11 @@ def _everybody(
     shown: dict[int, Shown] = {}
     perhaps = [_someone(c, moment) for c in moment.companions]
     ways = [(person.number, list(person.sightings)) for person in people if person.number]
-    ways += [(before.number, list(joined(before, after))) for before, after in bridges if not before.found_at(moment)]
+    ways += [
+        (before.number, list(joined(before.sightings, after.sightings)))
+        for before, after in bridges
+        if not before.found_at(moment)
+    ]
     # whoever was not found here at first may be where they would be then
     ways += [(number, [s for s in way if not s.exchanged]) for number, way in ways if _exchanged_at(way, moment)]
     for number, way in ways:

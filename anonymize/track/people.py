@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -69,14 +70,14 @@ def share_pixels(person: Person, other: Person) -> None:
             same.mask = RegionMask.union([same.mask, sighting.mask])
 
 
-def joined(former: Person, newcomer: Person) -> deque[Sighting]:
-    """Sightings of somebody who goes on as a newcomer.
+def joined(some: Iterable[Sighting], others: Iterable[Sighting]) -> deque[Sighting]:
+    """Two lots of sightings of one person, in order of time.
 
-    Where both were seen, the surer detection wins, any over what was followed by the picture; the pixels of both
-    are covered.
+    Where both have one, the surer detection wins, any over what was followed by the picture; the pixels of both are
+    covered.
     """
-    by_moment = {id(s.moment): s for s in newcomer.sightings}
-    for sighting in former.sightings:
+    by_moment = {id(s.moment): s for s in others}
+    for sighting in some:
         other = by_moment.get(id(sighting.moment))
         if other is None:
             by_moment[id(sighting.moment)] = sighting

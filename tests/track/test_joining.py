@@ -41,7 +41,7 @@ def test_a_detection_wins_over_the_picture_and_nothing_is_lost() -> None:
     when = moments(4)
     former = person(seen(when[0], 10), seen(when[1], 10, row=-1), seen(when[3], 10, row=-1))
     newcomer = person(seen(when[1], 12), seen(when[2], 12))
-    assert [(s.moment.seconds, s.box[0]) for s in joined(former, newcomer)] == [
+    assert [(s.moment.seconds, s.box[0]) for s in joined(former.sightings, newcomer.sightings)] == [
         (0, 10),
         (0.1, 12),
         (0.2, 12),
@@ -53,14 +53,14 @@ def test_the_surer_of_two_detections_wins_but_no_picture_does() -> None:
     when = moments(3)
     former = person(seen(when[0], 10, score=0.5), seen(when[1], 10), seen(when[2], 10, score=0.5))
     newcomer = person(seen(when[0], 12), seen(when[1], 12, score=0.5), seen(when[2], 12, row=-1, score=0.9))
-    assert [s.box[0] for s in joined(former, newcomer)] == [12, 10, 10]
+    assert [s.box[0] for s in joined(former.sightings, newcomer.sightings)] == [12, 10, 10]
 
 
 def test_joined_sightings_cover_the_pixels_of_both_and_change_neither() -> None:
     when = moments(3)
     former = person(seen(when[0], 10, row=-1), seen(when[1], 10), seen(when[2], 10, row=-1))
     newcomer = person(seen(when[0], 20), seen(when[1], 20, row=-1), seen(when[2], 20, row=-1))
-    both = joined(former, newcomer)
+    both = joined(former.sightings, newcomer.sightings)
     assert [s.box[0] for s in both] == [20, 10, 10]
     assert [s.mask.area for s in both] == [900] * 3
     assert {s.mask.area for one in (former, newcomer) for s in one.sightings} == {600}
@@ -142,16 +142,16 @@ def lefts(someone: Person) -> list[tuple[int, int]]:
     return [(round(10 * s.moment.seconds), int(s.box[0])) for s in someone.sightings]
 
 
-def exchanged(people: list[Person], moment: Moment, now: float, looks: dict[tuple[Person, int], float]) -> set[Person]:
+def exchanged(people: list[Person], moment: Moment, looks: dict[tuple[Person, int], float]) -> set[Person]:
     """Exchange; who looks how much like the person seen at which left edge is 0.5 if not said."""
-    return exchange(moment, people, lambda one, s: looks.get((one, int(s.box[0])), 0.5), now, 0.1)
+    return exchange(moment, people, lambda one, s: looks.get((one, int(s.box[0])), 0.5))
 
 
 def test_somebody_new_where_somebody_known_is_missing_for_a_moment_is_that_one() -> None:
     when = moments(6)
     missing = known(1, *(seen(when[k], 10) for k in (0, 1, 3, 4)))
     newcomer = person(seen(when[2], 12))
-    assert exchanged([missing, newcomer], when[2], 0.5, {}) == {newcomer}
+    assert exchanged([missing, newcomer], when[2], {}) == {newcomer}
     assert lefts(missing) == [(0, 10), (1, 10), (2, 12), (3, 10), (4, 10)]
     assert [s.exchanged for s in missing.sightings] == [False, False, True, False, False]
 
@@ -167,7 +167,7 @@ def test_somebody_new_is_themselves_if_far_away_or_unlike_or_if_they_go_on(
     newcomer = person(*(seen(m, left) for m in when[2 : 7 if goes_on else 4]))
     for sighting in newcomer.sightings:
         sighting.looks = Looks.unknown(1)
-    gone = exchanged([missing, newcomer], when[2], 0.7, {(missing, left): alike, (newcomer, left): 1.0})
+    gone = exchanged([missing, newcomer], when[2], {(missing, left): alike, (newcomer, left): 1.0})
     assert bool(gone) == (len(missing.sightings) == 6) == (left == 12 and alike > 0 and not goes_on)
 
 
@@ -175,7 +175,7 @@ def test_whoever_comes_back_to_nobody_is_known_again_elsewhere() -> None:
     when = moments(6)
     missing = known(1, *(seen(when[k], 10) for k in (0, 1)))
     newcomer = person(seen(when[2], 12))
-    assert not exchanged([missing, newcomer], when[2], 0.5, {})
+    assert not exchanged([missing, newcomer], when[2], {})
 
 
 def two_swapped(when: list[Moment], swapped: range) -> tuple[Person, Person]:
@@ -190,7 +190,7 @@ def two_swapped(when: list[Moment], swapped: range) -> tuple[Person, Person]:
 def test_two_who_were_taken_for_each_other_for_a_moment_are_themselves() -> None:
     when = moments(8)
     one, other = two_swapped(when, range(2, 5))
-    assert not exchanged([one, other], when[2], 0.7, {})
+    assert not exchanged([one, other], when[2], {})
     assert {x for _, x in lefts(one)} == {10}
     assert {x for _, x in lefts(other)} == {34}
     assert len(one.sightings) == len(other.sightings) == 8
@@ -210,15 +210,51 @@ def test_two_stay_as_they_are(why: str) -> None:
         for sighting in (*one.sightings, *other.sightings):
             sighting.sudden = False
     before = lefts(one), lefts(other)
-    assert not exchanged([one, other], when[3 if why == "later" else 2], 1.1, looks)
+    assert not exchanged([one, other], when[3 if why == "later" else 2], looks)
     assert (lefts(one), lefts(other)) == before
+
+
+def test_whoever_is_seen_elsewhere_by_their_picture_or_has_an_heir_is_not_taken_for_somebody_new() -> None:
+    for left, heir in ((60, False), (10, True)):
+        when = moments(6)
+        missing = known(1, *(seen(m, left if k == 2 else 10, row=-1 if k == 2 else 0) for k, m in enumerate(when[:5])))
+        newcomer = person(seen(when[2], 12))
+        missing.heir = newcomer if heir else None
+        assert not exchanged([missing, newcomer], when[2], {})
+
+
+@pytest.mark.parametrize(("alike", "gone"), [(0.2, True), (0.01, False)])
+def test_nobody_is_taken_for_whom_they_look_quite_unlike(alike: float, gone: bool) -> None:
+    """A newcomer's own looks are hardly known, so the difference of the two alone says little."""
+    when = moments(6)
+    missing = known(1, *(seen(when[k], 10) for k in (0, 1, 3, 4)))
+    newcomer = person(replace(seen(when[2], 12), looks=Looks.unknown(1)))
+    assert bool(exchanged([missing, newcomer], when[2], {(missing, 12): alike, (newcomer, 12): 0.6})) == gone
+
+
+def test_whoever_jumps_by_an_exchange_is_marked() -> None:
+    when = moments(8)
+    one, other = two_swapped(when, range(2, 5))
+    other.sightings[2].sudden = False
+    exchanged([one, other], when[2], {})
+    assert [s.sudden for s in one.sightings] == [False, False, True] + [False] * 5
+
+
+def test_somebody_new_who_goes_on_elsewhere_begins_later() -> None:
+    """They had taken the place of somebody known for the first two frames, and that one theirs."""
+    when = moments(9)
+    known_one = known(1, *(seen(m, 60 if 2 <= k < 4 else 10) for k, m in enumerate(when)))
+    newcomer = person(*(seen(m, 10 if k < 2 else 60) for k, m in enumerate(when[2:])))
+    assert not exchanged([known_one, newcomer], when[2], {})
+    assert {x for _, x in lefts(known_one)} == {10}
+    assert {x for _, x in lefts(newcomer)} == {60}
 
 
 def test_pixels_followed_by_the_picture_stay_with_whoever_was_missing() -> None:
     when = moments(6)
     missing = known(1, *(seen(when[k], 10, row=-1 if k == 2 else 0) for k in range(5)))
     newcomer = person(seen(when[2], 14), seen(when[3], 14, row=-1))
-    assert exchanged([missing, newcomer], when[2], 0.5, {}) == {newcomer}
+    assert exchanged([missing, newcomer], when[2], {}) == {newcomer}
     assert [(s.mask.area, s.row) for s in missing.sightings] == [(600, 0)] * 2 + [(720, 0)] * 2 + [(600, 0)]
 
 
