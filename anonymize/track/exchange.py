@@ -90,12 +90,13 @@ class _Exchange:
 
     Attributes:
         other: With whom.
-        end_seconds: Up to when.
+        given, taken: What they give each other: sightings of the one, and of the other.
         gain: By how much less it costs the two to go so.
     """
 
     other: Person
-    end_seconds: float
+    given: Stretch
+    taken: Stretch
     gain: float
 
 
@@ -117,7 +118,7 @@ def exchange(moment: Moment, people: Sequence[Person], alike: Alike) -> set[Pers
         possible = (chance for other in others for chance in _exchanges(one, other, moment, alike))
         best = max(possible, key=lambda chance: chance.gain, default=None)
         if best is not None and best.gain > LEAST_GAIN:
-            _carry_out(person, best, moment)
+            _carry_out(person, best)
             if not person.sightings:
                 gone.add(person)
     return gone
@@ -141,21 +142,29 @@ def _exchanges(one: _Way, other: _Way, moment: Moment, alike: Alike) -> Iterator
             return
         (mine, rest), (theirs, others_rest) = one.until(end), other.until(end)
         for owner, taker, given in ((one, other, mine), (other, one, theirs)):
-            for sighting in given:
-                if sighting.moment.seconds <= last:
-                    continue
-                if taker.elsewhere(sighting):
-                    return
-                if sighting.looks is not None:
-                    like = alike(taker.person, sighting)
-                    if like < UNLIKE:
-                        return
-                    looks += like - alike(owner.person, sighting)
+            looks += _looks(owner, taker, [s for s in given if s.moment.seconds > last], alike)
+        if looks == -np.inf:
+            return
         last = end
         # both go on, or somebody new was the other one all the time
         if others_rest and (rest or (one.new and not theirs)):
             was, will = ((one.cost(a, rest) + other.cost(b, others_rest)) for a, b in ((mine, theirs), (theirs, mine)))
-            yield _Exchange(other.person, end, was - will + LOOKS_WEIGHT * looks)
+            yield _Exchange(other.person, mine, theirs, was - will + LOOKS_WEIGHT * looks)
+
+
+def _looks(owner: _Way, taker: _Way, given: Stretch, alike: Alike) -> float:
+    """By how much more the one looks like somebody in some sightings than the other, whose they are.
+
+    Minus infinity if it cannot be the one in any of them.
+    """
+    more = 0.0
+    for sighting in given:
+        if taker.elsewhere(sighting):
+            return -np.inf
+        if sighting.looks is not None:
+            like = alike(taker.person, sighting)
+            more += like - alike(owner.person, sighting) if like >= UNLIKE else -np.inf
+    return more
 
 
 def _link(last: Sighting, first: Sighting) -> float:
@@ -169,30 +178,21 @@ def _link(last: Sighting, first: Sighting) -> float:
     return near * (1 - iou_of(box, first.box)) + (1 - near) * min(1.0, apart)
 
 
-def _carry_out(person: Person, chosen: _Exchange, moment: Moment) -> None:
+def _carry_out(person: Person, chosen: _Exchange) -> None:
     """Exchange what two people were found as."""
     other = chosen.other
-    given, kept = _part_out(person.sightings, moment, chosen.end_seconds)
-    taken, others_kept = _part_out(other.sightings, moment, chosen.end_seconds)
-    person.sightings, other.sightings = joined(kept, _exchanged(taken)), joined(others_kept, _exchanged(given))
+    kept, others_kept = (
+        [s for s in sightings if s not in gone]
+        for sightings, gone in ((person.sightings, chosen.given), (other.sightings, chosen.taken))
+    )
+    person.sightings = joined(kept, _exchanged(chosen.taken))
+    other.sightings = joined(others_kept, _exchanged(chosen.given))
     found = [s.moment.seconds for s in person.sightings if s.row >= 0]
     if not found:  # what is left was followed by its picture alone
         other.sightings = joined(other.sightings, person.sightings)
         person.sightings = deque()
     elif not person.number:
         person.began_seconds = max(person.began_seconds, found[0])
-
-
-def _part_out(
-    sightings: Iterable[Sighting], moment: Moment, end_seconds: float
-) -> tuple[list[Sighting], list[Sighting]]:
-    """Those of some sightings in which a detector found somebody from a frame up to a time, and the others."""
-    chosen: list[Sighting] = []
-    others: list[Sighting] = []
-    for sighting in sightings:
-        during = moment.seconds <= sighting.moment.seconds <= end_seconds
-        (chosen if during and sighting.row >= 0 else others).append(sighting)
-    return chosen, others
 
 
 def _exchanged(sightings: Iterable[Sighting]) -> list[Sighting]:

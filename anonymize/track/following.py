@@ -170,7 +170,7 @@ class Following:
 
     def _views(self) -> FloatArray:
         """How often each of the people was clearly seen, in all appearances, [N]."""
-        return np.array([p.views + WELL_KNOWN * len(p.gallery) for p in self.people], np.float32)
+        return np.array([p.all_views for p in self.people], np.float32)
 
     @property
     def _known(self) -> BoolArray:
@@ -524,7 +524,7 @@ class Following:
         row = self.people.index(person)
         looks = Looks.of([self._looks[np.array([row])], *person.gallery])
         distance = np.fmin.reduce(looks.distance(sighting.looks), axis=0, keepdims=True)
-        return float(likeness(distance, trust(self._views()[[row]]))[0, 0])
+        return float(likeness(distance, trust(np.array([person.all_views], np.float32)))[0, 0])
 
     def _unmask(self, moment: Moment) -> None:
         """See who was taken for somebody else since a newcomer appeared who looks just like them.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from anonymize.track.appearance import Looks
-from anonymize.track.identity import Entry
+from anonymize.track.identity import WELL_KNOWN, Entry
 from anonymize.track.moments import Box, Moment, Sighting
 from anonymize.types import RegionMask
 
@@ -55,6 +55,11 @@ class Person:
     crowd: set[Person] = field(default_factory=set, repr=False)
     leaving: bool = False
     heir: Person | None = field(default=None, repr=False)
+
+    @property
+    def all_views(self) -> float:
+        """How often they were seen clearly, in all appearances."""
+        return self.views + WELL_KNOWN * len(self.gallery)
 
     def found_at(self, moment: Moment) -> bool:
         """Whether the detector found them at a moment; the latest sightings are looked at first."""
