@@ -18,7 +18,9 @@ from anonymize.downloads.catalog import ZOO, find
 from anonymize.errors import OptionError, WeightsError
 from anonymize.resources import DETECTOR, weights_path
 
-FORMAT = "anonymize-detector-1"
+FORMAT = "anonymize-detector-2"
+SURFACE_FORMATS = ("anonymize-detector-1", FORMAT)
+"""Formats of which the surface can be read."""
 
 
 def save_weights(path: Path, network: DetectorNetwork, notes: dict[str, str]) -> None:
@@ -34,26 +36,41 @@ def save_weights(path: Path, network: DetectorNetwork, notes: dict[str, str]) ->
     temporary.replace(path)
 
 
-def load_network(path: Path) -> DetectorNetwork:
-    """Read a network written by `save_weights`.
-
-    Raises:
-        WeightsError: The file is missing, damaged or of another model.
-    """
+def _read(path: Path, formats: tuple[str, ...]) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
+    """Notes and tensors of a weights file, floats in single precision."""
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"cannot read the weights {path}: {error}") from error
-    if metadata.get("format") != FORMAT:
+    if metadata.get("format") not in formats:
         raise WeightsError(f"{path} holds no weights of the embedded detector")
+    return metadata, {name: v.float() if v.is_floating_point() else v for name, v in tensors.items()}
+
+
+def load_network(path: Path) -> DetectorNetwork:
+    """Read a network written by `save_weights`.
+
+    Raises:
+        WeightsError: The file is missing, damaged or of another model.
+    """
+    metadata, tensors = _read(path, (FORMAT,))
     network = DetectorNetwork(DetectorConfig.from_dict(json.loads(metadata["config"])))
     try:
-        network.load_state_dict({name: v.float() if v.is_floating_point() else v for name, v in tensors.items()})
+        network.load_state_dict(tensors)
     except RuntimeError as error:
         raise WeightsError(f"{path} does not fit the embedded detector: {' '.join(str(error).split())}") from error
     return network
+
+
+def load_vertex_embedding(path: Path) -> torch.Tensor:
+    """Embedding [L, D] of the surface's landmarks, which generators are trained with, of any version of the detector.
+
+    Raises:
+        WeightsError: The file is missing, damaged or of another model.
+    """
+    return _read(path, SURFACE_FORMATS)[1]["vertex_embedding"]
 
 
 def build_detector(

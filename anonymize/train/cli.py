@@ -30,59 +30,81 @@ def label(
 
 
 @app.command()
+def boxes(
+    pictures: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Folder of pictures.")],
+    teachers: Annotated[Path, typer.Option(exists=True, file_okay=False, help="Folder of the teachers' model files.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The JSON of boxes; goes on with one that exists.")],
+) -> None:
+    """Box the people of pictures by teacher models."""
+    from anonymize.train.box_teachers import label_boxes
+
+    typer.echo(f"{label_boxes(pictures, teachers, output)} pictures labelled")
+
+
+@app.command()
 def detector(
     data: Annotated[
-        Path, typer.Argument(exists=True, file_okay=False, help="Holds ccp/, and if at hand cutouts/, backgrounds/.")
+        Path,
+        typer.Argument(exists=True, file_okay=False, help="Holds ccp/, and if at hand boxed/, cutouts/, scenes/, ..."),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the checkpoint, log and previews.")],
-    steps: Annotated[int, typer.Option(min=1, help="Length of the schedule.")] = 60_000,
+    minutes: Annotated[
+        float | None, typer.Option(min=0, help="Length of the schedule, all stretches together; default 480.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Length of the schedule in steps instead.")] = None,
+    stretch: Annotated[
+        float | None, typer.Option(min=0, help="Stop after so many minutes, with a checkpoint to go on from.")
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1)] = 8,
-    height: Annotated[int, typer.Option(min=64, help="Of the training pictures, a multiple of 32.")] = 288,
-    width: Annotated[int, typer.Option(min=64, help="Of the training pictures, a multiple of 32.")] = 512,
-    learning_rate: Annotated[float, typer.Option(min=0, max=1)] = 1.5e-3,
-    wide: Annotated[float, typer.Option(min=0.25, max=8, help="Factor on the backbone's channels.")] = 1.0,
+    height: Annotated[int, typer.Option(min=64, help="Of the training pictures, a multiple of 32.")] = 320,
+    width: Annotated[int, typer.Option(min=64, help="Of the training pictures, a multiple of 32.")] = 448,
+    learning_rate: Annotated[float, typer.Option(min=0, max=1)] = 1e-3,
+    frozen_stages: Annotated[
+        int, typer.Option(min=0, max=7, help="Stages of the backbone that stay as ImageNet made them.")
+    ] = 2,
+    train_depthwise: Annotated[
+        bool, typer.Option("--train-depthwise", help="Train the backbone's depthwise kernels too: slow on a CPU.")
+    ] = False,
     workers: Annotated[int, typer.Option(min=0, help="Processes that make pictures.")] = 1,
-    minutes: Annotated[float | None, typer.Option(min=0, help="Stop after so many minutes, with a checkpoint.")] = None,
     seed: Annotated[int, typer.Option(min=0, max=MOST_SEED)] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     start: Annotated[
         Path | None,
-        typer.Option("--from", exists=True, dir_okay=False, help="Weights to begin with, if no checkpoint."),
+        typer.Option("--from", exists=True, dir_okay=False, help="Weights to begin with instead of ImageNet's."),
     ] = None,
-    keep_surface: Annotated[
-        bool,
-        typer.Option("--keep-surface", help="Keep --from's embedding of the surface: its generators still fit."),
-    ] = False,
-    photos: Annotated[int | None, typer.Option(min=1, help="Read so many photos only (to try the command).")] = None,
+    surface_of: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="Keep the surface of these weights: their generators still fit."),
+    ] = None,
+    photos: Annotated[int | None, typer.Option(min=1, help="Read so many pictures only (to try the command).")] = None,
 ) -> None:
-    """Train the detector from scratch; goes on with the checkpoint in OUTPUT if there is one."""
-    import dataclasses
-
+    """Train the detector from ImageNet's backbone; goes on with the checkpoint in OUTPUT if there is one."""
+    from anonymize.detect.build import load_network, load_vertex_embedding
     from anonymize.detect.network import DetectorConfig
     from anonymize.device import resolve_device
     from anonymize.errors import OptionError
     from anonymize.synthesis import load_surface
-    from anonymize.train.detector import DetectorTraining, TrainingOptions, load_bank
+    from anonymize.train.detector import DetectorTraining, TrainingOptions, imagenet_parameters, load_bank
 
     if height % 32 or width % 32:
         raise OptionError(f"height and width must be multiples of 32, got {height} x {width}")
-    if keep_surface and start is None:
-        raise OptionError("--keep-surface keeps the surface of earlier weights: name them by --from")
     surface = load_surface()
     options = TrainingOptions(
         steps=steps,
+        minutes=480.0 if minutes is None and steps is None else minutes,
+        stretch_minutes=stretch,
         batch_size=batch_size,
         size_hw=(height, width),
         learning_rate=learning_rate,
-        keep_surface=keep_surface,
+        frozen_stages=frozen_stages,
+        frozen_depthwise=not train_depthwise,
         workers=workers,
-        minutes=minutes,
         seed=seed,
     )
-    config = DetectorConfig()
-    config = dataclasses.replace(config, widths=tuple(8 * round(wide * w / 8) for w in config.widths))
-    bank = load_bank(data, surface, limit=photos)
-    training = DetectorTraining(output, options, config, surface, resolve_device(device))
-    if start and training.step == 0:
-        training.start_from(start)
-    training.run(bank)
+    kept = None if surface_of is None else load_vertex_embedding(surface_of)
+    training = DetectorTraining(output, options, DetectorConfig(), surface, resolve_device(device), kept)
+    if training.step == 0 and start is not None:
+        training.start_from(load_network(start).state_dict())
+    elif training.step == 0:
+        training.start_from_imagenet(imagenet_parameters())
+    training.run(load_bank(data, surface, limit=photos))
