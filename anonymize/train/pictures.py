@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,7 +99,8 @@ def load_pictures(folder: Path, *, held_out_only: bool = False, limit: int | Non
 
     Args:
         folder: Holds `pictures/`; `boxes.json`, {name: {"boxes_xyxy": [N, 4], ...}}, where people drew boxes; and if at
-            hand `teacher_boxes.json` (`label_boxes`), `blazepose.npz` and `fits.npz`. At least one kind of boxes.
+            hand `teacher_boxes.json` (`label_boxes`), `blazepose.npz` (`label_people`, made from these boxes) and
+            `fits.npz`. At least one kind of boxes.
         held_out_only: The pictures kept out of training by a hash of the name, instead of all others.
         limit: So many only.
 
@@ -116,32 +117,45 @@ def load_pictures(folder: Path, *, held_out_only: bool = False, limit: int | Non
         if held_out(Path(name).stem) != held_out_only or len(pictures) == limit:
             continue
         boxes = np.array(drawn.get(name, {}).get("boxes_xyxy", []), np.float32).reshape(-1, 4)
+        boxes, weights, open_boxes = with_teachers(boxes, taught.get(name, {}))
         known = tuple(masks.get((name, row)) for row in range(len(boxes)))
-        pictures.append(with_teachers(folder / "pictures" / name, boxes, known, taught.get(name, {})))
+        pictures.append(BoxedPicture(folder / "pictures" / name, boxes, weights, open_boxes, known))
     return pictures
 
 
-def with_teachers(
-    path: Path, boxes: FloatArray, masks: tuple[PersonMask | None, ...], taught: dict[str, list[object]]
-) -> BoxedPicture:
-    """Boxes that were drawn, with those that teachers found besides."""
+def with_teachers(boxes: FloatArray, taught: dict[str, list[object]]) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Boxes that were drawn [K, 4], then those that teachers found besides.
+
+    Returns:
+        Boxes, their weights, and the places that stay open, see `BoxedPicture`.
+    """
     found = np.array(taught.get("boxes_xyxy", []), np.float32).reshape(-1, 4)
     scores = np.array(taught.get("scores", []), np.float32)
     if len(boxes) and len(found):
         new = box_iou(found, boxes).max(1) < SAME_BOX_IOU
         found, scores = found[new], scores[new]
     sure, faint = scores >= SURE_TEACHER, (scores >= FAINT_TEACHER) & (scores < SURE_TEACHER)
-    return BoxedPicture(
-        path,
-        np.concatenate([boxes, found[sure]]),
-        np.concatenate([np.ones(len(boxes), np.float32), scores[sure]]),
-        found[faint],
-        masks + (None,) * int(sure.sum()),
-    )
+    weights = np.concatenate([np.ones(len(boxes), np.float32), scores[sure]])
+    return np.concatenate([boxes, found[sure]]), weights, found[faint]
 
 
 def _read_json(path: Path) -> dict[str, dict[str, list[object]]]:
     return json.loads(path.read_text()) if path.exists() else {}
+
+
+def load_poses(folder: Path) -> dict[tuple[str, int], FloatArray]:
+    """BlazePose's landmarks [33, 5] of the people whose mask is trusted, by picture and row of its boxes."""
+    with np.load(folder / "blazepose.npz") as data:
+        names, rows, landmarks = data["picture"], data["box"], data["landmarks"]
+        return {(str(names[i]), int(rows[i])): landmarks[i].astype(np.float32) for i in np.flatnonzero(_trusted(data))}
+
+
+def _trusted(poses: Mapping[str, np.ndarray]) -> BoolArray:
+    """Which people of a `blazepose.npz` pass the check of their mask."""
+    sure: BoolArray = (
+        (poses["presence"] > MIN_PRESENCE) & (poses["inside"] >= MIN_INSIDE) & (poses["fill"] >= MIN_FILL)
+    )
+    return sure
 
 
 def _load_masks(folder: Path) -> dict[tuple[str, int], PersonMask]:
@@ -150,7 +164,7 @@ def _load_masks(folder: Path) -> dict[tuple[str, int], PersonMask]:
     if not path.exists():
         return {}
     with np.load(path) as data:
-        trusted = (data["presence"] > MIN_PRESENCE) & (data["inside"] >= MIN_INSIDE) & (data["fill"] >= MIN_FILL)
+        trusted = _trusted(data)
         names, rows, crops, bits = data["picture"], data["box"], data["crop"], data["masks"]
     fits = _load_fits(folder / "fits.npz")
     return {
