@@ -30,6 +30,19 @@ def label(
 
 
 @app.command()
+def fit(
+    folder: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Holds boxes.json and blazepose.npz.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Fitted bodies and landmark maps, an npz file.")],
+    people: Annotated[int | None, typer.Option(min=1, help="Fit so many people only (to try the command).")] = None,
+) -> None:
+    """Fit bodies to labelled people: which point of the body surface each of their pixels shows."""
+    from anonymize.train.fits import fit_folder
+
+    fits = fit_folder(folder, output, most=people)
+    typer.echo(f"{len(fits)} people fitted, {int(fits.kept.sum())} kept")
+
+
+@app.command()
 def detector(
     data: Annotated[
         Path, typer.Argument(exists=True, file_okay=False, help="Holds ccp/, and if at hand cutouts/, backgrounds/.")
