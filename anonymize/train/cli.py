@@ -33,12 +33,15 @@ def label(
 def fit(
     folder: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Holds boxes.json and blazepose.npz.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Fitted bodies and landmark maps, an npz file.")],
+    poses: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Also write the poses, as the renderer's assets/poses.npz.")
+    ] = None,
     people: Annotated[int | None, typer.Option(min=1, help="Fit so many people only (to try the command).")] = None,
 ) -> None:
     """Fit bodies to labelled people: which point of the body surface each of their pixels shows."""
     from anonymize.train.fits import fit_folder
 
-    fits = fit_folder(folder, output, most=people)
+    fits = fit_folder(folder, output, poses=poses, most=people)
     typer.echo(f"{len(fits)} people fitted, {int(fits.kept.sum())} kept")
 
 

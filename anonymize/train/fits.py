@@ -18,7 +18,8 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from anonymize.errors import WeightsError
-from anonymize.synthesis.body import joint_transforms, load_body
+from anonymize.synthesis.body import JOINT, joint_transforms, load_body
+from anonymize.synthesis.poses import ANGLE_STEP, aligning, angles_of
 from anonymize.synthesis.raster import rasterize
 from anonymize.train.fitting import CROP, Evidence, Points, Posture, fit, to_camera
 
@@ -26,6 +27,9 @@ MAP = 128  # pixels of the landmark maps' sides
 NO_LANDMARK = -1
 CLOTHES_M = 0.12  # how far from the drawn body a pixel of the mask still gets the nearest landmark: clothes, hair
 BOX_MARGIN = 0.04  # of the crop's side: what is drawn further outside the box is hidden, not wrong
+LIMBS = (11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)  # landmarks that a pose for rendering must know
+STRAIGHT = np.radians(70)  # most that a knee of a person who stands or walks is bent
+MOST_LEAN = np.radians(40)  # of the line from the feet to the middle of the body, by the camera's pitch
 BATCH = 192  # people fitted at once
 
 
@@ -282,14 +286,17 @@ def agreement(body: np.ndarray, mask: np.ndarray, window: np.ndarray, known: np.
     )
 
 
-def fit_folder(folder: Path, output: Path, *, limits: Limits | None = None, most: int | None = None) -> Fits:
+def fit_folder(
+    folder: Path, output: Path, *, poses: Path | None = None, most: int | None = None, limits: Limits | None = None
+) -> Fits:
     """Fit the people of a folder with `boxes.json` and `blazepose.npz` and write them to `output`.
 
     Args:
         folder: Of the labels.
         output: An npz file.
-        limits: Who is fitted and kept.
+        poses: An npz file for the poses of those who are seen whole (`save_poses`).
         most: Fit so many people only (to try it).
+        limits: Who is fitted and kept.
 
     Raises:
         WeightsError: The labels cannot be read.
@@ -302,4 +309,55 @@ def fit_folder(folder: Path, output: Path, *, limits: Limits | None = None, most
         raise WeightsError(f"{folder} holds no boxes: {error}") from error
     fits = fit_people(labels, pictures, labels.passing(bounds)[:most], bounds)
     save_fits(output, fits)
+    if poses is not None:
+        save_poses(poses, fits, labels)
     return fits
+
+
+def save_poses(path: Path, fits: Fits, labels: Labels, *, sure: float = 0.5) -> int:
+    """Write the poses of kept fits for `anonymize.synthesis.poses.real_poses`, in its unit, without pictures.
+
+    Args:
+        path: An npz file.
+        fits: Of the people.
+        labels: That were fitted.
+        sure: Least visibility of every landmark in `LIMBS`: poses of hidden limbs are guesses.
+
+    Returns:
+        Number of poses.
+    """
+    landmarks = labels.landmarks[fits.row][:, LIMBS]
+    seen = (landmarks[..., 3] * landmarks[..., 4]).min(1) >= sure
+    angles = [
+        angles_of(upright(turns, shape))
+        for turns, shape in zip(
+            *(v[fits.kept & seen].astype(np.float32) for v in (fits.rotations, fits.shape)), strict=True
+        )
+    ]
+    values = np.array(angles, np.float32).reshape(-1, fits.rotations.shape[1], 3)
+    values[:, JOINT["root"], 2] = 0
+    np.savez_compressed(path, angles=np.rint(values / ANGLE_STEP).astype(np.int8))
+    return len(values)
+
+
+def upright(turns: np.ndarray, shape: np.ndarray) -> np.ndarray:
+    """Joint rotations [J, 3, 3] as seen by a level camera, where that can be told: who stands is in balance.
+
+    A camera that looks down makes everyone lean. If the legs are about straight, the middle of the body is put above
+    the middle of the feet; else the root stays as it is.
+    """
+    body = load_body()
+    joints = body.joints + torch.einsum("r,rjc->jc", torch.from_numpy(shape), body.joint_components)
+    moved = joint_transforms(joints, body.parents, torch.from_numpy(turns)[None])
+    rest = Points(body.low_body.vertices, body.low_body.components, body.low_body.weights)
+    middle = rest.posed(torch.from_numpy(shape)[None], moved)[0].mean(0)
+    ends = [JOINT[f"{name}.{side}"] for name in ("ankle", "toes") for side in "LR"]
+    feet = (moved[0, ends, :, :3] @ joints[ends, :, None])[..., 0] + moved[0, ends, :, 3]
+    up = (middle - feet.mean(0)).numpy()
+    knees = [JOINT[f"knee.{side}"] for side in "LR"]
+    straight = np.arccos(np.clip((np.trace(turns[knees], axis1=1, axis2=2) - 1) / 2, -1, 1)).max() < STRAIGHT
+    lean = np.arccos(np.clip(up[2] / np.linalg.norm(up), -1, 1))
+    result = turns.copy()
+    if straight and lean < MOST_LEAN:
+        result[JOINT["root"]] = aligning(up, np.array([0, 0, 1.0])) @ turns[JOINT["root"]]
+    return result

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -121,8 +122,10 @@ class Points:
     def posed(self, shape: Tensor, transforms: Tensor) -> Tensor:
         """Places [B, N, 3] in rest axes, for shapes [B, R] and `joint_transforms` [B, J, 3, 4]."""
         rest = self.rest + torch.einsum("br,rnc->bnc", shape, self.components[: shape.shape[1]])
-        blended = (self.weights @ transforms.flatten(2)).unflatten(2, (3, 4))  # [B, N, 3, 4]
-        return (blended[..., :3] @ rest[..., None])[..., 0] + blended[..., 3]
+        count = len(self.rest)
+        blended = (self.weights @ transforms.flatten(2)).view(-1, count, 3, 4)
+        places: Tensor = (blended[..., :3] @ rest[..., None])[..., 0] + blended[..., 3]
+        return places
 
 
 @cache
@@ -187,12 +190,13 @@ def exponential(vectors: Tensor) -> Tensor:
     angle = (vectors.square().sum(-1, keepdim=True) + 1e-12).sqrt()[..., None]
     x, y, z = vectors.unbind(-1)
     zero = torch.zeros_like(x)
-    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).unflatten(-1, (3, 3))
-    return (
+    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).view(*vectors.shape, 3)
+    matrices: Tensor = (
         torch.eye(3).to(vectors)
         + torch.sinc(angle / torch.pi) * cross
         + 0.5 * torch.sinc(angle / (2 * torch.pi)).square() * (cross @ cross)
     )
+    return matrices
 
 
 def swing_twist(turns: Tensor) -> Tensor:
@@ -347,7 +351,7 @@ class Fitting:
             if silhouette:
                 vertices = to_camera(outline().posed(self.shape, transforms) - origin)
                 loss = loss + self.fields(self.project(vertices), fresh=step % 5 == 0)
-            loss.sum().backward()
+            loss.sum().backward()  # type: ignore[no-untyped-call]
             adam.step()
             schedule.step()
 
@@ -359,17 +363,17 @@ class Fitting:
         moved = places - (places * weight).sum(1, keepdim=True)
         size = (world * moved * weight).sum((1, 2)) / (world.square() * weight).sum((1, 2))
         space = moved - size.detach().clamp(0.4, 1.6)[:, None, None] * world
-        return (
-            100 * (self.flat_weight * robust(flat.square().sum(2), 0.05, sharp=sharp)).sum(1)
-            + 25 * (self.world_weight * robust(space.square().sum(2), 0.1, sharp=sharp)).sum(1)
-        )
+        in_picture = (self.flat_weight * robust(flat.square().sum(2), 0.05, sharp=sharp)).sum(1)
+        in_space = (self.world_weight * robust(space.square().sum(2), 0.1, sharp=sharp)).sum(1)
+        return 100 * in_picture + 25 * in_space
 
     def prior(self) -> Tensor:
         """[B], usual poses within the joints' limits and usual shapes."""
         mean, spread, low, high = limits()
         unusual = ((self.turns - mean) / spread).square().sum((1, 2))
         beyond = (low - self.turns).clamp(min=0) + (self.turns - high).clamp(min=0)
-        return 0.05 * unusual + 50 * beyond.square().sum((1, 2)) + 0.05 * self.shape.square().sum(1)
+        loss: Tensor = 0.05 * unusual + 50 * beyond.square().sum((1, 2)) + 0.05 * self.shape.square().sum(1)
+        return loss
 
     @torch.no_grad()
     def result(self) -> Posture:
@@ -395,9 +399,10 @@ class Fitting:
 def robust(squared: Tensor, width: float, *, sharp: bool) -> Tensor:
     """Loss of squared distances: linear beyond `width`, or (Geman and McClure) flat beyond thrice that."""
     if sharp:
-        wide = 9 * width**2
-        return squared / (1 + squared / wide)
-    return 2 * width**2 * ((1 + squared / width**2).sqrt() - 1)
+        bounded: Tensor = squared / (1 + squared / (9 * width**2))
+        return bounded
+    linear: Tensor = 2 * width**2 * ((1 + squared / width**2).sqrt() - 1)
+    return linear
 
 
 class Silhouette:
@@ -407,22 +412,22 @@ class Silhouette:
     SLACK_M = 0.04  # clothes stand off the body, and the coarse body's vertices lie apart
 
     def __init__(self, evidence: Evidence, scale: Tensor) -> None:
-        import cv2
-
         self.scale, self.inside = scale, evidence.inside
-        fields, samples = [], []
+        count = len(scale)
+        field = np.zeros((count, 1, CROP // 2 + 32, CROP // 2 + 32), np.float32)
+        samples = np.full((count, self.SAMPLES, 2), CROP / 2, np.float32)
         rng = np.random.default_rng(0)
-        for mask in evidence.masks.numpy():
+        for k, mask in enumerate(evidence.masks.numpy()):
             outside = np.pad(~mask, 32, constant_values=True).astype(np.uint8)[::2, ::2]
-            fields.append(2 * cv2.distanceTransform(outside, cv2.DIST_L2, 3))
+            field[k, 0] = 2 * cv2.distanceTransform(outside, cv2.DIST_L2, 3)
             rows, columns = np.nonzero(mask)
-            chosen = rng.integers(max(len(rows), 1), size=self.SAMPLES) if len(rows) else np.zeros(0, np.int64)
-            picked = np.stack([columns, rows], 1)[chosen] + 0.5
-            samples.append(picked if len(rows) else np.full((self.SAMPLES, 2), CROP / 2))
-        self.field = torch.from_numpy(np.stack(fields))[:, None]  # [B, 1, 160, 160], crop pixels
-        self.samples = torch.from_numpy(np.stack(samples)).float()  # [B, SAMPLES, 2]
+            if len(rows):
+                chosen = rng.integers(len(rows), size=self.SAMPLES)
+                samples[k] = np.stack([columns[chosen], rows[chosen]], 1) + 0.5
+        self.field = torch.from_numpy(field)  # crop pixels, each 2 apart, from 32 beyond the crop on
+        self.samples = torch.from_numpy(samples)  # [B, SAMPLES, 2]
         self.sure = vertex_trust(evidence.sure)
-        self.nearest = torch.zeros(len(scale), self.SAMPLES, dtype=torch.int64)
+        self.nearest = torch.zeros(count, self.SAMPLES, dtype=torch.int64)
 
     def __call__(self, flat: Tensor, *, fresh: bool) -> Tensor:
         """[B], for vertices [B, N, 2] in crop pixels; `fresh` finds the nearest ones anew."""
