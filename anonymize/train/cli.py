@@ -31,8 +31,14 @@ def label(
 
 @app.command()
 def fit(
-    folder: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Holds boxes.json and blazepose.npz.")],
+    folder: Annotated[
+        Path, typer.Argument(exists=True, file_okay=False, help="Holds boxes.json, blazepose.npz, pictures/.")
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Fitted bodies and landmark maps, an npz file.")],
+    teacher: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="BlazePose's file, to check each by the mirrored picture."),
+    ] = None,
     poses: Annotated[
         Path | None, typer.Option(dir_okay=False, help="Also write the poses, as the renderer's assets/poses.npz.")
     ] = None,
@@ -41,7 +47,7 @@ def fit(
     """Fit bodies to labelled people: which point of the body surface each of their pixels shows."""
     from anonymize.train.fits import fit_folder
 
-    fits = fit_folder(folder, output, poses=poses, most=people)
+    fits = fit_folder(folder, output, teacher=teacher, poses=poses, most=people)
     typer.echo(f"{len(fits)} people fitted, {int(fits.kept.sum())} kept")
 
 

@@ -1,7 +1,8 @@
 """Dense surface truth on real pictures: bodies fitted to BlazePose's landmarks and masks, drawn and checked.
 
 Reads files of the layout of `people_boxes/blazepose.npz` (`anonymize train label` writes it), writes one file that
-`load_fits` reads.
+`load_fits` reads. BlazePose takes backs for fronts and one leg for the other at times, but rarely in the mirrored
+picture as well: what the two say apart is not believed.
 """
 
 from __future__ import annotations
@@ -17,16 +18,19 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
-from anonymize.errors import WeightsError
+from anonymize.errors import MediaError, WeightsError
 from anonymize.synthesis.body import JOINT, joint_transforms, load_body
 from anonymize.synthesis.poses import ANGLE_STEP, aligning, angles_of
 from anonymize.synthesis.raster import rasterize
-from anonymize.train.fitting import CROP, Evidence, Points, Posture, fit, to_camera
+from anonymize.train.blazepose import CROP, BlazePose, cut
+from anonymize.train.fitting import Evidence, Points, Posture, bone_trust, fit, to_camera
 
 MAP = 128  # pixels of the landmark maps' sides
 NO_LANDMARK = -1
 CLOTHES_M = 0.12  # how far from the drawn body a pixel of the mask still gets the nearest landmark: clothes, hair
 BOX_MARGIN = 0.04  # of the crop's side: what is drawn further outside the box is hidden, not wrong
+ALIKE = 0.3  # of the torso's length: landmarks of the picture and of the mirrored one that are so far apart are doubted
+SURE = 0.15  # less sure parts of the body get no pixel: BlazePose guesses what it does not see
 LIMBS = (11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)  # landmarks that a pose for rendering must know
 STRAIGHT = np.radians(70)  # most that a knee of a person who stands or walks is bent
 MOST_LEAN = np.radians(40)  # of the line from the feet to the middle of the body, by the camera's pitch
@@ -42,9 +46,11 @@ class Limits:
         inside: Least share of the mask inside the box.
         fill: Least share of the box that the mask's extent spans.
         overlap: Least intersection over union of the drawn body and the mask; clothes make it smaller.
-        covered: Least share of the mask that gets a landmark.
+        covered: Least share of the mask that is the drawn body or near it.
+        known: Least share of the mask that gets a landmark: is covered by parts of which BlazePose is sure.
         spill: Largest share of the drawn body that lies outside the mask (things in front make it larger).
         error: Largest mean error of sure landmarks, as a share of the torso's length.
+        doubt: Largest angle between where the chest faces in the picture and in the mirrored one, degrees.
     """
 
     presence: float = 0.8
@@ -52,8 +58,10 @@ class Limits:
     fill: float = 0.7
     overlap: float = 0.5
     covered: float = 0.85
+    known: float = 0.6
     spill: float = 0.2
     error: float = 0.1
+    doubt: float = 60.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,23 +94,85 @@ class Labels:
         rows: np.ndarray = np.nonzero(good)[0]
         return rows
 
-    def evidence(self, rows: np.ndarray, sizes_wh: np.ndarray) -> Evidence:
-        """What the fit sees of some people; `sizes_wh` [B, 2] are their pictures' widths and heights."""
+    def evidence(self, rows: np.ndarray, sizes_wh: np.ndarray, mirrored: Mirrored | None = None) -> Evidence:
+        """What the fit sees of some people.
+
+        Args:
+            rows: [B] of the labels.
+            sizes_wh: [B, 2] widths and heights of their pictures.
+            mirrored: Of these B people: places become the mean of the two where they are near each other, and
+                landmarks less sure where they are not.
+        """
         centre, side = self.crop[rows, None, :2], self.crop[rows, None, 2:]
         corners = np.stack([np.zeros_like(sizes_wh), sizes_wh], 1)  # [B, 2, 2]
         bits = np.unpackbits(self.masks[rows], axis=1).reshape(-1, CROP, CROP)
-        landmarks = self.landmarks[rows]
+        landmarks, world = self.landmarks[rows], self.world[rows]
+        if mirrored is not None:
+            apart = np.linalg.norm(landmarks[..., :2] - mirrored.landmarks[..., :2], axis=2)
+            torso = landmarks[:, 11:13, :2].mean(1) - landmarks[:, 23:25, :2].mean(1)
+            torso_px = np.maximum(np.linalg.norm(torso, axis=1), 0.1 * side[:, 0, 0])
+            alike = np.exp(-np.square(apart / torso_px[:, None] / ALIKE))[..., None].astype(np.float32)
+            world = world + alike / 2 * (mirrored.world - world)
+            landmarks = landmarks + alike / 2 * (mirrored.landmarks - landmarks)
+            landmarks[..., 3:4] *= alike
 
         def to_crop(points: np.ndarray) -> Tensor:
             return torch.from_numpy(((points - centre) * CROP / side + CROP / 2).astype(np.float32))
 
         return Evidence(
             points=to_crop(landmarks[..., :2]),
-            world=torch.from_numpy(self.world[rows]),
+            world=torch.from_numpy(world),
             sure=torch.from_numpy(landmarks[..., 3] * landmarks[..., 4]),
             masks=torch.from_numpy(bits.astype(bool)),
             inside=to_crop(corners).flatten(1),
         )
+
+
+@dataclass(frozen=True, eq=False)
+class Mirrored:
+    """What BlazePose says of N people when it sees their mirrored crops, mirrored back; as in `Labels`.
+
+    Attributes:
+        landmarks: [N, 33, 5] float32.
+        world: [N, 33, 3] float32.
+    """
+
+    landmarks: np.ndarray
+    world: np.ndarray
+
+    def __getitem__(self, chosen: slice) -> Mirrored:
+        return Mirrored(self.landmarks[chosen], self.world[chosen])
+
+
+def look_mirrored(labels: Labels, rows: np.ndarray, pictures: Path, teacher: BlazePose) -> Mirrored:
+    """Ask BlazePose about the mirrored crops of some people, whose pictures lie in a folder.
+
+    Raises:
+        MediaError: A picture cannot be read.
+    """
+    landmarks, world = np.zeros((len(rows), 33, 5), np.float32), np.zeros((len(rows), 33, 3), np.float32)
+    name, image = "", np.zeros((1, 1, 3), np.uint8)
+    for k, row in enumerate(tqdm(rows, unit="person", desc="mirrored", disable=None)):
+        if name != labels.picture[row]:
+            name = str(labels.picture[row])
+            read = cv2.imread(str(pictures / name))
+            if read is None:
+                raise MediaError(f"cannot read {pictures / name}")
+            image = np.ascontiguousarray(read[:, :, ::-1]).astype(np.uint8)
+        crop = labels.crop[row]
+        answer = teacher(np.ascontiguousarray(cut(image, crop)[:, ::-1])).mirrored()
+        landmarks[k], world[k] = answer.landmarks, answer.world
+        landmarks[k, :, :3] *= crop[2] / CROP
+        landmarks[k, :, :2] += crop[:2] - crop[2] / 2
+    return Mirrored(landmarks, world)
+
+
+def facing(world: np.ndarray) -> np.ndarray:
+    """Unit vectors [N, 3] that leave the chest to the front, of landmarks [N, 33, 3]."""
+    across, up = world[:, 11] - world[:, 12], world[:, 23:25].mean(1) - world[:, 11:13].mean(1)
+    front = np.cross(across, up)
+    result: np.ndarray = front / np.maximum(np.linalg.norm(front, axis=1, keepdims=True), 1e-6)
+    return result
 
 
 def load_labels(path: Path) -> Labels:
@@ -150,10 +220,10 @@ class Fits:
         rotations: [N, J, 3, 3] float16, relative to the parent in rest axes (`Posture`).
         shape: [N, R] float16, coefficients of the body model.
         camera: [N, 3] float32, picture pixels per metre, column and row of the root joint.
-        overlap, covered, spill, error: [N] float32, see `Limits`.
+        overlap, covered, known, spill, error, doubt: [N] float32, see `Limits`; doubt is -1 if no mirrored crops were seen.
         kept: [N] bool, whether these figures are within the limits.
-        landmarks: [N, S, S] int16, index of the surface's landmark at each pixel of the crop; -1 outside the mask and
-            where the mask is far from the body.
+        landmarks: [N, S, S] int16, index of the surface's landmark at each pixel of the crop; -1 outside the mask,
+            where the mask is far from the body, and on parts of which nothing is known.
     """
 
     row: np.ndarray
@@ -165,8 +235,10 @@ class Fits:
     camera: np.ndarray
     overlap: np.ndarray
     covered: np.ndarray
+    known: np.ndarray
     spill: np.ndarray
     error: np.ndarray
+    doubt: np.ndarray
     kept: np.ndarray
     landmarks: np.ndarray
 
@@ -195,7 +267,13 @@ def save_fits(path: Path, fits: Fits) -> None:
     np.savez_compressed(path, **vars(fits))
 
 
-def fit_people(labels: Labels, pictures: dict[str, dict[str, list[float]]], rows: np.ndarray, limits: Limits) -> Fits:
+def fit_people(
+    labels: Labels,
+    pictures: dict[str, dict[str, list[float]]],
+    rows: np.ndarray,
+    limits: Limits,
+    mirrored: Mirrored | None = None,
+) -> Fits:
     """Fit bodies to people and compare them with the labels.
 
     Args:
@@ -203,6 +281,7 @@ def fit_people(labels: Labels, pictures: dict[str, dict[str, list[float]]], rows
         pictures: Of `boxes.json`: for each picture its `size_wh` and `boxes_xyxy`.
         rows: Of the labels, who is fitted.
         limits: Which fits are kept.
+        mirrored: Of the people of `rows`, if BlazePose was asked twice.
     """
     parts = []
     for start in tqdm(range(0, len(rows), BATCH), unit="batch", desc="fit", disable=None):
@@ -212,20 +291,33 @@ def fit_people(labels: Labels, pictures: dict[str, dict[str, list[float]]], rows
         boxes = np.array(
             [pictures[n]["boxes_xyxy"][b] for n, b in zip(names, labels.box[chosen], strict=True)], np.float32
         ).reshape(-1, 4)
-        parts.append(fit_batch(labels, chosen, sizes, boxes, limits))
+        again = None if mirrored is None else mirrored[start : start + BATCH]
+        parts.append(fit_batch(labels, chosen, sizes, boxes, limits, again))
     if not parts:
-        parts.append(fit_batch(labels, rows, np.zeros((0, 2)), np.zeros((0, 4)), limits))
+        parts.append(fit_batch(labels, rows, np.zeros((0, 2)), np.zeros((0, 4)), limits, None))
     return Fits(**{f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Fits)})
 
 
-def fit_batch(labels: Labels, rows: np.ndarray, sizes_wh: np.ndarray, boxes_xyxy: np.ndarray, limits: Limits) -> Fits:
+def fit_batch(
+    labels: Labels,
+    rows: np.ndarray,
+    sizes_wh: np.ndarray,
+    boxes_xyxy: np.ndarray,
+    limits: Limits,
+    mirrored: Mirrored | None,
+) -> Fits:
     """As `fit_people`, all at once; `sizes_wh` [B, 2] and `boxes_xyxy` [B, 4] in picture pixels."""
-    evidence = labels.evidence(rows, sizes_wh)
+    evidence = labels.evidence(rows, sizes_wh, mirrored)
     posture = fit(evidence)
     crop = labels.crop[rows]
     blocks = CROP // MAP
     share = functional.avg_pool2d(evidence.masks[:, None].float(), blocks)[:, 0]
     masks, body = (share >= 0.5).numpy(), drawn(posture).numpy()
+    trusted = landmark_trust(evidence.sure).numpy() >= SURE  # [B, L]
+    doubt = np.full(len(rows), -1, np.float32)
+    if mirrored is not None:
+        alike = (facing(labels.world[rows]) * facing(mirrored.world)).sum(1)
+        doubt = np.degrees(np.arccos(np.clip(alike, -1, 1))).astype(np.float32)
     figures, maps = [], []
     for k in range(len(rows)):
         window = np.zeros((MAP, MAP), np.bool_)
@@ -236,14 +328,17 @@ def fit_batch(labels: Labels, rows: np.ndarray, sizes_wh: np.ndarray, boxes_xyxy
         )
         window[y0:y1, x0:x1] = True
         reach = CLOTHES_M * float(posture.camera[k, 0]) * MAP / CROP
-        maps.append(dressed(body[k], masks[k], reach))
-        figures.append(agreement(body[k] >= 0, masks[k], window, maps[k] >= 0))
-    overlap, covered, spill = np.array(figures, np.float32).reshape(-1, 3).T
+        filled = dressed(body[k], masks[k], reach)
+        maps.append(np.where((filled >= 0) & trusted[k][filled], filled, NO_LANDMARK))
+        # what hides an unsure part is not the body's fault
+        seen = (body[k] >= 0) & window & (trusted[k][body[k]] | masks[k])
+        figures.append(agreement(seen, masks[k], filled >= 0, maps[k] >= 0))
+    overlap, covered, known, spill = np.array(figures, np.float32).reshape(-1, 4).T
     error = posture.error.numpy()
     scale = crop[:, 2:] / CROP
     camera = posture.camera.numpy() * scale
     camera[:, 1:] += crop[:, :2] - crop[:, 2:] / 2
-    kept = (overlap >= limits.overlap) & (covered >= limits.covered)
+    kept = (overlap >= limits.overlap) & (covered >= limits.covered) & (known >= limits.known)
     return Fits(
         row=rows.astype(np.int32),
         picture=labels.picture[rows],
@@ -254,11 +349,19 @@ def fit_batch(labels: Labels, rows: np.ndarray, sizes_wh: np.ndarray, boxes_xyxy
         camera=camera,
         overlap=overlap,
         covered=covered,
+        known=known,
         spill=spill,
         error=error,
-        kept=kept & (spill <= limits.spill) & (error <= limits.error),
+        doubt=doubt,
+        kept=kept & (spill <= limits.spill) & (error <= limits.error) & (doubt <= limits.doubt),
         landmarks=np.array(maps, np.int16).reshape(-1, MAP, MAP),
     )
+
+
+def landmark_trust(sure: Tensor) -> Tensor:
+    """How surely each landmark of the surface is in sight, [B, L], by BlazePose's [B, 33]."""
+    body = load_body()
+    return bone_trust(sure) @ body.body.weights[torch.from_numpy(body.surface.landmarks)].T
 
 
 def dressed(body: np.ndarray, mask: np.ndarray, reach_px: float) -> np.ndarray:
@@ -275,31 +378,42 @@ def dressed(body: np.ndarray, mask: np.ndarray, reach_px: float) -> np.ndarray:
     return filled
 
 
-def agreement(body: np.ndarray, mask: np.ndarray, window: np.ndarray, known: np.ndarray) -> tuple[float, float, float]:
-    """Overlap, covered and spill (`Limits`) of masks [S, S]; what is drawn outside the window does not count."""
-    seen = body & window
-    both = (seen & mask).sum()
+def agreement(
+    body: np.ndarray, mask: np.ndarray, near: np.ndarray, known: np.ndarray
+) -> tuple[float, float, float, float]:
+    """Overlap, covered, known and spill (`Limits`) of the body, the mask, what is near the body and known, [S, S] each."""
+    both, area = float((body & mask).sum()), max(float(mask.sum()), 1)
     return (
-        float(both / max((seen | mask).sum(), 1)),
-        float((known & mask).sum() / max(mask.sum(), 1)),
-        float(1 - both / max(seen.sum(), 1)),
+        both / max(float((body | mask).sum()), 1),
+        float((near & mask).sum()) / area,
+        float((known & mask).sum()) / area,
+        1 - both / max(float(body.sum()), 1),
     )
 
 
 def fit_folder(
-    folder: Path, output: Path, *, poses: Path | None = None, most: int | None = None, limits: Limits | None = None
+    folder: Path,
+    output: Path,
+    *,
+    teacher: Path | None = None,
+    poses: Path | None = None,
+    most: int | None = None,
+    limits: Limits | None = None,
 ) -> Fits:
-    """Fit the people of a folder with `boxes.json` and `blazepose.npz` and write them to `output`.
+    """Fit the people of a folder with `boxes.json`, `blazepose.npz` and `pictures/` and write them to `output`.
 
     Args:
         folder: Of the labels.
         output: An npz file.
+        teacher: BlazePose's file, to ask it about the mirrored crops too; else fronts and backs go unchecked.
         poses: An npz file for the poses of those who are seen whole (`save_poses`).
         most: Fit so many people only (to try it).
         limits: Who is fitted and kept.
 
     Raises:
         WeightsError: The labels cannot be read.
+        MediaError: A picture cannot be read.
+        BackendError: The teacher needs a package that is not installed.
     """
     bounds = Limits() if limits is None else limits
     labels = load_labels(folder / "blazepose.npz")
@@ -307,7 +421,9 @@ def fit_folder(
         pictures = json.loads((folder / "boxes.json").read_text())
     except (OSError, ValueError) as error:
         raise WeightsError(f"{folder} holds no boxes: {error}") from error
-    fits = fit_people(labels, pictures, labels.passing(bounds)[:most], bounds)
+    rows = labels.passing(bounds)[:most]
+    mirrored = None if teacher is None else look_mirrored(labels, rows, folder / "pictures", BlazePose(teacher))
+    fits = fit_people(labels, pictures, rows, bounds, mirrored)
     save_fits(output, fits)
     if poses is not None:
         save_poses(poses, fits, labels)

@@ -17,8 +17,8 @@ from torch.nn import functional
 
 from anonymize.synthesis.body import JOINT, JOINTS, SIDED, joint_transforms, load_body
 from anonymize.synthesis.poses import hanging
+from anonymize.train.blazepose import CROP
 
-CROP = 256  # pixels of BlazePose's crop and mask
 SHAPES = 16  # shape coefficients that are fitted; the others stay at the mean
 
 # Where BlazePose's landmarks lie on the mean adult in the rest pose, metres: the joint that carries the point, or
@@ -426,7 +426,7 @@ class Silhouette:
                 samples[k] = np.stack([columns[chosen], rows[chosen]], 1) + 0.5
         self.field = torch.from_numpy(field)  # crop pixels, each 2 apart, from 32 beyond the crop on
         self.samples = torch.from_numpy(samples)  # [B, SAMPLES, 2]
-        self.sure = vertex_trust(evidence.sure)
+        self.sure = bone_trust(evidence.sure) @ outline().weights.T
         self.nearest = torch.zeros(count, self.SAMPLES, dtype=torch.int64)
 
     def __call__(self, flat: Tensor, *, fresh: bool) -> Tensor:
@@ -446,8 +446,8 @@ class Silhouette:
         return 900 * out + 1500 * robust(gap.square(), 0.05, sharp=True).mean(1)
 
 
-def vertex_trust(sure: Tensor) -> Tensor:
-    """How surely each vertex of `outline` is in sight, [B, N], by the landmarks at the ends of its bone [B, 33]."""
+def bone_trust(sure: Tensor) -> Tensor:
+    """How surely what each joint carries is in sight, [B, J], by the landmarks [B, 33] at the ends of its bone."""
     ends = {"shoulder": (11, 13), "elbow": (13, 15), "wrist": (15, 15), "fingers": (15, 15), "clavicle": (11, 11)}
     ends |= {"hip": (23, 25), "knee": (25, 27), "ankle": (27, 27), "toes": (27, 27)}
     trust = torch.ones(len(sure), len(JOINTS))
@@ -455,4 +455,4 @@ def vertex_trust(sure: Tensor) -> Tensor:
         for offset, side in enumerate("LR"):
             trust[:, JOINT[f"{name}.{side}"]] = sure[:, [k + offset for k in ends[name]]].amin(1)
     trust[:, JOINT["root"]] = sure[:, 23:25].mean(1)
-    return trust @ outline().weights.T
+    return trust

@@ -151,12 +151,10 @@ def test_clothes_get_the_nearest_landmark_and_no_more() -> None:
     assert (dressed(np.full((8, 8), -1, np.int16), mask, 2.5) == -1).all()
 
 
-def test_what_is_drawn_outside_the_window_does_not_count() -> None:
-    body = np.ones((4, 4), bool)
-    mask = np.zeros((4, 4), bool)
-    mask[:2] = True
-    assert agreement(body, mask, mask, mask) == (1.0, 1.0, 0.0)
-    assert agreement(body, mask, body, mask) == (0.5, 1.0, 0.5)
+def test_agreement_is_told_in_shares() -> None:
+    body, mask = np.zeros((2, 4, 4), bool)
+    body[1:3], mask[:2], near = True, True, np.ones((4, 4), bool)
+    assert agreement(body, mask, near, body) == (pytest.approx(1 / 3), 1.0, 0.5, 0.5)
 
 
 def test_who_stands_is_put_in_balance() -> None:
