@@ -8,6 +8,7 @@ picture as well: what the two say apart is not believed.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -22,8 +23,9 @@ from anonymize.errors import MediaError, WeightsError
 from anonymize.synthesis.body import JOINT, joint_transforms, load_body
 from anonymize.synthesis.poses import ANGLE_STEP, aligning, angles_of
 from anonymize.synthesis.raster import rasterize
-from anonymize.train.blazepose import CROP, BlazePose, cut
+from anonymize.train.blazepose import CROP, Answer, BlazePose, cut
 from anonymize.train.fitting import Evidence, Points, Posture, bone_trust, fit, to_camera
+from anonymize.types import UInt8Array
 
 MAP = 128  # pixels of the landmark maps' sides
 NO_LANDMARK = -1
@@ -144,7 +146,9 @@ class Mirrored:
         return Mirrored(self.landmarks[chosen], self.world[chosen])
 
 
-def look_mirrored(labels: Labels, rows: np.ndarray, pictures: Path, teacher: BlazePose) -> Mirrored:
+def look_mirrored(
+    labels: Labels, rows: np.ndarray, pictures: Path, teacher: Callable[[UInt8Array], Answer]
+) -> Mirrored:
     """Ask BlazePose about the mirrored crops of some people, whose pictures lie in a folder.
 
     Raises:
@@ -220,7 +224,8 @@ class Fits:
         rotations: [N, J, 3, 3] float16, relative to the parent in rest axes (`Posture`).
         shape: [N, R] float16, coefficients of the body model.
         camera: [N, 3] float32, picture pixels per metre, column and row of the root joint.
-        overlap, covered, known, spill, error, doubt: [N] float32, see `Limits`; doubt is -1 if no mirrored crops were seen.
+        overlap, covered, known, spill, error, doubt: [N] float32, see `Limits`; doubt is -1 where no mirrored crop was
+            looked at.
         kept: [N] bool, whether these figures are within the limits.
         landmarks: [N, S, S] int16, index of the surface's landmark at each pixel of the crop; -1 outside the mask,
             where the mask is far from the body, and on parts of which nothing is known.
@@ -381,7 +386,7 @@ def dressed(body: np.ndarray, mask: np.ndarray, reach_px: float) -> np.ndarray:
 def agreement(
     body: np.ndarray, mask: np.ndarray, near: np.ndarray, known: np.ndarray
 ) -> tuple[float, float, float, float]:
-    """Overlap, covered, known and spill (`Limits`) of the body, the mask, what is near the body and known, [S, S] each."""
+    """Overlap, covered, known and spill (`Limits`) of body, mask, what is near the body and what is known [S, S]."""
     both, area = float((body & mask).sum()), max(float(mask.sum()), 1)
     return (
         both / max(float((body | mask).sum()), 1),

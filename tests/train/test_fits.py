@@ -1,30 +1,37 @@
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from typer.testing import CliRunner
 
-from anonymize.errors import WeightsError
+from anonymize.errors import MediaError, WeightsError
 from anonymize.synthesis.body import JOINT, joint_transforms, load_body
 from anonymize.synthesis.poses import gait, random_pose, rotations, standing
+from anonymize.synthesis.surface import PART_NAMES
 from anonymize.train import fitting
+from anonymize.train.blazepose import Answer
 from anonymize.train.cli import app
 from anonymize.train.fits import (
     MAP,
     Fits,
     Labels,
     Limits,
+    Mirrored,
     agreement,
-    dressed,
     drawn,
+    dressed,
     fit_folder,
+    fit_people,
     load_fits,
     load_labels,
+    look_mirrored,
     save_poses,
     upright,
 )
+from anonymize.types import UInt8Array
 
 SIDE = 200.0
 CENTRE = (150.0, 120.0)
@@ -149,6 +156,52 @@ def test_clothes_get_the_nearest_landmark_and_no_more() -> None:
     assert (filled[3:5, 1:6] == 7).all()
     assert (filled[~mask] == -1).all() and (filled[:, 6:] == -1).all()
     assert (dressed(np.full((8, 8), -1, np.int16), mask, 2.5) == -1).all()
+
+
+def test_a_back_that_is_a_front_in_the_mirror_is_not_kept(tmp_path: Path) -> None:
+    write_labels(tmp_path, (0.0, 0.0, 180.0))
+    labels = load_labels(tmp_path / "blazepose.npz")
+    boxes = json.loads((tmp_path / "boxes.json").read_text())
+    other = np.array([0, 2, 2])
+    fits = fit_people(labels, boxes, np.arange(3), Limits(), Mirrored(labels.landmarks[other], labels.world[other]))
+    assert fits.kept.tolist() == [True, False, True]
+    np.testing.assert_allclose(fits.doubt, [0, 180, 0], atol=3)
+
+
+def test_limbs_that_are_elsewhere_in_the_mirror_get_no_pixel(tmp_path: Path) -> None:
+    write_labels(tmp_path, (0.0,))
+    labels = load_labels(tmp_path / "blazepose.npz")
+    boxes = json.loads((tmp_path / "boxes.json").read_text())
+    landmarks = labels.landmarks.copy()
+    landmarks[:, [25, 27]] = landmarks[:, [11, 11]]  # the left leg
+    fits = fit_people(labels, boxes, np.arange(1), Limits(), Mirrored(landmarks, labels.world))
+    parts = load_body().surface.landmark_parts[fits.landmarks[fits.landmarks >= 0]]
+    names = {PART_NAMES[part] for part in parts}
+    assert "right_lower_leg_front" in names and "left_lower_leg_front" not in names
+
+
+def test_mirrored_answers_are_mirrored_back(tmp_path: Path) -> None:
+    """The teacher here finds everything at the brightest pixel, and the left shoulder a bit to the right of it."""
+    write_labels(tmp_path, (0.0,))
+    labels = load_labels(tmp_path / "blazepose.npz")
+    (tmp_path / "pictures").mkdir()
+    image = np.zeros((240, 300, 3), np.uint8)
+    image[115:126, 175:186] = 255
+    cv2.imwrite(str(tmp_path / "pictures" / "a.webp"), image, [cv2.IMWRITE_WEBP_QUALITY, 101])
+
+    def teacher(crop: UInt8Array) -> Answer:
+        rows, columns = np.nonzero(crop[:, :, 0] > 128)
+        landmarks = np.zeros((33, 5), np.float32)
+        landmarks[:, :2] = columns.mean() + 0.5, rows.mean() + 0.5
+        landmarks[11, 0] += 12.8
+        return Answer(landmarks, np.ones((33, 3), np.float32), 1.0, np.zeros((256, 256), np.bool_))
+
+    mirrored = look_mirrored(labels, np.arange(1), tmp_path / "pictures", teacher)
+    np.testing.assert_allclose(mirrored.landmarks[0, 0, :2], (180, 120), atol=1)
+    np.testing.assert_allclose(mirrored.landmarks[0, 12, :2], (170, 120), atol=1)
+    np.testing.assert_allclose(mirrored.world[0, 0], (-1, 1, 1))
+    with pytest.raises(MediaError):
+        look_mirrored(labels, np.arange(1), tmp_path, teacher)
 
 
 def test_agreement_is_told_in_shares() -> None:
