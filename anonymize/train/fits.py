@@ -32,6 +32,7 @@ NO_LANDMARK = -1
 CLOTHES_M = 0.12  # how far from the drawn body a pixel of the mask still gets the nearest landmark: clothes, hair
 BOX_MARGIN = 0.04  # of the crop's side: what is drawn further outside the box is hidden, not wrong
 ALIKE = 0.3  # of the torso's length: landmarks of the picture and of the mirrored one that are so far apart are doubted
+BEYOND = 0.1  # factor on how sure landmarks beyond the picture's border are: BlazePose pulls them in
 SURE = 0.15  # less sure parts of the body get no pixel: BlazePose guesses what it does not see
 LIMBS = (11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)  # landmarks that a pose for rendering must know
 STRAIGHT = np.radians(70)  # most that a knee of a person who stands or walks is bent
@@ -52,6 +53,7 @@ class Limits:
         known: Least share of the mask that gets a landmark: is covered by parts of which BlazePose is sure.
         spill: Largest share of the drawn body that lies outside the mask (things in front make it larger).
         error: Largest mean error of sure landmarks, as a share of the torso's length.
+        neck, shoulders: Who has less than both is not kept (`proportions`).
         doubt: Largest angle between where the chest faces in the picture and in the mirrored one, degrees.
     """
 
@@ -60,9 +62,11 @@ class Limits:
     fill: float = 0.7
     overlap: float = 0.5
     covered: float = 0.85
-    known: float = 0.6
+    known: float = 0.5
     spill: float = 0.2
     error: float = 0.1
+    neck: float = 0.9
+    shoulders: float = 1.85
     doubt: float = 60.0
 
 
@@ -121,6 +125,8 @@ class Labels:
         def to_crop(points: np.ndarray) -> Tensor:
             return torch.from_numpy(((points - centre) * CROP / side + CROP / 2).astype(np.float32))
 
+        outside = ((landmarks[..., :2] < 0) | (landmarks[..., :2] > sizes_wh[:, None])).any(2)
+        landmarks[outside, 3] *= BEYOND
         return Evidence(
             points=to_crop(landmarks[..., :2]),
             world=torch.from_numpy(world),
@@ -144,6 +150,26 @@ class Mirrored:
 
     def __getitem__(self, chosen: slice) -> Mirrored:
         return Mirrored(self.landmarks[chosen], self.world[chosen])
+
+
+def proportions(landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lengths of the neck and of the shoulders or torso in the picture, [N] each, in sizes of the face.
+
+    Of people who fill the crop BlazePose draws the shoulders in to the face, and the fit puts the chest on the chin.
+
+    Args:
+        landmarks: [N, 33, 2] picture pixels.
+    """
+
+    def apart(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        length: np.ndarray = np.linalg.norm(first - second, axis=1)
+        return length
+
+    shoulders, mouth = landmarks[:, 11:13].mean(1), landmarks[:, 9:11].mean(1)
+    face = apart(landmarks[:, [2, 5]].mean(1), mouth)
+    ears = apart(landmarks[:, 7], landmarks[:, 8])
+    broad = np.maximum(apart(landmarks[:, 11], landmarks[:, 12]), 0.7 * apart(shoulders, landmarks[:, 23:25].mean(1)))
+    return apart(mouth, shoulders) / np.maximum(face, ears / 2 + 1e-6), broad / np.maximum(1.3 * face, ears + 1e-6)
 
 
 def look_mirrored(
@@ -343,7 +369,9 @@ def fit_batch(
     scale = crop[:, 2:] / CROP
     camera = posture.camera.numpy() * scale
     camera[:, 1:] += crop[:, :2] - crop[:, 2:] / 2
-    kept = (overlap >= limits.overlap) & (covered >= limits.covered) & (known >= limits.known)
+    neck, shoulders = proportions(labels.landmarks[rows, :, :2])
+    kept = (neck >= limits.neck) | (shoulders >= limits.shoulders)
+    kept &= (overlap >= limits.overlap) & (covered >= limits.covered) & (known >= limits.known)
     return Fits(
         row=rows.astype(np.int32),
         picture=labels.picture[rows],
