@@ -34,7 +34,7 @@ BOX_MARGIN = 0.04  # of the crop's side: what is drawn further outside the box i
 ALIKE = 0.3  # of the torso's length: landmarks of the picture and of the mirrored one that are so far apart are doubted
 BEYOND = 0.1  # factor on how sure landmarks beyond the picture's border are: BlazePose pulls them in
 SURE = 0.15  # less sure parts of the body get no pixel: BlazePose guesses what it does not see
-LIMBS = (11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)  # landmarks that a pose for rendering must know
+LIMBS = (11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)  # landmarks that tell a pose
 STRAIGHT = np.radians(70)  # most that a knee of a person who stands or walks is bent
 MOST_LEAN = np.radians(40)  # of the line from the feet to the middle of the body, by the camera's pitch
 BATCH = 192  # people fitted at once
@@ -463,20 +463,21 @@ def fit_folder(
     return fits
 
 
-def save_poses(path: Path, fits: Fits, labels: Labels, *, sure: float = 0.5) -> int:
+def save_poses(path: Path, fits: Fits, labels: Labels, *, sure: float = 0.5, least: int = 9) -> int:
     """Write the poses of kept fits for `anonymize.synthesis.poses.real_poses`, in its unit, without pictures.
 
     Args:
         path: An npz file.
         fits: Of the people.
         labels: That were fitted.
-        sure: Least visibility of every landmark in `LIMBS`: poses of hidden limbs are guesses.
+        sure: Visibility of a landmark that is in sight.
+        least: How many landmarks of `LIMBS` must be in sight: poses of hidden limbs are guesses.
 
     Returns:
         Number of poses.
     """
     landmarks = labels.landmarks[fits.row][:, LIMBS]
-    seen = (landmarks[..., 3] * landmarks[..., 4]).min(1) >= sure
+    seen = (landmarks[..., 3] * landmarks[..., 4] >= sure).sum(1) >= least
     angles = [
         angles_of(upright(turns, shape))
         for turns, shape in zip(

@@ -223,7 +223,8 @@ def test_hidden_limbs_make_no_pose(tmp_path: Path) -> None:
     write_labels(tmp_path, (0.0, 90.0))
     fits = fit_folder(tmp_path, tmp_path / "fits.npz")
     labels = load_labels(tmp_path / "blazepose.npz")
-    labels.landmarks[1, 27, 3] = 0.1
+    labels.landmarks[0, 27, 3] = 0.1
+    labels.landmarks[1, 25:29, 3] = 0.1
     assert save_poses(tmp_path / "poses.npz", fits, labels) == 1
 
 
