@@ -110,7 +110,10 @@ class JointScores:
         figures = {"people": float(self.people), "joints": float(len(self.errors_cm))}
         if self.errors_cm:
             errors = np.array(self.errors_cm)
-            figures |= {"joint_error_median_cm": float(np.median(errors)), "within_15_cm": float((errors < NEAR_CM).mean())}
+            figures |= {
+                "joint_error_median_cm": float(np.median(errors)),
+                "within_15_cm": float((errors < NEAR_CM).mean()),
+            }
         if self.swapped:
             figures["left_for_right"] = float(np.mean(self.swapped))
         return figures
@@ -140,7 +143,11 @@ def score_joints(
     """
     scores = JointScores(surface, table)
     for picture in tqdm(pictures, desc="joints", unit="picture", disable=None):
-        known = [(row, poses[picture.path.name, row]) for row in range(len(picture.boxes)) if (picture.path.name, row) in poses]
+        known = [
+            (row, poses[picture.path.name, row])
+            for row in range(len(picture.boxes))
+            if (picture.path.name, row) in poses
+        ]
         if known:
             (found,) = detector.detect([picture.read()])
             for row, landmarks in known:

@@ -42,6 +42,40 @@ def boxes(
 
 
 @app.command()
+def people(
+    folder: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Holds pictures/ and boxes, see boxes.")],
+    teacher: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="BlazePose's file.")],
+    limit: Annotated[int | None, typer.Option(min=1, help="So many people at most.")] = None,
+) -> None:
+    """Give boxed people masks and landmarks by BlazePose: writes blazepose.npz beside the boxes."""
+    from anonymize.train.pose_teacher import label_people
+
+    typer.echo(f"{label_people(folder, teacher, limit=limit)} people labelled")
+
+
+@app.command()
+def fit(
+    folder: Annotated[
+        Path, typer.Argument(exists=True, file_okay=False, help="Holds boxes.json, blazepose.npz, pictures/.")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Fitted bodies and landmark maps, an npz file.")],
+    teacher: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="BlazePose's file, to check each by the mirrored picture."),
+    ] = None,
+    poses: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Also write the poses, as the renderer's assets/poses.npz.")
+    ] = None,
+    people: Annotated[int | None, typer.Option(min=1, help="Fit so many people only (to try the command).")] = None,
+) -> None:
+    """Fit bodies to labelled people: which point of the body surface each of their pixels shows."""
+    from anonymize.train.fits import fit_folder
+
+    fits = fit_folder(folder, output, teacher=teacher, poses=poses, most=people)
+    typer.echo(f"{len(fits)} people fitted, {int(fits.kept.sum())} kept")
+
+
+@app.command()
 def detector(
     data: Annotated[
         Path,
@@ -74,7 +108,9 @@ def detector(
     ] = None,
     surface_of: Annotated[
         Path | None,
-        typer.Option(exists=True, dir_okay=False, help="Keep the surface of these weights: their generators still fit."),
+        typer.Option(
+            exists=True, dir_okay=False, help="Keep the surface of these weights: their generators still fit."
+        ),
     ] = None,
     photos: Annotated[int | None, typer.Option(min=1, help="Read so many pictures only (to try the command).")] = None,
 ) -> None:

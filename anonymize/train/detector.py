@@ -116,7 +116,10 @@ def load_bank(data: Path, surface: BodySurface, *, limit: int | None = None) -> 
     cv2.setNumThreads(1)  # before its first use: worker processes hang on threads they inherit by a fork
     photos = load_photos(data / "ccp")[:limit]
     boxed = [
-        picture for folder in sorted(data.glob("boxed/*")) if folder.is_dir() for picture in load_pictures(folder, limit=limit)
+        picture
+        for folder in sorted(data.glob("boxed/*"))
+        if folder.is_dir()
+        for picture in load_pictures(folder, limit=limit)
     ]
     real = [cut_out(photo) for photo in photos if photo.trusted]
     return Bank(

@@ -152,9 +152,7 @@ def load_poses(folder: Path) -> dict[tuple[str, int], FloatArray]:
 
 def _trusted(poses: Mapping[str, np.ndarray]) -> BoolArray:
     """Which people of a `blazepose.npz` pass the check of their mask."""
-    sure: BoolArray = (
-        (poses["presence"] > MIN_PRESENCE) & (poses["inside"] >= MIN_INSIDE) & (poses["fill"] >= MIN_FILL)
-    )
+    sure: BoolArray = (poses["presence"] > MIN_PRESENCE) & (poses["inside"] >= MIN_INSIDE) & (poses["fill"] >= MIN_FILL)
     return sure
 
 
@@ -238,7 +236,10 @@ def cut(
     """
     sample = Sample.of(np.full((*size_hw, 3), GREY, np.uint8))
     x, y = start_xy
-    inside = slice(max(0, y), min(image.shape[0], y + size_hw[0])), slice(max(0, x), min(image.shape[1], x + size_hw[1]))
+    inside = (
+        slice(max(0, y), min(image.shape[0], y + size_hw[0])),
+        slice(max(0, x), min(image.shape[1], x + size_hw[1])),
+    )
     part = image[inside]
     sample.image[inside[0].start - y :, inside[1].start - x :][: part.shape[0], : part.shape[1]] = part
     for box in _moved(picture.open_boxes, to_sample):
