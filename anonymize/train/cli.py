@@ -108,9 +108,7 @@ def detector(
     ] = None,
     surface_of: Annotated[
         Path | None,
-        typer.Option(
-            exists=True, dir_okay=False, help="Keep the surface of these weights: their generators still fit."
-        ),
+        typer.Option(exists=True, dir_okay=False, help="Keep the surface of these weights: generators fit."),
     ] = None,
     photos: Annotated[int | None, typer.Option(min=1, help="Read so many pictures only (to try the command).")] = None,
 ) -> None:
@@ -121,6 +119,7 @@ def detector(
     from anonymize.errors import OptionError
     from anonymize.synthesis import load_surface
     from anonymize.train.detector import DetectorTraining, TrainingOptions, imagenet_parameters, load_bank
+    from anonymize.train.parallel import joined
 
     if height % 32 or width % 32:
         raise OptionError(f"height and width must be multiples of 32, got {height} x {width}")
@@ -143,4 +142,6 @@ def detector(
         training.start_from(load_network(start).state_dict())
     elif training.step == 0:
         training.start_from_imagenet(imagenet_parameters())
-    training.run(load_bank(data, surface, limit=photos))
+    bank = load_bank(data, surface, limit=photos)
+    with joined(training.device) as rank:
+        training.run(bank, rank)

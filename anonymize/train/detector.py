@@ -37,6 +37,7 @@ from anonymize.train.losses import (
     region_losses,
     smooth_embedding,
 )
+from anonymize.train.parallel import average_gradients
 from anonymize.train.pictures import Pictures, cut_outs, load_pictures
 from anonymize.train.rendered import load_rendered, load_scenes
 
@@ -47,7 +48,7 @@ LOSS_WEIGHTS = {
     "dice": 0.25,
     "mask": 1.0,
     "outline": 0.5,
-    "vertex": 0.3,
+    "vertex": 0.5,
     "part": 0.15,
 }
 
@@ -189,8 +190,10 @@ class DetectorTraining:
         self.targets = SurfaceTargets.build(
             torch.from_numpy(surface.geodesics_cm), torch.from_numpy(surface.landmark_parts), device
         )
+        self._trained = [p for p in self.network.parameters() if p.requires_grad]
         self.step = 0
         self.seconds = 0.0
+        self._last_step_seconds = 0.0  # its own process', until all have told theirs
         if self.checkpoint.exists():
             self._resume()
 
@@ -276,6 +279,7 @@ class DetectorTraining:
         total = torch.stack([LOSS_WEIGHTS[name] * value for name, value in losses.items()]).sum()
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
+        self.seconds = average_gradients(self._trained, self.seconds + self._last_step_seconds)
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), 10.0)
         if bool(torch.isfinite(norm)):  # a single bad batch must not end hours of training
             self.optimizer.step()
@@ -295,33 +299,39 @@ class DetectorTraining:
             if not mean.is_floating_point():
                 mean.copy_(value)
 
-    def run(self, bank: Bank) -> None:
-        """Train to the end of the schedule or of the stretch; checkpoints, log and previews on the way."""
+    def run(self, bank: Bank, rank: int = 0) -> None:
+        """Train to the end of the schedule or of the stretch; checkpoints, log and previews on the way.
+
+        Args:
+            bank: What the pictures are made of.
+            rank: Of this process, see `anonymize.train.parallel`; only the first writes files.
+        """
         options = self.options
-        stream = Batches(bank, options.size_hw, options.batch_size, seed=options.seed + self.step)
+        stream = Batches(bank, options.size_hw, options.batch_size, seed=(options.seed, self.step, rank))
         loader: DataLoader[Batch] = DataLoader(stream, batch_size=None, num_workers=options.workers)
         log = Log(self.folder)
         rng = np.random.default_rng(options.seed + 1)
         preview = [bank.sample(rng, options.size_hw).image for _ in range(6)]
-        began = time.monotonic()
-        already = self.seconds
+        first = self.seconds
         set_training(self.network)
         batches: Iterator[Batch] = iter(loader)
         with tqdm(initial=self.step, total=options.steps, desc="detector", unit="step", disable=None) as progress:
             while self.progress < 1:
+                began = time.monotonic()
                 values = self.train_step(next(batches))
-                self.seconds = already + time.monotonic() - began
                 progress.update()
-                if self.step % options.log_every == 0:
-                    log.write(self.step, values | {"seconds": self.seconds})
                 stretch = options.stretch_minutes
-                late = stretch is not None and time.monotonic() - began > 60 * stretch
-                if self.step % options.save_every == 0 or self.progress >= 1 or late:
+                late = stretch is not None and self.seconds - first >= 60 * stretch
+                if rank == 0 and self.step % options.log_every == 0:
+                    log.write(self.step, values | {"seconds": self.seconds})
+                if rank == 0 and (self.step % options.save_every == 0 or self.progress >= 1 or late):
                     self.save()
                     self.write_preview(preview)
                 if late:
                     break
-        self.export(self.folder / "detector.safetensors")
+                self._last_step_seconds = time.monotonic() - began
+        if rank == 0:
+            self.export(self.folder / "detector.safetensors")
 
     def write_preview(self, pictures: list[Any]) -> None:
         """What the averaged network finds on some pictures, as one PNG."""

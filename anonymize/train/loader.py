@@ -112,11 +112,11 @@ def collate(samples: Sequence[Sample]) -> Batch:
 class Batches(IterableDataset[Batch]):
     """An endless stream of batches; every worker and every start of the training has its own random numbers."""
 
-    def __init__(self, source: Source, size_hw: tuple[int, int], batch_size: int, seed: int) -> None:
+    def __init__(self, source: Source, size_hw: tuple[int, int], batch_size: int, seed: tuple[int, ...]) -> None:
         self._source, self._size_hw, self._batch_size, self._seed = source, size_hw, batch_size, seed
 
     def __iter__(self) -> Iterator[Batch]:
         worker = torch.utils.data.get_worker_info()
-        rng = np.random.default_rng((self._seed, worker.id if worker else 0))
+        rng = np.random.default_rng((*self._seed, worker.id if worker else 0))
         while True:
             yield collate([self._source.sample(rng, self._size_hw) for _ in range(self._batch_size)])

@@ -55,7 +55,7 @@ def test_a_folder_without_photos_is_a_clear_error(tmp_path: Path) -> None:
 
 def test_every_loss_is_finite_and_reaches_its_part_of_the_network(data: Path, tmp_path: Path) -> None:
     trained = training(tmp_path / "run")
-    batch = next(iter(Batches(load_bank(data, load_surface()), (64, 96), 4, seed=0)))
+    batch = next(iter(Batches(load_bank(data, load_surface()), (64, 96), 4, seed=(0,))))
     losses = trained.losses(batch.to(CPU))
     assert all(torch.isfinite(value) for value in losses.values()), losses
     torch.stack(list(losses.values())).sum().backward()
@@ -75,7 +75,7 @@ def test_training_logs_saves_previews_and_exports(data: Path, tmp_path: Path) ->
 
 
 def test_a_stopped_training_goes_on_where_it_was(data: Path, tmp_path: Path) -> None:
-    batches = Batches(load_bank(data, load_surface()), (64, 96), 2, seed=0)
+    batches = Batches(load_bank(data, load_surface()), (64, 96), 2, seed=(0,))
     stream = iter(batches)
     first = training(tmp_path / "run")
     first.network.train()
