@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from anonymize.detect.matching import dilate, match_by_iou, paste
+from anonymize.detect.matching import match_by_iou
 from anonymize.detect.network import DetectorNetwork
 from anonymize.device import low_precision
+from anonymize.masks import paste
 from anonymize.types import Detections, FloatArray, RegionMask, UInt8Array
 
 DEFAULT_SCORE = 0.6
@@ -224,7 +225,7 @@ def assemble(
     lowest_score: float = 0.0,
     sure_score: float = 0.0,
 ) -> Detections:
-    """One frame's network outputs to people: masks of both heads matched, merged, completed by the map, dilated.
+    """One frame's network outputs to people: masks of both heads matched, merged, completed by the map.
 
     Args:
         size_hw: Size of the frame.
@@ -281,7 +282,7 @@ def assemble(
         size_hw=size_hw,
         boxes_xyxy=np.concatenate([boxes[rows], lone_boxes]).astype(np.float32),
         scores=np.concatenate([scores[rows], np.array([s for _, s in lone], np.float32)]).astype(np.float32),
-        masks=tuple(dilate(mask, size_hw) for mask in whole + [region for region, _ in lone]),
+        masks=tuple(whole + [region for region, _ in lone]),
         has_cse=has_cse,
         embeddings=torch.cat([picked, blank]),
         segmentations=torch.cat([segmentation, bodies.new_zeros((len(lone), *bodies.shape[1:]))]),

@@ -74,7 +74,8 @@ def test_mask_and_surface_of_one_person_become_one_person() -> None:
     assert len(found) == 1
     assert found.has_cse.all()
     covered = found.masks[0].to_full(SIZE)
-    assert covered[8:82, 20:50].all(), "the mask is dilated"
+    assert covered[11:79, 21:49].all()
+    assert not covered[:9].any() and not covered[82:].any(), "the mask is tight"
 
 
 def test_a_mask_without_surface_is_a_person_without_cse() -> None:
