@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import numpy as np
 import torch
 
-from anonymize.compose import Composer, CoverComposer, CoverMode, GeneratedComposer
+from anonymize.compose import Composer, CoverComposer, CoverMode, GeneratedComposer, covers_of
 from anonymize.compose.cover import parse_color
 from anonymize.detect.detectron2 import Detectron2Detector
 from anonymize.detect.predictor import DEFAULT_SCORE, Detector
@@ -24,6 +25,7 @@ from anonymize.generate.zoo.predictor import ZooGenerator
 from anonymize.media import read_image
 from anonymize.resources import DETECTOR, GENERATOR, weights_path
 from anonymize.track import PeopleTracker
+from anonymize.types import Tracks
 
 Mode = Literal["generate", "blur", "pixelate", "solid"]
 DEFAULT_MODE: Mode = "generate"
@@ -239,8 +241,10 @@ def read_identity(path: Path, generator: TrackGenerator, detector: Detector) -> 
     height, width = found.size_hw
     corners = found.boxes_xyxy.clip(0, (width, height, width, height))
     found = found[[int(abs(corners - box).max(1).argmin()) for box in tracks.detections.boxes_xyxy]]
-    # masks cover more than the person in doubt, which is not what they look like
-    found = replace(found, masks=tuple(m.within(b) for m, b in zip(found.masks, found.boxes_xyxy, strict=True)))
+    # the mapper was trained on covers; what they hold outside of the box is not what the person looks like
+    everybody = Tracks(found, np.arange(1, len(found) + 1), np.zeros(len(found), np.bool_))
+    covers = zip(covers_of(everybody), found.boxes_xyxy, strict=True)
+    found = replace(found, masks=tuple(cover.within(box) for cover, box in covers))
     try:
         z, row = generator.read_identity(picture.image, found)
     except OptionError as error:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from anonymize.compose import BatchComposer, Composer, OverlayComposer
+from anonymize.compose import BatchComposer, Composer, OverlayComposer, covers_of
 from anonymize.compose.generated import people_of
 from anonymize.detect.build import build_detector
 from anonymize.detect.predictor import DEFAULT_SCORE, Detector, EmbeddedDetector
@@ -270,16 +270,20 @@ def detect(frames: Iterable[Frame], detector: Detector) -> Iterator[tuple[Frame,
 
 
 def compose(tracked: Iterable[tuple[Frame, Tracks]], composers: Sequence[Composer]) -> Iterator[tuple[Frame, Tracks]]:
-    """Draw the frames, one composer after the other; several frames at once where a composer likes that."""
+    """Draw the frames, one composer after the other; several frames at once where a composer likes that.
+
+    What must be covered is made here, once, and is the same for all composers.
+    """
     waiting = iter(tracked)
     size = BATCH if any(isinstance(composer, BatchComposer) for composer in composers) else 1
     while batch := list(islice(waiting, size)):
         frames, tracks = [frame for frame, _ in batch], [found for _, found in batch]
+        covers = [covers_of(found) for found in tracks]
         for composer in composers:
             if isinstance(composer, BatchComposer):
-                frames = composer.compose_batch(frames, tracks)
+                frames = composer.compose_batch(frames, tracks, covers)
             else:
-                frames = [composer.compose(frame, found) for frame, found in zip(frames, tracks, strict=True)]
+                frames = [composer.compose(*each) for each in zip(frames, tracks, covers, strict=True)]
         yield from zip(frames, tracks, strict=True)
 
 

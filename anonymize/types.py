@@ -169,11 +169,12 @@ class Detections:
         size_hw: Height and width of the frame.
         boxes_xyxy: [N, 4] float32, left, top, right, bottom.
         scores: [N] float32 in [0, 1].
-        masks: N masks that cover the person: mask head and CSE merged, dilated. What is outside is not the person.
+        masks: N masks of what the person is. What must be covered is more and is made of them in compose, once.
         has_cse: [N] bool, whether the surface prediction is usable. People without are blurred, never generated.
         embeddings: [N, D, S, S] float, CSE embedding at S x S points of the box (D 16; S 56 or 112); any device.
-            Rows without CSE are zero. None where the detector predicts no surface.
-        segmentations: [N, S, S] float, probability that a pixel of the box is body surface.
+            Rows without CSE are zero. None where the detector predicts no surface; D is 0 where only segmentations
+            are kept.
+        segmentations: [N, S, S] float, probability that a pixel of the box is body surface; zero where none was found.
         surface: Body mesh that the embeddings refer to: "anny" or "smpl_27554".
     """
 
@@ -234,10 +235,10 @@ class Tracks:
     """The people of one frame with their identities.
 
     Attributes:
-        detections: The people; boxes and masks may be smoothed or filled in.
+        detections: The people; boxes and masks may be smoothed or filled in. Masks are what the people are.
         ids: [N] int64; from 1 on, one ID is one person through the film. 0 is where somebody may be, nobody knows
             who; below 0 are places that are covered whoever is there.
-        filled: [N] bool, True where the detector missed the person and the tracker filled the gap.
+        filled: [N] bool, True where the detector missed the person and the tracker filled the gap, or a part of it.
     """
 
     detections: Detections
@@ -257,12 +258,15 @@ class Tracks:
 class PersonRequest:
     """One person to be generated: everything that a generator may know.
 
+    What the person is, tight, is `tracks.detections.masks[row]`.
+
     Attributes:
         image: [H, W, 3] uint8 RGB, the frame as far as it is anonymized.
-        hidden: [H, W] bool, the pixels of people who are not replaced yet, this one included; not to be looked at.
-        box_xyxy: [4] int64, the rectangle to generate; may leave the frame.
+        hidden: [H, W] bool, the covers of people who are not replaced yet, this one included; not to be looked at.
+        box_xyxy: [4] int64, the rectangle to generate; holds the cover, may leave the frame.
         tracks: The people of the frame.
         row: Which of them.
+        cover: What must be covered of this one: the mask and a margin.
     """
 
     image: UInt8Array = field(repr=False)
@@ -270,6 +274,7 @@ class PersonRequest:
     box_xyxy: IntArray
     tracks: Tracks
     row: int
+    cover: RegionMask
 
     def __post_init__(self) -> None:
         if self.hidden.shape != self.image.shape[:2] or self.hidden.dtype != np.bool_:

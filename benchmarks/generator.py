@@ -37,7 +37,7 @@ def requests(batch: int) -> list[PersonRequest]:
         tracks = Tracks(found, np.array([i + 1]), np.zeros(1, np.bool_))
         image = rng.integers(0, 256, (*FRAME, 3), dtype=np.uint8)
         box = np.array([x - 52, y - 20, right + 52, bottom + 20])
-        made.append(PersonRequest(image, region.to_full(FRAME), box, tracks, 0))
+        made.append(PersonRequest(image, region.to_full(FRAME), box, tracks, 0, region))
     return made
 
 

@@ -43,6 +43,7 @@ from films import (
 )
 from flicker import flicker
 
+from anonymize.compose import covers_of
 from anonymize.detect.build import build_detector
 from anonymize.detect.network import CSE_SIZE
 from anonymize.detect.zoo.predictor import SIZE as ZOO_SIZE
@@ -64,7 +65,7 @@ def as_rows(number: int, ids: Iterable[int], boxes: np.ndarray) -> list[tuple[fl
     return [(number + 1, i, b[0], b[1], b[2] - b[0], b[3] - b[1]) for i, b in zip(ids, boxes, strict=True)]
 
 
-def uncovered(film: Film, stream: Stream, masks: list[tuple[RegionMask, ...]]) -> tuple[int, int, int]:
+def uncovered(film: Film, stream: Stream, covers: list[tuple[RegionMask, ...]]) -> tuple[int, int, int]:
     """People over 40 px: how often they are visible, how often less than half of that is covered, and how often so
     although they were detected at most the look-ahead before and after."""
     if film.people is None or film.heights is None:
@@ -84,7 +85,7 @@ def uncovered(film: Film, stream: Stream, masks: list[tuple[RegionMask, ...]]) -
         k = int(frame) - 1
         person = film.people[k] == number
         covered = np.zeros_like(person)
-        for region in masks[k]:
+        for region in covers[k]:
             covered[region.slices] |= region.mask
         total += 1
         if covered[person].mean() < 0.5:
@@ -96,8 +97,8 @@ def uncovered(film: Film, stream: Stream, masks: list[tuple[RegionMask, ...]]) -
 
 
 def ours(stream: Stream, tracker: PeopleTracker) -> tuple[Rows, list[tuple[RegionMask, ...]], float]:
-    """Tracks, masks of each frame, and milliseconds a frame."""
-    rows, masks = [], []
+    """Tracks, covers of each frame, and milliseconds a frame."""
+    rows, covers = [], []
     tracked = tracker.track(iter(stream))
     spent = 0.0
     for k in range(len(stream)):  # surfaces are large: as in the pipeline, those of a frame go before the next one
@@ -106,8 +107,8 @@ def ours(stream: Stream, tracker: PeopleTracker) -> tuple[Rows, list[tuple[Regio
         spent += time.process_time() - began
         named = tracks.ids > 0  # the rest is covered, but nobody's track
         rows += as_rows(k, tracks.ids[named].tolist(), tracks.detections.boxes_xyxy[named])
-        masks.append(tracks.detections.masks)
-    return np.array(rows, np.float64).reshape(-1, 6), masks, 1000 * spent / max(1, len(stream))
+        covers.append(covers_of(tracks))
+    return np.array(rows, np.float64).reshape(-1, 6), covers, 1000 * spent / max(1, len(stream))
 
 
 def norfair_tracks(stream: Stream, lowest: float, threshold: float, delay: int, patience: int) -> Rows:
@@ -229,9 +230,9 @@ def measure(title: str, films: Iterable[tuple[Film, Stream]], tracker: PeopleTra
     bare = np.zeros(3, int)
     for film, stream in films:
         hard.update(events(film))
-        rows, masks, spent = ours(stream, tracker)
+        rows, covers, spent = ours(stream, tracker)
         scores.append(score(film.truth, rows))
-        missed = uncovered(film, stream, masks)
+        missed = uncovered(film, stream, covers)
         bare += missed
         s, ids = scores[-1], len(np.unique(rows[:, 1]))
         print(

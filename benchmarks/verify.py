@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from anonymize.compose import CoverComposer
-from anonymize.compose.cover import grow_region
+from anonymize.compose.margin import with_margin
 from anonymize.media import FilmWriter, open_film, write_film
 from anonymize.synthesis.film import render_film
 from anonymize.types import Detections, RegionMask, Tracks
@@ -23,8 +23,6 @@ from anonymize.types import Detections, RegionMask, Tracks
 SEEDS, FRAMES, PEOPLE, RATE = (31, 32, 34, 35), 15, 5, 10
 SIZE_HW = (384, 640)
 LEFT_FRAMES = range(32, 44)
-MARGIN = 0.03
-"""How far the cover reaches over the person, as a detector's mask would: over the longer side."""
 
 
 def render(path: Path) -> np.ndarray:
@@ -48,18 +46,17 @@ def cover(film: Path, output: Path, truth: np.ndarray, left: int | None) -> None
     with open_film(film) as reader, FilmWriter(output, reader, overwrite=True) as writer:
         for frame in reader:
             people, spared = truth[frame.index], left if frame.index in LEFT_FRAMES else None
-            masks = []
+            covers = []
             for person in np.unique(people[people > 0]):
                 if person == spared:
                     continue
-                region = RegionMask.from_full(people == person)
-                region = grow_region(region, max(2, round(MARGIN * max(region.mask.shape))), frame.size_hw)
+                region = with_margin(RegionMask.from_full(people == person), frame.size_hw)
                 shown = np.False_ if spared is None else people[region.slices] == spared
-                masks.append(RegionMask(region.x, region.y, region.mask & ~shown))
-            count, boxes = len(masks), np.array([mask.box_xyxy for mask in masks], np.float32).reshape(-1, 4)
+                covers.append(RegionMask(region.x, region.y, region.mask & ~shown))
+            count, boxes = len(covers), np.array([cover.box_xyxy for cover in covers], np.float32).reshape(-1, 4)
             nothing = np.zeros(count, np.bool_)
-            found = Detections(frame.size_hw, boxes, np.ones(count, np.float32), tuple(masks), nothing)
-            writer.write(composer.compose(frame, Tracks(found, np.arange(1, count + 1), nothing)))
+            found = Detections(frame.size_hw, boxes, np.ones(count, np.float32), tuple(covers), nothing)
+            writer.write(composer.compose(frame, Tracks(found, np.arange(1, count + 1), nothing), covers))
 
 
 def verify(film: Path, output: Path) -> tuple[int, list[int]]:

@@ -1,6 +1,6 @@
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 
 from anonymize import Summary, anonymize_image, anonymize_video, pipeline
 from anonymize.compose import CoverComposer
+from anonymize.compose.margin import with_margin
 from anonymize.errors import AnonymizeError, OptionError
 from anonymize.media import open_film
 from anonymize.types import Detections, Frame, RegionMask, Tracks
@@ -119,12 +120,12 @@ class TestFilm:
                 return found
 
         class Waiting(CoverComposer):
-            def compose(self, frame: Frame, tracks: Tracks) -> Frame:
+            def compose(self, frame: Frame, tracks: Tracks, covers: Sequence[RegionMask]) -> Frame:
                 if frame.index == 0:
                     waited.append(later_batch.wait(timeout=60))
                 else:
                     later_frame.set()
-                return super().compose(frame, tracks)
+                return super().compose(frame, tracks, covers)
 
         def written(done: int, total: int | None) -> None:
             if done == 1:
@@ -204,10 +205,10 @@ class TestErrors:
     @pytest.mark.parametrize("at", [0, 15, 29])
     def test_in_composing(self, at: int, film: Path, tmp_path: Path, walking_detector: Any) -> None:
         class Breaking(CoverComposer):
-            def compose(self, frame: Frame, tracks: Tracks) -> Frame:
+            def compose(self, frame: Frame, tracks: Tracks, covers: Sequence[RegionMask]) -> Frame:
                 if frame.index == at:
                     raise BoomError
-                return super().compose(frame, tracks)
+                return super().compose(frame, tracks, covers)
 
         with pytest.raises(BoomError):
             anonymize_video(film, tmp_path / "out.mp4", detector=walking_detector(), composer=Breaking())
@@ -269,10 +270,10 @@ class TestPicture:
         image = np.random.default_rng(0).integers(0, 200, (96, 128, 3), np.uint8)
         save(source, image)
         summary = anonymize_image(source, out, mode="solid", color="ff00ff", detector=walking_detector())
-        region = walking_detector.mask(0, (96, 128))  # type: ignore[attr-defined]
+        cover = with_margin(walking_detector.mask(0, (96, 128)), (96, 128))  # type: ignore[attr-defined]
         [done] = read(out)
-        assert (done[region.slices] == MAGENTA).all()
-        outside = ~region.to_full((96, 128))
+        assert (done[cover.slices][cover.mask] == MAGENTA).all()
+        outside = ~cover.to_full((96, 128))
         np.testing.assert_array_equal(done[outside], image[outside])
         assert (summary.frames, summary.people) == (1, 1)
 
@@ -297,7 +298,7 @@ class TestPicture:
         save(tmp_path / "in.png", np.zeros((96, 128, 3), np.uint8))
 
         class Breaking(CoverComposer):
-            def compose(self, frame: Frame, tracks: Tracks) -> Frame:
+            def compose(self, frame: Frame, tracks: Tracks, covers: Sequence[RegionMask]) -> Frame:
                 raise BoomError
 
         with pytest.raises(BoomError):

@@ -4,6 +4,7 @@ from anonymize.compose.chosen import ChosenComposer, ChosenGenerator
 from anonymize.compose.composer import BatchComposer, Composer
 from anonymize.compose.cover import CoverComposer, CoverMode
 from anonymize.compose.generated import GeneratedComposer, PersonGenerator
+from anonymize.compose.margin import covers_of
 from anonymize.compose.overlay import OverlayComposer
 
 __all__ = [
@@ -16,4 +17,5 @@ __all__ = [
     "GeneratedComposer",
     "OverlayComposer",
     "PersonGenerator",
+    "covers_of",
 ]

@@ -8,7 +8,7 @@ import numpy as np
 
 from anonymize.compose.composer import Composer
 from anonymize.compose.generated import PersonGenerator, people_of
-from anonymize.types import Frame, IntArray, PersonRequest, Tracks, UInt8Array
+from anonymize.types import Frame, IntArray, PersonRequest, RegionMask, Tracks, UInt8Array
 
 
 class ChosenComposer:
@@ -22,11 +22,14 @@ class ChosenComposer:
     def __init__(self, usual: Composer, chosen: Mapping[int, Composer]) -> None:
         self._usual, self._chosen = usual, chosen
 
-    def compose(self, frame: Frame, tracks: Tracks) -> Frame:
+    def compose(self, frame: Frame, tracks: Tracks, covers: Sequence[RegionMask]) -> Frame:
         """Cover the people of one frame, see `Composer`."""
         who = [self._chosen.get(track, self._usual) for track in tracks.ids.tolist()]
         for composer in dict.fromkeys([self._usual, *who]):
-            frame = composer.compose(frame, people_of(tracks, np.array([each is composer for each in who], np.bool_)))
+            rows = np.array([each is composer for each in who], np.bool_)
+            frame = composer.compose(
+                frame, people_of(tracks, rows), [covers[row] for row in np.flatnonzero(rows).tolist()]
+            )
         return frame
 
 
@@ -41,9 +44,9 @@ class ChosenGenerator:
     def __init__(self, usual: PersonGenerator, chosen: Mapping[int, PersonGenerator]) -> None:
         self._usual, self._chosen = usual, chosen
 
-    def place(self, tracks: Tracks) -> IntArray:
+    def place(self, tracks: Tracks, covers: Sequence[RegionMask]) -> IntArray:
         """See `PersonGenerator.place`."""
-        return self._usual.place(tracks)
+        return self._usual.place(tracks, covers)
 
     def generate(self, requests: Sequence[PersonRequest]) -> list[UInt8Array]:
         """See `PersonGenerator.generate`."""

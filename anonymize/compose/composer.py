@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-from anonymize.types import Frame, Tracks
+from anonymize.types import Frame, RegionMask, Tracks
 
 
 class Composer(Protocol):
     """Draws into a frame."""
 
-    def compose(self, frame: Frame, tracks: Tracks) -> Frame:
+    def compose(self, frame: Frame, tracks: Tracks, covers: Sequence[RegionMask]) -> Frame:
         """Draw the people of one frame.
 
         Args:
             frame: The frame; its image is left as it is.
             tracks: The people in it, with masks in the pixels of this frame.
+            covers: What must be covered of each of them, see `covers_of`.
 
         Returns:
             `frame.with_edit(...)`: a new image, and marked in `edited` each pixel that was drawn on. The frame itself
@@ -29,6 +30,8 @@ class Composer(Protocol):
 class BatchComposer(Composer, Protocol):
     """A composer that works better on several frames at once."""
 
-    def compose_batch(self, frames: Sequence[Frame], tracks: Sequence[Tracks]) -> list[Frame]:
+    def compose_batch(
+        self, frames: Sequence[Frame], tracks: Sequence[Tracks], covers: Sequence[Sequence[RegionMask]]
+    ) -> list[Frame]:
         """Draw the people of frames that follow each other, see `Composer.compose`."""
         ...

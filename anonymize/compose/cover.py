@@ -6,6 +6,7 @@ of averaged colour, which is all that goes into the result: what a cell averages
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 import cv2
@@ -31,7 +32,7 @@ BLACK = "000000"
 class CoverComposer:
     """Covers every person of a frame; none of their pixels survives.
 
-    Inside a mask each pixel is replaced. The soft rim lies outside of it, so no trace of the person shines through.
+    Inside a cover each pixel is replaced. The soft rim lies outside of it, so no trace of the person shines through.
     """
 
     def __init__(self, mode: CoverMode = "blur", *, color: str | None = None) -> None:
@@ -50,25 +51,20 @@ class CoverComposer:
         self._mode = mode
         self._color = parse_color(color or BLACK)
 
-    def compose(self, frame: Frame, tracks: Tracks) -> Frame:
-        """Cover the people of one frame, see `Composer`.
-
-        Args:
-            frame: The frame.
-            tracks: The people in it. Where they overlap, the higher ID is on top, in every frame alike.
-        """
+    def compose(self, frame: Frame, tracks: Tracks, covers: Sequence[RegionMask]) -> Frame:
+        """Cover the people of one frame, see `Composer`. Where they overlap, the higher ID is always on top."""
         if len(tracks) == 0:
             return frame
         image, edited = frame.image.copy(), np.zeros(frame.size_hw, np.bool_)
         for person in np.argsort(tracks.ids, kind="stable"):
-            region = tracks.detections.masks[person]
+            region = covers[person]
             for part in pieces(region) if tracks.ids[person] == NOBODY else [region]:
                 if part.area > 0:
                     self._cover(frame.image, part, image, edited)
         return frame.with_edit(image, edited)
 
     def _cover(self, original: UInt8Array, region: RegionMask, image: UInt8Array, edited: BoolArray) -> None:
-        """Cover one person in `image`, looking at the `original` within the person's mask only."""
+        """Cover one person in `image`, looking at the `original` within the cover only."""
         if self._mode == "solid":  # Hard rim: the colour is exact wherever it is painted.
             image[region.slices][region.mask] = self._color
             edited[region.slices] |= region.mask

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Protocol
 
 import cv2
@@ -20,8 +19,8 @@ RIM_PER_CELL = 0.5
 class PersonGenerator(Protocol):
     """What makes the people."""
 
-    def place(self, tracks: Tracks) -> IntArray:
-        """The rectangle [N, 4] int64 that each person is made in, mask included; called once a frame, in order."""
+    def place(self, tracks: Tracks, covers: Sequence[RegionMask]) -> IntArray:
+        """The rectangle [N, 4] int64 that each person is made in, cover included; called once a frame, in order."""
         ...
 
     def generate(self, requests: Sequence[PersonRequest]) -> list[UInt8Array]:
@@ -41,18 +40,20 @@ class GeneratedComposer:
         self._generator = generator
         self._cover = cover
 
-    def compose(self, frame: Frame, tracks: Tracks) -> Frame:
+    def compose(self, frame: Frame, tracks: Tracks, covers: Sequence[RegionMask]) -> Frame:
         """Replace the people of one frame, see `Composer`."""
-        return self.compose_batch([frame], [tracks])[0]
+        return self.compose_batch([frame], [tracks], [covers])[0]
 
-    def compose_batch(self, frames: Sequence[Frame], tracks: Sequence[Tracks]) -> list[Frame]:
+    def compose_batch(
+        self, frames: Sequence[Frame], tracks: Sequence[Tracks], covers: Sequence[Sequence[RegionMask]]
+    ) -> list[Frame]:
         """Replace the people of several frames that follow each other; they share the generator's batches."""
         canvases = [
-            Canvas(self._cover.compose(frame, left_to_cover(found)), found)
-            for frame, found in zip(frames, tracks, strict=True)
+            Canvas(self._cover.compose(frame, *left_to_cover(found, regions)), found, regions)
+            for frame, found, regions in zip(frames, tracks, covers, strict=True)
         ]
         for canvas in canvases:
-            canvas.plan(self._generator.place(canvas.tracks))
+            canvas.plan(self._generator.place(canvas.tracks, canvas.covers))
         wave = 0
         while requests := [(canvas, row) for canvas in canvases for row in canvas.due(wave)]:
             pictures = self._generator.generate([canvas.request(row) for canvas, row in requests])
@@ -67,17 +68,15 @@ def people_of(tracks: Tracks, keep: BoolArray) -> Tracks:
     return Tracks(tracks.detections[keep], tracks.ids[keep], tracks.filled[keep])
 
 
-def left_to_cover(tracks: Tracks) -> Tracks:
-    """The people without a surface, as far as nobody is made on top of them.
+def left_to_cover(tracks: Tracks, covers: Sequence[RegionMask]) -> tuple[Tracks, list[RegionMask]]:
+    """The people without a surface, and their covers as far as nobody is made on top of them.
 
     A cover has the colours of what it covers. Somebody found twice, once with a surface and once without, would get a
     glow in the colours of their own clothes round the person who replaces them.
     """
-    found = tracks.detections
-    made = [region for region, known in zip(found.masks, found.has_cse, strict=True) if known]
-    others = people_of(tracks, ~found.has_cse)
-    masks = tuple(region.without(made) for region in others.detections.masks)
-    return replace(others, detections=replace(others.detections, masks=masks))
+    known = tracks.detections.has_cse
+    made = [covers[row] for row in np.flatnonzero(known).tolist()]
+    return people_of(tracks, ~known), [covers[row].without(made) for row in np.flatnonzero(~known).tolist()]
 
 
 class Canvas:
@@ -86,17 +85,15 @@ class Canvas:
     Args:
         frame: The frame; people without a surface are covered already.
         tracks: All people of the frame.
+        covers: What must be covered of each of them.
     """
 
-    def __init__(self, frame: Frame, tracks: Tracks) -> None:
+    def __init__(self, frame: Frame, tracks: Tracks, covers: Sequence[RegionMask]) -> None:
         self._frame = frame
-        self.tracks = tracks
+        self.tracks, self.covers = tracks, covers
         self._image: UInt8Array = frame.image.copy()
         self._edited = np.zeros(frame.size_hw, np.bool_)
-        self._masks = tracks.detections.masks
-        self._waiting = {
-            row for row, region in enumerate(self._masks) if tracks.detections.has_cse[row] and region.area
-        }
+        self._waiting = {row for row, region in enumerate(covers) if tracks.detections.has_cse[row] and region.area}
         self._boxes: IntArray = np.zeros((len(tracks), 4), np.int64)
         self._waves: dict[int, int] = {}
         self._hidden: tuple[int, BoolArray] | None = None
@@ -110,7 +107,7 @@ class Canvas:
         standing = self.tracks.detections.boxes_xyxy
         order = sorted(self._waiting, key=lambda row: (standing[row, 3], -standing[row, 1], self.tracks.ids[row]))
         for place, row in enumerate(order):
-            behind = [far for far in order[:place] if overlap(self._masks[far].box_xyxy, boxes_xyxy[row].tolist())]
+            behind = [far for far in order[:place] if overlap(self.covers[far].box_xyxy, boxes_xyxy[row].tolist())]
             self._waves[row] = 1 + max((self._waves[far] for far in behind), default=-1)
         self._order = order
 
@@ -124,14 +121,14 @@ class Canvas:
         if self._hidden is None or self._hidden[0] != len(self._waiting):
             hidden = np.zeros(self._frame.size_hw, np.bool_)
             for other in self._waiting:
-                region = self._masks[other]
+                region = self.covers[other]
                 hidden[region.slices] |= region.mask
             self._hidden = len(self._waiting), hidden
-        return PersonRequest(self._image, self._hidden[1], self._boxes[row], self.tracks, row)
+        return PersonRequest(self._image, self._hidden[1], self._boxes[row], self.tracks, row, self.covers[row])
 
     def draw(self, row: int, picture: UInt8Array) -> None:
         """Put a made person in place of the original."""
-        paste(self._image, self._edited, self._masks[row], self._boxes[row], picture)
+        paste(self._image, self._edited, self.covers[row], self._boxes[row], picture)
         self._waiting.remove(row)
 
     def frame(self) -> Frame:
@@ -147,12 +144,12 @@ def overlap(first_xyxy: Sequence[int], second_xyxy: Sequence[int]) -> bool:
 
 
 def paste(image: UInt8Array, edited: BoolArray, region: RegionMask, box_xyxy: IntArray, picture: UInt8Array) -> None:
-    """Draw a made person: wholly inside the mask, fading outside of it, so that no original pixel shines through.
+    """Draw a made person: wholly inside the cover, fading outside of it, so that no original pixel shines through.
 
     Args:
         image: [H, W, 3] uint8 RGB, drawn on.
         edited: [H, W] bool, marked.
-        region: The person's mask, inside the rectangle.
+        region: The person's cover, inside the rectangle.
         box_xyxy: [4] int64, the rectangle that the picture covers; may leave the frame.
         picture: [h, w, 3] uint8 RGB.
     """

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import colorsys
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 
-from anonymize.types import Frame, Tracks
+from anonymize.types import Frame, RegionMask, Tracks
 
 GOLDEN_RATIO = 0.618034
 
 
 class OverlayComposer:
-    """Draws boxes, outlines of masks, IDs and scores over a frame that is covered already."""
+    """Draws boxes, outlines of what is covered, IDs and scores over a frame that is covered already."""
 
-    def compose(self, frame: Frame, tracks: Tracks) -> Frame:
+    def compose(self, frame: Frame, tracks: Tracks, covers: Sequence[RegionMask]) -> Frame:
         """Mark the people of one frame, see `Composer`.
 
         Args:
             frame: The covered frame. Only its own image is read, so nothing of the people comes back.
             tracks: The people in it. Those that the tracker filled in are marked "filled" in place of the score.
+            covers: What is covered of each of them.
         """
         if len(tracks) == 0:
             return frame
@@ -31,7 +33,7 @@ class OverlayComposer:
             tracks.filled.tolist(),
             tracks.detections.scores.tolist(),
             tracks.detections.boxes_xyxy,
-            tracks.detections.masks,
+            covers,
             strict=True,
         ):
             colour = identity_color(identity)

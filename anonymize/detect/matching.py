@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from anonymize.types import BoolArray, FloatArray, RegionMask
+from anonymize.types import BoolArray, RegionMask
 
 IOU_THRESHOLD = 0.4
-DILATION = 0.02  # of the person's size: covers the rim that a 28 x 28 mask cannot resolve
-MIN_DILATION_PX = 2
 
 
 def mask_iou(a: RegionMask, b: RegionMask) -> float:
@@ -37,49 +34,6 @@ def match_by_iou(
     iou[iou < threshold] = 0  # a hopeless pair must not take a partner away from a good one
     rows, columns = linear_sum_assignment(iou, maximize=True)
     return [(int(i), int(j)) for i, j in zip(rows, columns, strict=True) if iou[i, j] > 0]
-
-
-def dilate(region: RegionMask, size_hw: tuple[int, int], *, share: float = DILATION) -> RegionMask:
-    """Grow a mask by a share of the person's size, at least `MIN_DILATION_PX`, inside a frame of `size_hw`.
-
-    The size is the longer side of the mask's rectangle: a standing person's height.
-    """
-    if not region.area:
-        return region
-    radius = max(MIN_DILATION_PX, round(share * max(region.mask.shape)))
-    left, top = max(0, region.x - radius), max(0, region.y - radius)
-    right, bottom = (
-        min(size_hw[1], region.x + region.mask.shape[1] + radius),
-        min(size_hw[0], region.y + region.mask.shape[0] + radius),
-    )
-    grown = np.zeros((bottom - top, right - left), np.uint8)
-    y, x = region.y - top, region.x - left
-    grown[y : y + region.mask.shape[0], x : x + region.mask.shape[1]] = region.mask
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    return RegionMask(left, top, cv2.dilate(grown, kernel).astype(np.bool_))
-
-
-def paste(values: FloatArray, box_xyxy: FloatArray, size_hw: tuple[int, int], *, threshold: float = 0.5) -> RegionMask:
-    """Stretch a head's output over its box and cut it at a threshold (He et al. 2017, section 3.1).
-
-    Args:
-        values: [S, S] float32 in [0, 1] over the box.
-        box_xyxy: [4] float32; may reach over the frame.
-        size_hw: Size of the frame.
-        threshold: A pixel belongs to the mask above it.
-    """
-    left, top = max(0, int(np.floor(box_xyxy[0]))), max(0, int(np.floor(box_xyxy[1])))
-    right, bottom = min(size_hw[1], int(np.ceil(box_xyxy[2]))), min(size_hw[0], int(np.ceil(box_xyxy[3])))
-    if right <= left or bottom <= top:
-        return RegionMask(0, 0, np.zeros((0, 0), np.bool_))
-    scale_y = values.shape[0] / max(1e-6, float(box_xyxy[3] - box_xyxy[1]))
-    scale_x = values.shape[1] / max(1e-6, float(box_xyxy[2] - box_xyxy[0]))
-    # pixel centres of the frame in the head's own pixels
-    map_y = (np.arange(top, bottom, dtype=np.float32) + 0.5 - box_xyxy[1]) * scale_y - 0.5
-    map_x = (np.arange(left, right, dtype=np.float32) + 0.5 - box_xyxy[0]) * scale_x - 0.5
-    grid_x, grid_y = np.meshgrid(map_x.astype(np.float32), map_y.astype(np.float32))
-    stretched = cv2.remap(values.astype(np.float32), grid_x, grid_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return RegionMask(left, top, stretched > threshold)
 
 
 def without(mask: BoolArray, regions: Sequence[RegionMask]) -> BoolArray:

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from anonymize.detect.matching import paste
 from anonymize.detect.network import DetectorNetwork
 from anonymize.device import low_precision
+from anonymize.masks import paste
 from anonymize.types import Detections, FloatArray, RegionMask, UInt8Array
 
 DEFAULT_SCORE = 0.35

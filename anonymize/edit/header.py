@@ -61,7 +61,8 @@ class Header:
         size_hw: Of the upright picture.
         settings: Arguments of `anonymize_video` that the result depends on.
         surface: Name of the body surface.
-        channels, size: Of the surface embeddings [channels, size, size]; 0 where there are none.
+        channels, size: Of the surface embeddings [channels, size, size]; channels are 0 where only bodies are kept,
+            both where there are none.
         tracks: Every track by its ID.
         boxes: Rectangles added by hand.
     """

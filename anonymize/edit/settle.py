@@ -13,9 +13,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from anonymize.compose.margin import COVERED_FROM
 from anonymize.errors import AnonymizeError
+from anonymize.masks import tighten
 from anonymize.track.surface import shrink
-from anonymize.types import Frame, RegionMask, Tracks
+from anonymize.types import Frame, Tracks
 
 BODY_THRESHOLD = 0.5
 _INT8, _UINT8 = 127, 255
@@ -28,7 +30,8 @@ def settle(tracked: Iterable[tuple[Frame, Tracks]], *, with_surface: bool) -> It
 
     Args:
         tracked: Frames and their people.
-        with_surface: Keep the surface predictions, which only a generator has a use for.
+        with_surface: Keep the surface predictions, which only a generator has a use for. Without, people count as
+            without CSE, and of the surface only stays which cells are covered, which holds for any mode.
     """
     for frame, tracks in tracked:
         yield frame, settle_tracks(tracks, with_surface=with_surface)
@@ -37,35 +40,34 @@ def settle(tracked: Iterable[tuple[Frame, Tracks]], *, with_surface: bool) -> It
 def settle_tracks(tracks: Tracks, *, with_surface: bool) -> Tracks:
     """The people of one frame, see `settle`."""
     found = tracks.detections
-    has_cse, embeddings, segmentations = np.zeros(len(found), np.bool_), None, None
-    if with_surface and found.embeddings is not None and found.segmentations is not None and found.has_cse.any():
-        has_cse = found.has_cse
-        embeddings, segmentations = settle_surface(found.embeddings, found.segmentations)
-        embeddings[~has_cse], segmentations[~has_cse] = 0, 0
+    embeddings, segmentations = None, None
+    if found.embeddings is not None and found.segmentations is not None and found.has_cse.any():
+        directions = found.embeddings if with_surface else found.embeddings[:, :0]
+        embeddings, segmentations = settle_surface(directions, found.segmentations)
+        embeddings[~found.has_cse], segmentations[~found.has_cse] = 0, 0
+        if not with_surface:
+            segmentations = (segmentations > COVERED_FROM).float()
+    has_cse = found.has_cse if with_surface else np.zeros(len(found), np.bool_)
     masks = tuple(tighten(mask) for mask in found.masks)
     found = replace(found, masks=masks, has_cse=has_cse, embeddings=embeddings, segmentations=segmentations)
     return replace(tracks, detections=found)
-
-
-def tighten(region: RegionMask) -> RegionMask:
-    """The same mask without empty rows and columns around."""
-    tight = RegionMask.from_full(region.mask)
-    return RegionMask(tight.x + region.x, tight.y + region.y, tight.mask) if tight.mask.size else tight
 
 
 def settle_surface(embeddings: Tensor, segmentations: Tensor) -> tuple[Tensor, Tensor]:
     """Surfaces in whole numbers.
 
     Args:
-        embeddings: [N, D, S, S] float; only directions have a meaning.
+        embeddings: [N, D, S, S] float; only directions have a meaning. D may be 0.
         segmentations: [N, S, S] float in [0, 1].
 
     Returns:
         Embeddings [N, D, s, s] float32, integers in [-127, 127], 0 away from the body, and segmentations [N, s, s]
         float32 in steps of 1/255, both on the CPU; s is at most 56.
     """
-    small, body = shrink(embeddings.float()).cpu(), shrink(segmentations.float()).cpu()
-    body = (body * _UINT8).round().clamp(0, _UINT8)
+    body = (shrink(segmentations.float()).cpu() * _UINT8).round().clamp(0, _UINT8)
+    if not embeddings.shape[1]:
+        return body.new_zeros((len(body), 0, *body.shape[1:])), body / _UINT8
+    small = shrink(embeddings.float()).cpu()
     near = _near(body)[:, None]
     largest = (small * near).abs().amax((1, 2, 3), keepdim=True).clamp(min=1e-12)
     return (small / largest * _INT8).round() * near, body / _UINT8
@@ -103,7 +105,7 @@ def unpack_surface(text: str, channels: int, size: int) -> tuple[Tensor, Tensor]
     if values.size != channels * np.count_nonzero(near):
         raise AnonymizeError("a surface is damaged: it has another length")
     embedding = np.zeros((channels, size, size), np.float32)
-    embedding[:, near] = values.reshape(channels, -1)
+    embedding[:, near] = values.reshape(channels, int(np.count_nonzero(near)))
     return torch.from_numpy(embedding), torch.from_numpy(body.astype(np.float32)) / _UINT8
 
 

@@ -153,12 +153,12 @@ class TracksFile:
                 raise AnonymizeError(f"track {person['id']} has no entry in tracks; action drop takes it out")
             if list(person["mask"]["size"]) != list(header.size_hw):
                 raise AnonymizeError("a mask is not of the frame's size")
-        has_cse = np.array(["surface" in person for person in people], np.bool_)
+        known = np.array(["surface" in person for person in people], np.bool_)
         embeddings = segmentations = None
-        if has_cse.any():
+        if known.any():
             embeddings = torch.zeros(len(people), header.channels, header.size, header.size)
             segmentations = torch.zeros(len(people), header.size, header.size)
-            for row in np.flatnonzero(has_cse).tolist():
+            for row in np.flatnonzero(known).tolist():
                 surface = unpack_surface(people[row]["surface"], header.channels, header.size)
                 embeddings[row], segmentations[row] = surface
         found = Detections(
@@ -166,7 +166,7 @@ class TracksFile:
             np.array([person["box"] for person in people], np.float32).reshape(-1, 4),
             np.array([person["score"] for person in people], np.float32),
             tuple(rle.decode(person["mask"]["counts"], frame.size_hw) for person in people),
-            has_cse,
+            known & (header.channels > 0),
             embeddings,
             segmentations,
             header.surface,
@@ -229,9 +229,10 @@ class _Contents:
             if tracks.filled[row]:
                 person["filled"] = True
             person["mask"] = {"size": list(frame.size_hw), "counts": counts}
-            if found.has_cse[row] and found.embeddings is not None and found.segmentations is not None:
-                self.channels, self.size = found.embeddings.shape[1], found.embeddings.shape[2]
-                person["surface"] = pack_surface(found.embeddings[row], found.segmentations[row])
+            embeddings, bodies = found.embeddings, found.segmentations
+            if embeddings is not None and bodies is not None and (found.has_cse[row] or bodies[row].any()):
+                self.channels, self.size = embeddings.shape[1], embeddings.shape[2]
+                person["surface"] = pack_surface(embeddings[row], bodies[row])
             people.append(person)
         self.frames += 1
         self.size_hw = frame.size_hw

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from anonymize.compose import covers_of
 from anonymize.detect.matching import mask_iou
 from anonymize.errors import BackendError
 from anonymize.evaluate.boxes import average_precision
 from anonymize.evaluate.surface import read_landmarks, swapped_limbs
 from anonymize.synthesis import BodySurface
-from anonymize.types import BoolArray, Detections, RegionMask, UInt8Array
+from anonymize.types import BoolArray, Detections, RegionMask, Tracks, UInt8Array
 
 HEIGHT_BINS_PX = (0, 24, 40, 80, 160, 1 << 20)
 LARGE_PX = 40  # people higher than this count in `covered_pixels_large`
@@ -43,8 +44,8 @@ class Truth:
 class DetectionScores:
     """Collects pictures, then computes the figures.
 
-    AP is COCO's (Lin et al. 2014), by pycocotools. Coverage is the share of a person's true pixels that any mask of the
-    picture covers: what counts for privacy.
+    AP is COCO's (Lin et al. 2014), by pycocotools. Coverage is the share of a person's true pixels that any cover
+    of the picture holds, margin included: what counts for privacy.
     """
 
     categories: list[dict[str, Any]] = field(default_factory=lambda: [{"id": 1, "name": "person"}])
@@ -94,7 +95,7 @@ class DetectionScores:
             self.boxes.append(common | {"bbox": [left, top, right - left, bottom - top]})
             self.masks.append(common | {"segmentation": encode(region)})
         painted = np.zeros(size, np.bool_)
-        for region in found.masks:
+        for region in covers_of(Tracks(found, np.arange(1, len(found) + 1), np.zeros(len(found), np.bool_))):
             painted[region.slices] |= region.mask
         somebody = truth.ignore.to_full(size)
         for person in truth.people:

@@ -15,8 +15,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from anonymize.compose.cover import CoverComposer
-from anonymize.compose.generated import GeneratedComposer
+from anonymize.compose import CoverComposer, GeneratedComposer, covers_of
 from anonymize.detect.build import load_network as load_detector
 from anonymize.detect.network import DetectorNetwork
 from anonymize.detect.predictor import EmbeddedDetector
@@ -286,7 +285,7 @@ def leaks(network: GeneratorNetwork, detector: DetectorNetwork, films: int = FIL
     """Pixels of people over 40 px on rendered films that keep the original's value; beside them, what chance gives.
 
     Chance is how often the replacement's pixels equal the original's after the originals were shuffled. Most that are
-    equal are in nobody's mask; so those that are in one are counted by themselves as well.
+    equal are in nobody's cover; so those that are in one are counted by themselves as well.
     """
     finder = EmbeddedDetector(detector, unsure=UNSURE_SCORE)
     rng = np.random.default_rng(SEED)
@@ -301,8 +300,9 @@ def leaks(network: GeneratorNetwork, detector: DetectorNetwork, films: int = FIL
         )
         tracked = build_tracker(finder).track(found)
         for scene, (frame, tracks) in zip(scenes, tqdm(tracked, desc=f"film {number}", disable=None), strict=True):
-            after = composer.compose(frame, tracks).image
-            masked = RegionMask.union(tracks.detections.masks).to_full(frame.size_hw)
+            covers = covers_of(tracks)
+            after = composer.compose(frame, tracks, covers).image
+            masked = RegionMask.union(covers).to_full(frame.size_hw)
             for instance in range(1, int(scene.instances.max()) + 1):
                 person = scene.instances == instance
                 tall = np.flatnonzero(person.any(1))

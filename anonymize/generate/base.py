@@ -14,7 +14,7 @@ from torch import Tensor
 from anonymize.errors import OptionError
 from anonymize.generate.crops import contain, crop_box, snap
 from anonymize.generate.latents import draw_latent, truncate
-from anonymize.types import Detections, FloatArray, IntArray, PersonRequest, Tracks, UInt8Array
+from anonymize.types import Detections, FloatArray, IntArray, PersonRequest, RegionMask, Tracks, UInt8Array
 
 T = TypeVar("T")
 DEFAULT_TRUNCATION = 0.7
@@ -63,14 +63,18 @@ class TrackGenerator(ABC):
         self.device = torch.device(device)
         self._boxes: OrderedDict[int, FloatArray] = OrderedDict()
 
-    def place(self, tracks: Tracks) -> IntArray:
+    def place(self, tracks: Tracks, covers: Sequence[RegionMask]) -> IntArray:
         """The rectangle that each person of a frame is generated in; call once a frame, in the frames' order.
 
+        Args:
+            tracks: The people of the frame.
+            covers: What must be covered of each of them.
+
         Returns:
-            [N, 4] int64 xyxy, at least the person's mask; steady along a track. Empty masks have empty rectangles.
+            [N, 4] int64 xyxy, at least the person's cover; steady along a track. Empty covers have empty rectangles.
         """
         boxes = np.zeros((len(tracks), 4), np.int64)
-        for row, (track, region) in enumerate(zip(tracks.ids.tolist(), tracks.detections.masks, strict=True)):
+        for row, (track, region) in enumerate(zip(tracks.ids.tolist(), covers, strict=True)):
             if region.area == 0:
                 continue
             box = crop_box(region, tracks.detections.boxes_xyxy[row], self.size_hw)

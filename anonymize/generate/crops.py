@@ -47,8 +47,8 @@ def crop_box(region: RegionMask, box_xyxy: FloatArray, size_hw: tuple[int, int])
         size_hw: Height and width of a crop, which give the rectangle's shape.
 
     Returns:
-        [4] float32 xyxy in pixels of the frame, which it may leave. Holds the whole mask and box; at least 30 % of it
-        is not the person.
+        [4] float32 xyxy in pixels of the frame, which it may leave. Holds the whole region and box; at least
+        30 % of it is not the region.
     """
     corners = np.array(region.box_xyxy, np.float64)
     low, high = np.minimum(corners[:2], box_xyxy[:2]), np.maximum(corners[2:], box_xyxy[2:])

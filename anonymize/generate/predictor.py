@@ -96,7 +96,7 @@ class EmbeddedGenerator(TrackGenerator):
         region, size = detections.masks[row], self.size_hw
         box = snap(crop_box(region, detections.boxes_xyxy[row], size))
         outside = ~region.to_full(detections.size_hw)
-        requests = [PersonRequest(image, outside, box, tracks, row)]
+        requests = [PersonRequest(image, outside, box, tracks, row, region)]
         embeddings, segmentations = self._predictions(requests, self.config.embedding)
         surface, body = sample_surface(embeddings, segmentations, *rectangles(requests), size)
         seen = build_condition([cut(image, outside, box, size)], surface, body)

@@ -166,7 +166,7 @@ def describe(image: UInt8Array, found: Detections, table: PartTable | None, grid
 
 
 def _shrink(inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """[N, 28, 14] masks without their rim, where a dilated mask shows background; whole where nothing would stay."""
+    """[N, 28, 14] masks without their rim, which shows background as well; whole where nothing would stay."""
     small = inside.copy()
     small[:, 1:] &= inside[:, :-1]
     small[:, :-1] &= inside[:, 1:]

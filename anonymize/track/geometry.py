@@ -177,19 +177,6 @@ def mask_of_grid(grid: BoolArray, box: Boxes, size_hw: tuple[int, int]) -> Regio
     return move_mask(RegionMask(0, 0, grid), np.array([0.0, 0.0, columns, rows]), box, size_hw)
 
 
-def grow(mask: RegionMask, radius: int, size_hw: tuple[int, int]) -> RegionMask:
-    """A mask grown by a number of pixels, inside a frame of `size_hw`."""
-    if not mask.mask.size:
-        return mask
-    left, top = max(0, mask.x - radius), max(0, mask.y - radius)
-    right, bottom = min(size_hw[1], mask.box_xyxy[2] + radius), min(size_hw[0], mask.box_xyxy[3] + radius)
-    outside = np.ones((bottom - top, right - left), np.uint8)
-    height, width = mask.mask.shape
-    outside[mask.y - top : mask.y - top + height, mask.x - left : mask.x - left + width] -= mask.mask.view(np.uint8)
-    # dilation by a disc takes twice the time
-    return RegionMask(left, top, np.asarray(cv2.distanceTransform(outside, cv2.DIST_L2, 3)) < radius + 0.5)
-
-
 def centre_distance(a: Boxes, b: Boxes) -> FloatArray:
     """Distance of the centres of every pair of boxes [N, 4] and [M, 4] in mean heights, [N, M]."""
     centres = [(boxes[:, :2] + boxes[:, 2:]) / 2 for boxes in (a, b)]

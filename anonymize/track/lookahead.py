@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from anonymize.track.association import alike_sized
-from anonymize.track.geometry import grow, hull, move_mask, up_to_border
+from anonymize.track.geometry import hull, move_mask, up_to_border
 from anonymize.track.joint import Companion
 from anonymize.track.loose_ends import ways_across
 from anonymize.track.moments import Box, Moment, Sighting
@@ -19,8 +19,6 @@ from anonymize.track.surface import gather, still
 from anonymize.track.vacancy import vacant
 from anonymize.types import NOBODY, Detections, RegionMask, Tracks
 
-GROWTH, MIN_GROWTH_PX = 0.03, 2
-"""By how much a filled mask is grown, of the height: nobody knows exactly where the person was."""
 WIDER, ASPECT = 1.3, 1.8
 """A person is made in a rectangle round all their pixels, of this height over width; what would make it so much larger
 is covered apart from them."""
@@ -39,9 +37,9 @@ class Shown:
     Attributes:
         number: The ID.
         box: [4] float64 xyxy, steadied.
-        mask: Pixels to cover.
+        mask: Their pixels, or all pixels where they may be.
         source: The sighting, or the nearest one in time.
-        filled: Whether the detector missed them.
+        filled: Whether the detector missed them, or a part of the mask is a guess.
         gap_seconds: For how long neither the detector nor the picture tells of them; 0 if it does in this frame.
         before: Their sightings before, if the detector found them in this frame.
     """
@@ -111,7 +109,7 @@ def _everybody(
             perhaps.append(one)
             continue
         twin = shown.get(number)
-        whole = one if twin is None else replace(twin, mask=RegionMask.union([twin.mask, one.mask]))
+        whole = one if twin is None else _with(twin, one)
         if twin is None or _reach(whole.mask) < WIDER * _reach(twin.mask):
             shown[number] = whole
         else:
@@ -124,6 +122,12 @@ def _everybody(
         if one.mask.share_in(covered) < EXPLAINED and not _unseen(one, way, moment):
             perhaps.append(one)
     return [*shown.values(), *([_whoever(perhaps)] if perhaps else [])]
+
+
+def _with(shown: Shown, perhaps: Shown) -> Shown:
+    """A person with the pixels of another way in which they may go on; what is guessed of a mask makes it a guess."""
+    mask = RegionMask.union([shown.mask, perhaps.mask])
+    return replace(shown, mask=mask, filled=shown.filled or perhaps.filled)
 
 
 def _exchanged_at(way: Iterable[Sighting], moment: Moment) -> bool:
@@ -212,8 +216,7 @@ def _generous(masks: Sequence[RegionMask], sightings: Sequence[Sighting], moment
     whole = RegionMask.union([*masks, *there])
     if before and after and not alike_sized(before[0].box[None], after[0].box[None])[0, 0]:
         whole = hull(whole)  # half hidden before or after: how much of them is to be seen between is anybody's guess
-    whole = up_to_border(whole, size_hw)
-    return grow(whole, max(MIN_GROWTH_PX, round(GROWTH * whole.mask.shape[0])), size_hw)
+    return up_to_border(whole, size_hw)
 
 
 def _rectangle(sighting: Sighting) -> Box:

@@ -16,10 +16,12 @@ import torch
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from anonymize.detect.matching import dilate
+from anonymize.compose import covers_of
+from anonymize.compose.margin import with_margin
 from anonymize.detect.predictor import Detector, EmbeddedDetector
 from anonymize.errors import OptionError
 from anonymize.generate.crops import Crop, crop_box, cut, normalise, sample_surface, snap
+from anonymize.masks import tighten
 from anonymize.media import is_film, is_image, open_film, read_image
 from anonymize.synthesis import BodySurface
 from anonymize.track import PeopleTracker
@@ -237,10 +239,10 @@ def crops_of(
     min_height_px: float = MIN_HEIGHT_PX,
 ) -> Iterator[PersonCrop]:
     """The people of a frame whose surface is known and who are large enough."""
-    found = tracks.detections
-    masks = [region.to_full(found.size_hw) for region in found.masks]
+    found, covers = tracks.detections, covers_of(tracks)
+    masks = [region.to_full(found.size_hw) for region in covers]
     for row in np.flatnonzero(found.has_cse):
-        region, box = found.masks[row], found.boxes_xyxy[row]
+        region, box = covers[row], found.boxes_xyxy[row]
         if region.area == 0 or box[3] - box[1] < min_height_px:
             continue
         others = np.any([m for i, m in enumerate(masks) if i != row] or [np.zeros(found.size_hw, np.bool_)], axis=0)
@@ -429,7 +431,7 @@ def rendered_crop(
     opacity = alpha[..., None].astype(np.float32) / 255
     frame = place.copy()
     frame[inner] = np.rint(place[inner] + opacity * (image.astype(np.float32) - place[inner])).astype(np.uint8)
-    region = dilate(RegionMask(x, y, alpha > 16), size)
+    region = with_margin(tighten(RegionMask(x, y, alpha > 16)), size)
     box = np.array(RegionMask.from_full(RegionMask(x, y, alpha > 127).to_full(size)).box_xyxy, np.float32)
     whole, own, _, rectangle = crop_person(frame, region, np.zeros(size, np.bool_), box)
     known = np.full(size, -1, np.int64)

@@ -26,8 +26,8 @@ FLAT_DISTANCE = 2.3
 """Colour difference that is just noticeable (Mahy et al. 1994); a person without structure is the same below it."""
 MARGIN = 0.1
 """Surroundings that windows may look at, over the person's longer side."""
-RIM = 0.03
-"""Masks reach over the person; so much of the longer side is left out, as what lies there may be background."""
+RIM = 0.01
+"""Outlines are right to some pixels; so much of the longer side is left out, as what lies there may be background."""
 MIN_CORE = 0.2
 """Somebody too thin for that is looked at as a whole: this share of the mask must be left."""
 MIN_PART_KNOWN = 0.05

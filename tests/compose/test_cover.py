@@ -30,6 +30,11 @@ def tracks_of(masks: list[BoolArray], size_hw: tuple[int, int], ids: list[int] |
     return Tracks(detections, np.array(ids or range(1, n + 1), np.int64), np.zeros(n, np.bool_))
 
 
+def draw(composer: CoverComposer, frame: Frame, tracks: Tracks) -> Frame:
+    """With covers that are the masks themselves."""
+    return composer.compose(frame, tracks, tracks.detections.masks)
+
+
 def noise(size_hw: tuple[int, int], seed: int = 0) -> UInt8Array:
     return np.random.default_rng(seed).integers(0, 256, (*size_hw, 3), np.uint8)
 
@@ -37,7 +42,7 @@ def noise(size_hw: tuple[int, int], seed: int = 0) -> UInt8Array:
 @pytest.mark.parametrize("mode", MODES)
 def test_nobody_leaves_the_very_frame(mode: str) -> None:
     frame = Frame(noise((20, 30)))
-    assert CoverComposer(mode).compose(frame, tracks_of([], (20, 30))) is frame  # type: ignore[arg-type]
+    assert draw(CoverComposer(mode), frame, tracks_of([], (20, 30))) is frame  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -54,7 +59,7 @@ def test_nobody_leaves_the_very_frame(mode: str) -> None:
 def test_no_original_pixel_survives_inside_the_mask(mode: str, mask: BoolArray) -> None:
     image = noise(mask.shape)
     frame = Frame(image)
-    done = CoverComposer(mode).compose(frame, tracks_of([mask], mask.shape))  # type: ignore[arg-type]
+    done = draw(CoverComposer(mode), frame, tracks_of([mask], mask.shape))  # type: ignore[arg-type]
     assert done.edited is not None
     assert (done.edited | ~mask).all()
     # Noise keeps its old value by chance in one of 16 million pixels; a pixel let through would be far more.
@@ -68,7 +73,7 @@ def test_no_original_pixel_survives_inside_the_mask(mode: str, mask: BoolArray) 
 def test_only_the_marked_pixels_change(mode: str) -> None:
     image = noise((120, 160))
     mask = ellipse((120, 160), (80, 60), (25, 50))
-    done = CoverComposer(mode).compose(Frame(image), tracks_of([mask], mask.shape))  # type: ignore[arg-type]
+    done = draw(CoverComposer(mode), Frame(image), tracks_of([mask], mask.shape))  # type: ignore[arg-type]
     assert done.edited is not None
     np.testing.assert_array_equal(done.image[~done.edited], image[~done.edited])
     assert done.edited.sum() < 1.3 * mask.sum()
@@ -80,11 +85,11 @@ def test_the_background_tells_nothing_about_the_person_and_takes_nothing_from_it
     mask = ellipse((120, 160), (80, 60), (25, 50))
     background = noise((120, 160), seed=1)
     people = [np.where(mask[..., None], noise((120, 160), seed=seed), background) for seed in (2, 3)]
-    one, other = (CoverComposer(mode).compose(Frame(image), tracks_of([mask], mask.shape)).image for image in people)  # type: ignore[arg-type]
+    one, other = (draw(CoverComposer(mode), Frame(image), tracks_of([mask], mask.shape)).image for image in people)  # type: ignore[arg-type]
     # Two people of the same mean colour differ in their cells by the noise of a mean only.
     assert np.abs(one.astype(int) - other).max() < 40
     empty = np.where(mask[..., None], people[0], np.uint8(0))
-    inside = CoverComposer(mode).compose(Frame(empty), tracks_of([mask], mask.shape)).image  # type: ignore[arg-type]
+    inside = draw(CoverComposer(mode), Frame(empty), tracks_of([mask], mask.shape)).image  # type: ignore[arg-type]
     np.testing.assert_array_equal(inside[mask], one[mask])
 
 
@@ -98,14 +103,14 @@ def test_detail_is_gone_beyond_the_cells(mode: str) -> None:
     halves[:120] = 255
     cover = CoverComposer(mode)  # type: ignore[arg-type]
     inner = (slice(30, 210), slice(50, 110))
-    assert np.ptp(cover.compose(Frame(stripes), tracks_of([mask], mask.shape)).image[inner].astype(int)) <= 16
-    assert np.ptp(cover.compose(Frame(halves), tracks_of([mask], mask.shape)).image[inner].astype(int)) > 150
+    assert np.ptp(draw(cover, Frame(stripes), tracks_of([mask], mask.shape)).image[inner].astype(int)) <= 16
+    assert np.ptp(draw(cover, Frame(halves), tracks_of([mask], mask.shape)).image[inner].astype(int)) > 150
 
 
 def test_pixelate_has_at_most_eight_cells_along_the_person() -> None:
     mask = np.zeros((400, 300), np.bool_)
     mask[7:393, 50:250] = True
-    image = CoverComposer("pixelate").compose(Frame(noise((400, 300))), tracks_of([mask], mask.shape)).image
+    image = draw(CoverComposer("pixelate"), Frame(noise((400, 300))), tracks_of([mask], mask.shape)).image
     column = image[7:393, 150].astype(int)
     assert 1 + sum((a != b).any() for a, b in pairwise(column)) <= 8
 
@@ -127,25 +132,25 @@ def test_overlapping_people_are_all_covered_and_the_higher_id_is_on_top(mode: st
     left, right = ellipse((120, 160), (70, 60), (25, 50)), ellipse((120, 160), (95, 60), (25, 50))
     image = noise((120, 160))
     cover = CoverComposer(mode)  # type: ignore[arg-type]
-    one = cover.compose(Frame(image), tracks_of([left, right], (120, 160), [4, 9]))
-    two = cover.compose(Frame(image), tracks_of([right, left], (120, 160), [9, 4]))
+    one = draw(cover, Frame(image), tracks_of([left, right], (120, 160), [4, 9]))
+    two = draw(cover, Frame(image), tracks_of([right, left], (120, 160), [9, 4]))
     np.testing.assert_array_equal(one.image, two.image)
     both = left | right
     assert (one.image[both] == image[both]).all(axis=1).mean() < 0.001
-    alone = cover.compose(Frame(image), tracks_of([right], (120, 160), [9]))
+    alone = draw(cover, Frame(image), tracks_of([right], (120, 160), [9]))
     np.testing.assert_array_equal(one.image[right], alone.image[right])
 
 
 def test_solid_paints_exactly_the_mask_in_the_colour() -> None:
     mask = ellipse((120, 160), (80, 60), (25, 50))
-    done = CoverComposer("solid", color="ff00ff").compose(Frame(noise((120, 160))), tracks_of([mask], mask.shape))
+    done = draw(CoverComposer("solid", color="ff00ff"), Frame(noise((120, 160))), tracks_of([mask], mask.shape))
     assert (done.image[mask] == (255, 0, 255)).all()
     np.testing.assert_array_equal(done.edited, mask)
 
 
 def test_an_empty_mask_draws_nothing() -> None:
     image = noise((20, 30))
-    done = CoverComposer().compose(Frame(image), tracks_of([np.zeros((20, 30), np.bool_)], (20, 30)))
+    done = draw(CoverComposer(), Frame(image), tracks_of([np.zeros((20, 30), np.bool_)], (20, 30)))
     np.testing.assert_array_equal(done.image, image)
 
 
@@ -162,11 +167,9 @@ def test_whoever_it_may_be_takes_no_colours_of_somebody_far_away() -> None:
     mask = np.zeros(size, np.bool_)
     for left, colour in ((10, (200, 0, 0)), (360, (0, 0, 200))):
         mask[10:70, left : left + 30], image[10:70, left : left + 30] = True, colour
-    blurred = CoverComposer().compose(Frame(image), tracks_of([mask], size, [0])).image
+    blurred = draw(CoverComposer(), Frame(image), tracks_of([mask], size, [0])).image
     np.testing.assert_allclose(blurred[mask], image[mask], atol=1)
-    assert (
-        np.abs(CoverComposer().compose(Frame(image), tracks_of([mask], size, [1])).image[mask] - image[mask]).max() > 9
-    )
+    assert np.abs(draw(CoverComposer(), Frame(image), tracks_of([mask], size, [1])).image[mask] - image[mask]).max() > 9
 
 
 def test_pieces_are_far_apart_and_no_smaller_than_a_cell() -> None:

@@ -19,15 +19,15 @@ def one_person() -> Tracks:
 def test_nobody_leaves_the_very_frame() -> None:
     frame = Frame(np.zeros((*SIZE_HW, 3), np.uint8))
     none = Tracks(Detections.empty(SIZE_HW), np.zeros(0, np.int64), np.zeros(0, np.bool_))
-    assert OverlayComposer().compose(frame, none) is frame
+    assert OverlayComposer().compose(frame, none, ()) is frame
 
 
 def test_marks_are_drawn_marked_as_edits_and_reveal_nothing() -> None:
     original = np.random.default_rng(0).integers(0, 256, (*SIZE_HW, 3), np.uint8)
     tracks = one_person()
     mask = tracks.detections.masks[0].to_full(SIZE_HW)
-    covered = CoverComposer("solid", color="000000").compose(Frame(original), tracks)
-    marked = OverlayComposer().compose(covered, tracks)
+    covered = CoverComposer("solid", color="000000").compose(Frame(original), tracks, tracks.detections.masks)
+    marked = OverlayComposer().compose(covered, tracks, tracks.detections.masks)
     drawn = (marked.image != covered.image).any(axis=2)
     assert (marked.image[89, 60:100] == identity_color(7)).all()
     assert marked.edited is not None

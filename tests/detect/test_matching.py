@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from anonymize.detect.matching import dilate, mask_iou, match_by_iou, paste
+from anonymize.detect.matching import mask_iou, match_by_iou
 from anonymize.types import RegionMask
 
 SIZE = (60, 80)
@@ -64,27 +64,3 @@ def test_what_lies_in_a_box() -> None:
         assert region.within(np.array(box, np.float32)).box_xyxy == expected
     assert region.within(np.array([0, 0, 9, 60], np.float32)).area == 0
     assert region.within(np.array([40, 0, 49, 60], np.float32)).area == 0
-
-
-def test_dilation_grows_with_the_person_and_stays_inside_the_frame() -> None:
-    small, large = rectangle(30, 30, 4, 8), rectangle(10, 5, 20, 50)
-    assert dilate(small, SIZE).mask.shape == (12, 8)
-    assert dilate(large, SIZE, share=0.1).mask.shape == (60, 30)
-    assert dilate(NOBODY, SIZE).area == 0
-    grown = dilate(large, SIZE).to_full(SIZE)
-    assert (grown & large.to_full(SIZE)).sum() == large.area
-
-
-def test_paste_places_a_head_s_output_in_its_box() -> None:
-    values = np.zeros((28, 28), np.float32)
-    values[:14] = 1  # the upper half of the person
-    region = paste(values, np.array([10, 20, 38, 48], np.float32), SIZE)
-    full = region.to_full(SIZE)
-    assert full[20:34, 10:38].all()
-    assert not full[35:].any()
-    assert not full[:20].any()
-
-
-@pytest.mark.parametrize("box", [(-50, -50, -10, -10), (90, 0, 120, 30), (5, 5, 5, 20)])
-def test_paste_outside_the_frame_is_empty(box: tuple[float, ...]) -> None:
-    assert paste(np.ones((28, 28), np.float32), np.array(box, np.float32), SIZE).area == 0

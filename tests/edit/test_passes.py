@@ -1,6 +1,7 @@
 import gzip
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from anonymize import anonymize_video, cli
 from anonymize.edit import passes
 from anonymize.edit.passes import detect_film, render_film
 from anonymize.errors import AnonymizeError, OptionError
+from anonymize.types import Detections, RegionMask
 
 Read = Callable[[Path], np.ndarray]
 MAGENTA = (255, 0, 255)
@@ -67,6 +69,35 @@ class TestSame:
         assert tracks.read_bytes() == film.with_name("d.json").read_bytes()
         assert render_film(film, tracks, rendered, device="cpu").frames < 8
         assert plain.read_bytes() == rendered.read_bytes()
+
+    @pytest.mark.parametrize("mode", ["solid", "generate"])
+    def test_with_a_body_that_is_more_than_the_mask(
+        self, mode: str, film: Path, weights: Path, walkers: Any, read: Read
+    ) -> None:
+        """What must be covered is made from the same in each way and mode: mask, surface, score, whether filled."""
+
+        class Half(walkers):  # type: ignore[misc]
+            def _detect(self, size_hw: tuple[int, int]) -> Detections:
+                found: Detections = super()._detect(size_hw)
+                if self.seen in (5, 6):
+                    return found[[0]]
+                upper = tuple(RegionMask(m.x, m.y, m.mask[: m.mask.shape[0] // 2]) for m in found.masks)
+                return replace(found, masks=upper)
+
+        options = generating(weights) if mode == "generate" else {"mode": mode, "color": "ff00ff", **FAST}
+        plain, rendered, tracks = (film.with_name(n) for n in ("plain.mp4", "rendered.mp4", "t.json"))
+        anonymize_video(film, plain, detector=Half(), **options)
+        detect_film(film, tracks, detector=Half(), **options)
+        if mode == "generate":  # a chosen action changes how a person is drawn, not what is covered
+            edited(tracks, lambda c: [track.update(action="solid") for track in c["tracks"]])
+            solid = {"mode": "solid", "color": "ff00ff", "seed": None, "weights": "embedded"}
+            edited(tracks, lambda c: c["settings"].update(solid))
+        render_film(film, tracks, rendered, device="cpu")
+        if mode == "solid":
+            assert plain.read_bytes() == rendered.read_bytes()
+        whole = walkers.mask(0, 0)
+        legs = slice(whole.y + 27, whole.y + 40), slice(whole.x + 8, whole.x + 18)
+        assert painted(read(rendered)[0])[legs].mean() > 0.9
 
     def test_laid_out_by_an_editor(self, film: Path, solid: Path) -> None:
         for name in ("a.mp4", "b.mp4"):

@@ -32,7 +32,9 @@ def test_each_format_beside_the_film(name: str, film: Path, tmp_path: Path, walk
         mask = rle.decode(content["frames"][0]["people"][0]["mask"]["counts"], (size[0], size[1]))
         own = walkers.mask(0, 0).to_full((size[0], size[1]))
         assert (mask.to_full((size[0], size[1])) & own).sum() == own.sum()
-        assert "surface" not in content["frames"][0]["people"][0]
+        assert content["surface"] == {"name": "anny", "channels": 0, "size": 56}, (
+            "what is covered, not what is generated"
+        )
 
 
 @pytest.mark.parametrize("name", ["t.xml", "o.mp4", "in.mp4", "no/t.json", "old.json"])

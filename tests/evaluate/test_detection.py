@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from anonymize.compose.margin import with_margin
 from anonymize.evaluate.detection import DetectionScores, Truth, false_alarms, truth_of
 from anonymize.synthesis import load_surface
 from anonymize.types import Detections, RegionMask
@@ -29,6 +30,11 @@ def found(*people: RegionMask, scores: tuple[float, ...] | None = None) -> Detec
     return Detections(SIZE, boxes, values, people, np.zeros(len(people), np.bool_))
 
 
+def rim(region: RegionMask) -> int:
+    """Pixels that are painted round somebody."""
+    return with_margin(region, SIZE).area - region.area
+
+
 def test_no_pictures_give_no_figures_but_no_error() -> None:
     figures = DetectionScores().summary()
     assert figures["pictures"] == 0
@@ -42,7 +48,8 @@ def test_perfect_answers_are_perfect() -> None:
     assert figures["box_ap"] == pytest.approx(1)
     assert figures["mask_ap"] == pytest.approx(1)
     assert figures["recall"] == 1
-    assert figures["background_painted"] == 0
+    rims = rim(person(10, 10)) + rim(person(60, 20))
+    assert figures["background_painted"] == pytest.approx(rims / (100 * 120 - 2 * 20 * 60))
 
 
 def test_missing_one_of_two_people_halves_the_recall() -> None:
@@ -67,7 +74,8 @@ def test_what_nobody_labelled_counts_neither_way() -> None:
     scores.add(truth(person(10, 10), ignore=person(60, 20)), found(person(10, 10), person(60, 20)))
     figures = scores.summary()
     assert figures["box_ap"] == pytest.approx(1)
-    assert figures["background_painted"] == 0
+    rims = rim(person(10, 10)) + rim(person(60, 20))
+    assert figures["background_painted"] == pytest.approx(rims / (100 * 120 - 2 * 20 * 60))
 
 
 def test_a_false_alarm_costs_precision_and_paints_the_background() -> None:
@@ -75,7 +83,9 @@ def test_a_false_alarm_costs_precision_and_paints_the_background() -> None:
     scores.add(truth(person(10, 10)), found(person(60, 20), person(10, 10), scores=(0.95, 0.9)))
     figures = scores.summary()
     assert figures["box_ap"] < 0.6
-    assert figures["background_painted"] == pytest.approx(20 * 60 / (100 * 120 - 20 * 60))
+    assert figures["background_painted"] == pytest.approx(
+        (with_margin(person(60, 20), SIZE).area + rim(person(10, 10))) / (100 * 120 - 20 * 60)
+    )
 
 
 def test_surface_error_is_the_geodesic_distance_of_the_guess() -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from anonymize.compose import covers_of
 from anonymize.generate.network import GeneratorConfig, GeneratorNetwork
 from anonymize.generate.predictor import EmbeddedGenerator
 from anonymize.types import Detections, Frame, RegionMask, Tracks, UInt8Array
@@ -39,9 +40,9 @@ def negative(image: UInt8Array, region: RegionMask) -> UInt8Array:
 
 
 def assert_drawn(frame: Frame, tracks: Tracks) -> None:
-    """Every pixel of everybody was replaced."""
+    """Every pixel of everybody's cover was replaced."""
     assert frame.edited is not None
-    for region in tracks.detections.masks:
+    for region in covers_of(tracks):
         assert frame.edited[region.slices][region.mask].all()
 
 

@@ -1,11 +1,10 @@
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from anonymize.compose import CoverComposer
+from anonymize.compose import CoverComposer, covers_of
 from anonymize.compose.generated import GeneratedComposer, left_to_cover
 from anonymize.errors import OptionError, WeightsError
 from anonymize.generate.build import build_generator, load_network, save_weights
@@ -23,14 +22,14 @@ def picture(seed: int = 0) -> np.ndarray:
 
 
 def compose(generator: EmbeddedGenerator, image: np.ndarray, tracks: Tracks) -> Frame:
-    return GeneratedComposer(generator, CoverComposer()).compose(Frame(image), tracks)
+    return GeneratedComposer(generator, CoverComposer()).compose(Frame(image), tracks, covers_of(tracks))
 
 
 def test_no_pixel_of_anybody_reaches_the_result(generator: EmbeddedGenerator) -> None:
     """The own pixels and the neighbours': all people of the crowd get other pixels, the result stays."""
     tracks = people(CROWD)
     first = second = picture()
-    for region in tracks.detections.masks:
+    for region in covers_of(tracks):
         second = negative(second, region)
     a, b = compose(generator, first, tracks), compose(generator, second, tracks)
     np.testing.assert_array_equal(a.image, b.image)
@@ -54,10 +53,11 @@ def test_same_seed_same_output_and_another_seed_another(
 def test_a_batch_is_its_people_one_by_one(generator: EmbeddedGenerator) -> None:
     tracks = people(CROWD)
     hidden = np.zeros(SIZE, np.bool_)
-    for region in tracks.detections.masks:
+    covers = covers_of(tracks)
+    for region in covers:
         hidden[region.slices] |= region.mask
-    boxes = generator.place(tracks)
-    requests = [PersonRequest(picture(), hidden, boxes[row], tracks, row) for row in range(3)]
+    boxes = generator.place(tracks, covers)
+    requests = [PersonRequest(picture(), hidden, boxes[row], tracks, row, covers[row]) for row in range(3)]
     together = generator.generate(requests)
     for request, made in zip(requests, together, strict=True):
         [alone] = generator.generate([request])
@@ -77,7 +77,7 @@ def test_frames_share_batches_and_keep_their_order(generator: EmbeddedGenerator)
             calls.append(len(requests))
             return generator.generate(requests)
 
-    done = GeneratedComposer(Counting(), CoverComposer()).compose_batch(frames, tracks)
+    done = GeneratedComposer(Counting(), CoverComposer()).compose_batch(frames, tracks, [covers_of(t) for t in tracks])
     assert [frame.index for frame in done] == [0, 1, 2]
     assert done[1] is frames[1], "nobody there: the frame itself"
     assert calls == [3, 1], "those who do not reach into each other's crop go together, across frames"
@@ -86,12 +86,11 @@ def test_frames_share_batches_and_keep_their_order(generator: EmbeddedGenerator)
 def test_people_without_a_surface_are_covered(generator: EmbeddedGenerator) -> None:
     tracks = people(CROWD[:2], has_cse=[False, True])
     first, second = picture(), picture()
-    region = tracks.detections.masks[0]
+    region, made = covers_of(tracks)
     covered = compose(generator, first, tracks)
-    [left] = left_to_cover(tracks).detections.masks
-    np.testing.assert_array_equal(left.to_full(SIZE), region.to_full(SIZE) & ~tracks.detections.masks[1].to_full(SIZE))
-    alone = replace(people(CROWD[:1]).detections, masks=(left,))
-    only = CoverComposer().compose(Frame(second), replace(people(CROWD[:1]), detections=alone))
+    alone, [left] = left_to_cover(tracks, (region, made))
+    np.testing.assert_array_equal(left.to_full(SIZE), region.to_full(SIZE) & ~made.to_full(SIZE))
+    only = CoverComposer().compose(Frame(second), alone, [left])
     far = region.to_full(SIZE)
     far[:, 40:] = False
     np.testing.assert_array_equal(covered.image[far], only.image[far])
@@ -101,7 +100,7 @@ def test_a_cover_has_no_colours_of_who_is_made(generator: EmbeddedGenerator) -> 
     """Somebody found twice, once without a surface and a little larger: no glow of their clothes round them."""
     tracks = people([(15, 15, 55, 105), CROWD[0]], has_cse=[False, True])
     first = picture()
-    second = negative(first, tracks.detections.masks[1])
+    second = negative(first, covers_of(tracks)[1])
     a, b = compose(generator, first, tracks), compose(generator, second, tracks)
     np.testing.assert_array_equal(a.image, b.image)
     assert_drawn(a, tracks)
@@ -109,17 +108,18 @@ def test_a_cover_has_no_colours_of_who_is_made(generator: EmbeddedGenerator) -> 
 
 def test_nothing_is_left_to_cover_under_who_is_made(generator: EmbeddedGenerator) -> None:
     tracks = people([CROWD[0], CROWD[0]], has_cse=[False, True])
-    assert left_to_cover(tracks).detections.masks[0].area == 0
+    assert left_to_cover(tracks, covers_of(tracks))[1][0].area == 0
     assert (compose(generator, picture(), tracks).image != picture()).any()
 
 
-def test_rectangles_are_steady_and_hold_the_mask(generator: EmbeddedGenerator) -> None:
+def test_rectangles_are_steady_and_hold_the_cover(generator: EmbeddedGenerator) -> None:
     heights = []
     for number in range(12):
         wobble = 6 * (number % 2)
         tracks = people([(40, 20, 70, 100 + wobble)])
-        [box] = generator.place(tracks)
-        inner = tracks.detections.masks[0].box_xyxy
+        [cover] = covers_of(tracks)
+        [box] = generator.place(tracks, [cover])
+        inner = cover.box_xyxy
         assert (box[:2] <= inner[:2]).all()
         assert (box[2:] >= inner[2:]).all()
         heights.append(box[3] - box[1])

@@ -266,5 +266,5 @@ def test_where_somebody_would_be_but_for_an_exchange_is_covered_as_well(taken: b
         sighting.moment.glance = Glance.at(np.zeros((*SIZE, 3), np.uint8), [sighting.mask])
     tracks = complete(when[1], [someone], [], 1.0)
     assert tracks.ids.tolist() == ([1, NOBODY] if taken else [1])
-    expected = [(60, 80), (8, 32)] if taken else [(60, 80)]
+    expected = [(60, 80), (10, 30)] if taken else [(60, 80)]
     assert [(mask.x, mask.box_xyxy[2]) for mask in tracks.detections.masks] == expected

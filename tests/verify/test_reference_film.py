@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from anonymize.compose import CoverComposer
+from anonymize.compose import CoverComposer, covers_of
 from anonymize.detect.build import build_detector
 from anonymize.media import open_film
 from anonymize.types import Tracks
@@ -27,6 +27,6 @@ def test_the_frame_left_out_is_found_and_no_other(shared: Path, save: Callable[.
         assert len(found) > 0
         if number != LEFT_OUT:
             tracks = Tracks(found, np.arange(1, len(found) + 1), np.zeros(len(found), np.bool_))
-            output[number] = composer.compose(frame, tracks).image
+            output[number] = composer.compose(frame, tracks, covers_of(tracks)).image
     checks = list(verify(film, save(output, "output.mp4", crf=28), detector, start=12, end=12.6))
     assert [check.index for check in checks if check.visible] == [LEFT_OUT]

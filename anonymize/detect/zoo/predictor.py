@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from anonymize.detect.matching import dilate, match_by_iou, paste
+from anonymize.detect.matching import match_by_iou
 from anonymize.detect.zoo.checkpoint import read_model
 from anonymize.detect.zoo.heads import SURFACE
 from anonymize.detect.zoo.network import Predictions, ZooNetwork, build_network
 from anonymize.detect.zoo.preprocess import MAX_SIDE, MIN_SIDE, resized_hw, to_input
 from anonymize.device import low_precision
 from anonymize.errors import WeightsError
+from anonymize.masks import paste
 from anonymize.types import Detections, FloatArray, RegionMask, UInt8Array
 
 DEFAULT_SCORE = 0.5
@@ -128,7 +129,7 @@ def merge(
     bodies: Predictions | None,
     resized: tuple[int, int] | None = None,
 ) -> Detections:
-    """People's masks and the surfaces of another network to `Detections`: matched, merged, dilated.
+    """People's masks and the surfaces of another network to `Detections`: matched and merged.
 
     Args:
         size_hw: Size of the frame.
@@ -140,7 +141,7 @@ def merge(
     """
     if bodies is None:
         rows = [i for i, region in enumerate(regions) if region.area]
-        masks = tuple(dilate(regions[i], size_hw) for i in rows)
+        masks = tuple(regions[i] for i in rows)
         return Detections(size_hw, boxes[rows], scores[rows], masks, np.zeros(len(rows), np.bool_), surface=SURFACE)
     assert bodies.segmentations is not None and bodies.embeddings is not None
     body_boxes, body_scores = boxes_in(size_hw, resized or size_hw, bodies.boxes), bodies.scores.cpu().numpy()
@@ -173,7 +174,7 @@ def merge(
         size_hw=size_hw,
         boxes_xyxy=np.stack([box for box, *_ in found]).astype(np.float32),
         scores=np.array([score for _, score, _, _ in found], np.float32),
-        masks=tuple(dilate(mask, size_hw) for _, _, mask, _ in found),
+        masks=tuple(mask for _, _, mask, _ in found),
         has_cse=np.array([j >= 0 for *_, j in found]),
         embeddings=embeddings,
         segmentations=segmentations,

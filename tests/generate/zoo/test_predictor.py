@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from anonymize.compose import CoverComposer
+from anonymize.compose import CoverComposer, covers_of
 from anonymize.compose.generated import GeneratedComposer
 from anonymize.errors import OptionError, WeightsError
 from anonymize.generate.build import build_generator, check_pairing
@@ -27,27 +27,28 @@ def picture(seed: int = 0) -> UInt8Array:
 
 
 def compose(generator: ZooGenerator, image: UInt8Array, tracks: Tracks) -> Frame:
-    return GeneratedComposer(generator, CoverComposer()).compose(Frame(image), tracks)
+    return GeneratedComposer(generator, CoverComposer()).compose(Frame(image), tracks, covers_of(tracks))
 
 
 def requests_of(generator: ZooGenerator, tracks: Tracks) -> list[PersonRequest]:
     hidden = np.zeros(SIZE, np.bool_)
-    for region in tracks.detections.masks:
+    covers = covers_of(tracks)
+    for region in covers:
         hidden[region.slices] |= region.mask
-    boxes = generator.place(tracks)
-    return [PersonRequest(picture(), hidden, boxes[row], tracks, row) for row in range(len(tracks))]
+    boxes = generator.place(tracks, covers)
+    return [PersonRequest(picture(), hidden, boxes[row], tracks, row, covers[row]) for row in range(len(tracks))]
 
 
 @pytest.mark.parametrize("config", [TINY, WITHOUT])
 def test_no_pixel_of_anybody_reaches_the_result(config: object) -> None:
     tracks, generator = crowd(CROWD), ZooGenerator(network(config))
     first, second = picture(), picture()
-    for region in tracks.detections.masks:
+    for region in covers_of(tracks):
         second[region.slices][region.mask] = 255 - second[region.slices][region.mask]
     a, b = compose(generator, first, tracks), compose(generator, second, tracks)
     np.testing.assert_array_equal(a.image, b.image)
     assert a.edited is not None
-    for region in tracks.detections.masks:
+    for region in covers_of(tracks):
         assert a.edited[region.slices][region.mask].all()
     np.testing.assert_array_equal(a.image[~a.edited], first[~a.edited])
 
