@@ -43,6 +43,8 @@ class DetectorConfig:
         surface: Name of the surface.
         size: Pictures are scaled so that the shorter side has this many pixels.
         max_size: ... unless the longer side would get longer than this.
+        score_scale, score_shift: A score is the sigmoid of the logit times the first plus the second, so that it is
+            the probability that the box is right (Platt 1999), see `anonymize.train.calibrate`.
     """
 
     channels: int = 64
@@ -53,6 +55,8 @@ class DetectorConfig:
     surface: str = "anny"
     size: int = 384
     max_size: int = 704
+    score_scale: float = 1.0
+    score_shift: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -205,7 +209,8 @@ class DetectorNetwork(nn.Module):
         """
         logits, all_boxes = self.cells(features)
         found, scores = [], []
-        for row_scores, row_boxes in zip(logits.sigmoid(), all_boxes, strict=True):
+        all_scores = (self.config.score_scale * logits + self.config.score_shift).sigmoid()
+        for row_scores, row_boxes in zip(all_scores, all_boxes, strict=True):
             values, order = row_scores.topk(min(CANDIDATES, len(row_scores)))
             order = order[values >= lowest]
             candidates = clip_boxes_to_image(row_boxes[order], size_hw)

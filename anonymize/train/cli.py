@@ -76,6 +76,26 @@ def fit(
 
 
 @app.command()
+def calibrate(
+    weights: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A detector's .safetensors.")],
+    folders: Annotated[
+        list[Path], typer.Argument(exists=True, file_okay=False, help="Each holds boxes and pictures/.")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The weights with calibrated scores.")],
+) -> None:
+    """Make a detector's scores probabilities, by boxed pictures that are kept out of training."""
+    from anonymize.detect.build import load_network, save_weights
+    from anonymize.train.calibrate import calibrate
+    from anonymize.train.pictures import load_pictures
+
+    network = load_network(weights)
+    calibrate(network, [p for folder in folders for p in load_pictures(folder, held_out_only=True)])
+    save_weights(output, network, {})
+    config = network.config
+    typer.echo(f"score = sigmoid({config.score_scale:.3f} logit {config.score_shift:+.3f})")
+
+
+@app.command()
 def detector(
     data: Annotated[
         Path,
