@@ -6,7 +6,7 @@ Here, beside the data (see `anonymize train detector` for what DATA holds):
 
 There, as often as time allows; each stretch goes on where the last one ended:
 
-    python -m anonymize train detector CARRY -o RUN --minutes 25 --stretch 8 --batch-size 64 --workers 12 --train-depthwise
+    anonymize train detector CARRY -o RUN --minutes 25 --stretch 8 --batch-size 64 --workers 12 --train-depthwise
     python -m anonymize.lab.carry split RUN/detector.safetensors OUT --mib 16
 
 Here again, with the parts side by side:

@@ -48,7 +48,7 @@ LOSS_WEIGHTS = {
     "dice": 0.25,
     "mask": 1.0,
     "outline": 0.5,
-    "vertex": 0.5,
+    "vertex": 1.0,
     "part": 0.15,
 }
 

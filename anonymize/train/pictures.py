@@ -26,10 +26,10 @@ SURE_TEACHER = 0.5
 FAINT_TEACHER = 0.15
 SAME_BOX_IOU = 0.4
 SHORTER_SIDE, LONGER_SIDE = 384, 704
-SCALES = (0.75, 1.6)
+SCALES = (0.6, 1.4)
 """Factors on the size at which a picture is looked at when the detector is used."""
 QUARTER_SCALES = (0.35, 0.8)
-QUARTERS_SHARE = 0.25
+QUARTERS_SHARE = 0.2
 VISIBLE_SHARE = 0.2
 """A person of whom the crop holds less is left open."""
 MIN_CUTOUT_HW = (80, 40)
