@@ -116,8 +116,8 @@ class BoxHead(nn.Module):
         self.side_tower = nn.Sequential(convolution(channels, channels), convolution(channels, channels))
         self.score = nn.Conv2d(channels, 1, 1)
         self.sides = nn.Conv2d(channels, 4, 1)
-        nn.init.constant_(self.score.bias, -4.6)  # a hundredth of the cells, as in RetinaNet  # type: ignore[arg-type]
-        nn.init.constant_(self.sides.bias, 2.0)  # type: ignore[arg-type]
+        self.score.bias = nn.Parameter(torch.full((1,), -4.6))  # scores of a hundredth, as RetinaNet begins
+        self.sides.bias = nn.Parameter(torch.full((4,), 2.0))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Logits [B, 1, h, w] and distances [B, 4, h, w] to left, top, right, bottom, in cells, at least 0."""

@@ -72,7 +72,7 @@ class BlazePose:
         try:
             from ai_edge_litert.interpreter import Interpreter
         except ImportError as error:
-            raise BackendError("labelling needs: pip install ai-edge-litert") from error
+            raise BackendError("labelling needs: pip install 'anonymize[label]'") from error
         self._model = Interpreter(str(model), num_threads=threads)
         self._model.allocate_tensors()
         self._input = self._model.get_input_details()[0]["index"]

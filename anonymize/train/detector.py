@@ -366,7 +366,7 @@ def freeze(backbone: EfficientNetLite, stages: int, *, depthwise: bool) -> None:
     if depthwise:
         kept += [m for m in backbone.modules() if isinstance(m, SameConv2d) and m.groups > 1]
         if 0 < stages < len(backbone.stages):
-            kept.append(backbone.stages[stages][0].expand)  # type: ignore[index, arg-type]
+            kept.append(backbone.stages[stages][0].expand)  # type: ignore[index]
     for module in kept:
         module.requires_grad_(False)
 

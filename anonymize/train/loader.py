@@ -70,7 +70,7 @@ def people_of(sample: Sample) -> People:
             continue
         boxes.append((columns[0], rows[0], columns[-1] + 1, rows[-1] + 1))
         weights.append(1.0)
-        numbers.append(number)
+        numbers.append(int(number))
     return People(
         np.array(boxes, np.float32).reshape(-1, 4), np.array(weights, np.float32), np.array(numbers, np.int64)
     )

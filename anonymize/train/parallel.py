@@ -38,7 +38,7 @@ def average_gradients(parameters: Sequence[nn.Parameter], also: float) -> float:
     flat = torch.cat([_gradient(p).flatten() for p in parameters] + [parameters[0].new_tensor([also])])
     distributed.all_reduce(flat)
     flat /= distributed.get_world_size()
-    *means, last = flat.split([p.numel() for p in parameters] + [1])
+    *means, last = torch.split(flat, [p.numel() for p in parameters] + [1])
     for parameter, mean in zip(parameters, means, strict=True):
         parameter.grad = mean.view_as(parameter).contiguous()
     return float(last)

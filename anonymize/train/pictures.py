@@ -112,7 +112,7 @@ def load_pictures(folder: Path, *, held_out_only: bool = False, limit: int | Non
     if not drawn and not taught:
         raise OptionError(f"{folder} has neither boxes.json nor teacher_boxes.json")
     masks = _load_masks(folder)
-    pictures = []
+    pictures: list[BoxedPicture] = []
     for name in sorted(set(drawn) | set(taught)):
         if held_out(Path(name).stem) != held_out_only or len(pictures) == limit:
             continue
@@ -282,7 +282,7 @@ def _draw_mask(sample: Sample, number: int, box: FloatArray, mask: PersonMask, t
     def warp(side: int) -> np.ndarray:
         """From the centres of the crop's pixels to those of the place."""
         square = np.vstack([mask.to_picture(side), [0, 0, 1]])
-        whole = shift @ np.vstack([to_sample, [0, 0, 1]]) @ square
+        whole: np.ndarray = shift @ np.vstack([to_sample, [0, 0, 1]]) @ square
         whole[:2, 2] += 0.5 * (whole[:2, 0] + whole[:2, 1]) - 0.5
         return whole[:2]
 

@@ -6,6 +6,7 @@ Given one person's crop it tells that person from others who overlap them, and l
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -73,5 +74,6 @@ def label_people(folder: Path, teacher: Path, *, limit: int | None = None) -> in
             )  # fmt: skip
             for column, value in zip(columns.values(), values, strict=True):
                 column.append(value)
-    np.savez_compressed(folder / "blazepose.npz", **{name: np.array(column) for name, column in columns.items()})
+    arrays: dict[str, Any] = {name: np.array(column) for name, column in columns.items()}
+    np.savez_compressed(folder / "blazepose.npz", **arrays)
     return len(columns["box"])
