@@ -17,40 +17,32 @@ Folder = Annotated[Path, typer.Argument(exists=True, file_okay=False)]
 
 @app.command()
 def label(
-    ccp: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Holds photos/*.webp and labels/*.png.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(exists=True, file_okay=False, help="Holds photos/ and labels/, or pictures/ and boxes.json."),
+    ],
     teachers: Annotated[Path, typer.Option(exists=True, file_okay=False, help="Folder of the teachers' model files.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the label PNGs; by default CCP/teacher.")]
-    | None = None,
+    people: Annotated[int | None, typer.Option(min=1, help="Label about so many boxed people at most.")] = None,
 ) -> None:
-    """Label photos by teacher models: people, their parts, and what not to learn from."""
-    from anonymize.train.teachers import label_folder
+    """Label pictures by teacher models.
 
-    count = label_folder(ccp / "photos", ccp / "labels", teachers, output or ccp / "teacher")
-    typer.echo(f"{count} photos labelled")
+    Photos of Clothing Co-Parsing get people, their parts and what not to learn from (teacher/); other pictures get the
+    boxes of people whom no one boxed (teacher_boxes.json), and boxed people get masks and landmarks (blazepose.npz).
+    """
+    if (folder / "photos").is_dir():
+        from anonymize.train.teachers import label_folder
 
-
-@app.command()
-def boxes(
-    pictures: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Folder of pictures.")],
-    teachers: Annotated[Path, typer.Option(exists=True, file_okay=False, help="Folder of the teachers' model files.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The JSON of boxes; goes on with one that exists.")],
-) -> None:
-    """Box the people of pictures by teacher models."""
+        count = label_folder(folder / "photos", folder / "labels", teachers, folder / "teacher")
+        typer.echo(f"{count} photos labelled")
+        return
+    from anonymize.errors import OptionError
     from anonymize.train.box_teachers import label_boxes
-
-    typer.echo(f"{label_boxes(pictures, teachers, output)} pictures labelled")
-
-
-@app.command()
-def people(
-    folder: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Holds pictures/ and boxes, see boxes.")],
-    teacher: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="BlazePose's file.")],
-    limit: Annotated[int | None, typer.Option(min=1, help="So many people at most.")] = None,
-) -> None:
-    """Give boxed people masks and landmarks by BlazePose: writes blazepose.npz beside the boxes."""
     from anonymize.train.pose_teacher import label_people
 
-    typer.echo(f"{label_people(folder, teacher, limit=limit)} people labelled")
+    if not (folder / "pictures").is_dir():
+        raise OptionError(f"{folder} holds neither photos/ nor pictures/")
+    count = label_boxes(folder / "pictures", teachers, folder / "teacher_boxes.json")
+    typer.echo(f"{count} pictures and {label_people(folder, teachers, limit=people)} people labelled")
 
 
 @app.command()

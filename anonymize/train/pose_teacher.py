@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from anonymize.train.blazepose import CROP, BlazePose, cut
 from anonymize.train.pictures import load_pictures
+from anonymize.train.teachers import Teachers
 from anonymize.types import FloatArray
 
 CROP_FACTOR = 1.25
@@ -40,28 +41,31 @@ def agreement(mask: np.ndarray, box: FloatArray, crop: FloatArray) -> tuple[floa
     return inside, float(common / max(1, (right - left) * (bottom - top)))
 
 
-def label_people(folder: Path, teacher: Path, *, limit: int | None = None) -> int:
+def label_people(folder: Path, teachers: Path, *, limit: int | None = None) -> int:
     """Write `blazepose.npz` for the boxed people of a folder (see `load_pictures`), all of at least `MIN_SIDE_PX`.
 
     Args:
         folder: Holds `pictures/` and boxes.
-        teacher: BlazePose's file.
+        teachers: Folder of the teachers' files; DeepLab says what share of each mask shows people.
         limit: At most about so many people.
 
     Returns:
         How many people were labelled.
     """
-    model = BlazePose(teacher)
-    names = ("picture", "box", "crop", "landmarks", "world", "presence", "masks", "inside", "fill")
+    model, second = BlazePose(teachers / "pose_landmark_heavy.tflite"), Teachers(teachers)
+    names = ("picture", "box", "crop", "landmarks", "world", "presence", "masks", "inside", "fill", "deeplab")
     columns: dict[str, list[object]] = {name: [] for name in names}
     everything = load_pictures(folder) + load_pictures(folder, held_out_only=True)
     for picture in tqdm(everything, desc="poses", unit="picture", disable=None):
         if limit is not None and len(columns["box"]) >= limit:
             break
+        large = [row for row, box in enumerate(picture.boxes) if (box[2:] - box[:2]).max() >= MIN_SIDE_PX]
+        if not large:
+            continue
         image = picture.read()
-        for row, box in enumerate(picture.boxes):
-            if (box[2:] - box[:2]).max() < MIN_SIDE_PX:
-                continue
+        somewhere = second.person(image)
+        for row in large:
+            box = picture.boxes[row]
             crop = crop_of(box)
             answer = model(cut(image, crop))
             landmarks = answer.landmarks
@@ -69,8 +73,11 @@ def label_people(folder: Path, teacher: Path, *, limit: int | None = None) -> in
             landmarks[:, :2] += crop[:2] - crop[2] / 2
             inside, fill = agreement(answer.mask, box, crop)
             mask = np.packbits(answer.mask.reshape(-1))
+            agreed = (
+                float(cut(np.dstack([somewhere] * 3), crop)[..., 0][answer.mask].mean()) if answer.mask.any() else 0.0
+            )
             values = (
-                picture.path.name, row, crop, landmarks, answer.world, answer.presence, mask, inside, fill
+                picture.path.name, row, crop, landmarks, answer.world, answer.presence, mask, inside, fill, agreed
             )  # fmt: skip
             for column, value in zip(columns.values(), values, strict=True):
                 column.append(value)
