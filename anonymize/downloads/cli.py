@@ -10,7 +10,9 @@ import typer
 
 from anonymize.errors import OptionError
 
-app = typer.Typer(help="Fetch and check the weights of others, for --weights zoo.", no_args_is_help=True)
+app = typer.Typer(
+    help="Fetch and check the weights of others, for --detector zoo:... and --weights zoo.", no_args_is_help=True
+)
 
 Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="As in `list`; also `zoo` or `all`.")]
 
