@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from anonymize.detect.network import DetectorNetwork
+from anonymize.detect.batches import by_size
+from anonymize.detect.network import REGION_SIZE, DetectorNetwork
 from anonymize.device import low_precision
 from anonymize.masks import paste
 from anonymize.types import Detections, FloatArray, RegionMask, UInt8Array
@@ -74,10 +75,7 @@ class EmbeddedDetector:
     def detect(self, images: Sequence[UInt8Array]) -> list[Detections]:
         """See `Detector.detect`. Pictures of one size go through the network as one batch."""
         results: dict[int, Detections] = {}
-        by_size: dict[tuple[int, int], list[int]] = {}
-        for i, image in enumerate(images):
-            by_size.setdefault(image.shape[:2], []).append(i)
-        for size_hw, indices in by_size.items():
+        for size_hw, indices in by_size(images).items():
             results |= zip(indices, self._detect_batch([images[i] for i in indices], size_hw), strict=True)
         return [results[i] for i in range(len(images))]
 
@@ -104,26 +102,48 @@ class EmbeddedDetector:
         ]
 
     @torch.inference_mode()
-    def surfaces(self, image: UInt8Array, boxes_xyxy: FloatArray) -> tuple[Tensor, Tensor]:
+    def surfaces(self, images: Sequence[UInt8Array], boxes_xyxy: Sequence[FloatArray]) -> list[tuple[Tensor, Tensor]]:
         """Masks and surfaces over boxes that another detector found.
 
+        Pictures of one size go through the network as one batch, those without a box not at all.
+
         Args:
-            image: [H, W, 3] uint8 RGB.
-            boxes_xyxy: [N, 4] float32, pixels of the picture.
+            images: Pictures [H, W, 3] uint8 RGB; sizes may differ.
+            boxes_xyxy: [N, 4] float32 for each, pixels of the picture.
 
         Returns:
-            Probabilities [N, S, S] that a point of the box is the person's, and embeddings [N, D, S, S].
+            For each picture the probabilities [N, S, S] that a point of the box is the person's, and embeddings
+            [N, D, S, S].
         """
-        pictures, scale_xy = self._prepare([image], image.shape[:2])
-        boxes = torch.from_numpy(boxes_xyxy * np.tile(scale_xy, 2)).float().to(self.device)
-        with torch.autocast(self.device.type, self._precision, enabled=self._precision != torch.float32):
-            regions = self.network.regions(self.network.features(pictures), [boxes])
-        return regions.masks.float().sigmoid(), regions.embeddings.float()
+        nobody = torch.zeros(0, REGION_SIZE, REGION_SIZE, device=self.device)
+        results = [(nobody, nobody[:, None].expand(-1, self.network.config.embedding, -1, -1))] * len(images)
+        for size_hw, same in by_size(images).items():
+            numbers = [i for i in same if len(boxes_xyxy[i])]
+            if not numbers:
+                continue
+            pictures, scale_xy = self._prepare([images[i] for i in numbers], size_hw)
+            scale = np.tile(scale_xy, 2)
+            boxes = [torch.from_numpy(boxes_xyxy[i] * scale).float().to(self.device) for i in numbers]
+            with torch.autocast(self.device.type, self._precision, enabled=self._precision != torch.float32):
+                regions = self.network.regions(self.network.features(pictures), boxes)
+            counts = [len(b) for b in boxes]
+            masks, embeddings = regions.masks.float().sigmoid(), regions.embeddings.float()
+            surfaces = zip(masks.split(counts), embeddings.split(counts), strict=True)
+            for i, surface in zip(numbers, surfaces, strict=True):
+                results[i] = surface
+        return results
+
+    def smallest_surface(self, size_hw: tuple[int, int]) -> float:
+        """Longer side of the smallest box with a usable surface, in pixels of a picture of a size."""
+        return MIN_SURFACE_PX / self._scale(size_hw)
+
+    def _scale(self, size_hw: tuple[int, int]) -> float:
+        config = self.network.config
+        return float(min(config.size / min(size_hw), config.max_size / max(size_hw)))
 
     def _prepare(self, images: list[UInt8Array], size_hw: tuple[int, int]) -> tuple[Tensor, FloatArray]:
         """Batch [B, 3, H', W'] in [0, 1], sides padded to multiples of 32, and the scale in x and y."""
-        config = self.network.config
-        scale = min(config.size / min(size_hw), config.max_size / max(size_hw))
+        scale = self._scale(size_hw)
         height, width = (max(1, round(side * scale)) for side in size_hw)
         interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         small = np.stack([cv2.resize(image, (width, height), interpolation=interpolation) for image in images])

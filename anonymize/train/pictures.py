@@ -19,8 +19,10 @@ from anonymize.types import BoolArray, FloatArray, UInt8Array
 
 MASK_SIDE = 256
 """Pixels along the crop of one person in which BlazePose gives the mask."""
-MIN_PRESENCE, MIN_INSIDE, MIN_FILL = 0.8, 0.85, 0.7
-"""A mask is trusted when the person is there, the mask lies in the box, and it spans the box."""
+MIN_PRESENCE, MIN_INSIDE, MIN_FILL, MIN_DEEPLAB = 0.8, 0.85, 0.7, 0.5
+"""A mask is trusted when the person is there, the mask lies in the box, it spans the box, and DeepLab sees people."""
+DEEPLAB_FROM_PX = 150.0
+"""Side of the crop from which DeepLab is asked."""
 SURE_TEACHER = 0.5
 """Boxes of the teachers of at least this score are taught, with the score as weight; fainter ones are left open."""
 FAINT_TEACHER = 0.15
@@ -153,6 +155,8 @@ def load_poses(folder: Path) -> dict[tuple[str, int], FloatArray]:
 def _trusted(poses: Mapping[str, np.ndarray]) -> BoolArray:
     """Which people of a `blazepose.npz` pass the check of their mask."""
     sure: BoolArray = (poses["presence"] > MIN_PRESENCE) & (poses["inside"] >= MIN_INSIDE) & (poses["fill"] >= MIN_FILL)
+    if "deeplab" in poses:  # which finds no small people
+        sure &= (poses["deeplab"] >= MIN_DEEPLAB) | (poses["crop"][:, 2] < DEEPLAB_FROM_PX)
     return sure
 
 
