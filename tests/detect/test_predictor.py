@@ -94,7 +94,7 @@ def test_surfaces_over_given_boxes_are_those_of_the_detector(network: DetectorNe
     detector = EmbeddedDetector(network, score=0.0)
     (found,) = detector.detect([image])
     chosen = np.flatnonzero(found.has_cse)[:3]
-    masks, embeddings = detector.surfaces(image, found.boxes_xyxy[chosen])
+    ((masks, embeddings),) = detector.surfaces([image], [found.boxes_xyxy[chosen]])
     assert found.embeddings is not None
     assert found.segmentations is not None
     torch.testing.assert_close(embeddings, found.embeddings[chosen], atol=0.05, rtol=0.05)
