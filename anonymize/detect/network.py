@@ -20,6 +20,8 @@ from anonymize.detect.backbone import CHANNELS, EfficientNetLite
 REGION_SIZE = 56
 """Points along a box's side at which mask and embedding are predicted."""
 POOLED_SIZE = 28
+REGION_FACTOR = 1.25
+"""Regions are larger than their boxes, so that a hand beyond an imperfect box is seen."""
 STRIDES = (8, 16, 32)
 MERGED_STRIDE = 4
 CANDIDATES = 300
@@ -233,6 +235,36 @@ class DetectorNetwork(nn.Module):
         if missing:
             pooled = torch.cat([pooled, pooled.new_zeros(missing, *pooled.shape[1:])])
         return Regions(*(values[:count] for values in self.region_head(pooled)))
+
+
+def enlarged(boxes: Tensor, factor: float = REGION_FACTOR) -> Tensor:
+    """Boxes [K, 4] with the same centres and sides `factor` times as long."""
+    middle, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2 * factor
+    return torch.cat([middle - half, middle + half], dim=1)
+
+
+def read_over(planes: Tensor, regions: Tensor, boxes: Tensor) -> Tensor:
+    """What is known over regions, read over boxes inside of them, bilinearly.
+
+    Args:
+        planes: [K, C, S, S] float over the regions.
+        regions, boxes: [K, 4] float.
+
+    Returns:
+        [K, C, S, S] float over the boxes.
+    """
+    size = planes.shape[-1]
+    steps = (torch.arange(size, device=planes.device) + 0.5) / size
+
+    def places(axis: int) -> Tensor:  # [K, S] in [-1, 1] of the region
+        points = boxes[:, axis, None] + steps * (boxes[:, axis + 2] - boxes[:, axis])[:, None]
+        extent = (regions[:, axis + 2] - regions[:, axis]).clamp(min=1e-6)[:, None]
+        return (points - regions[:, axis, None]) / extent * 2 - 1
+
+    x, y = places(0), places(1)
+    grid = torch.stack([x[:, None].expand(-1, size, -1), y[:, :, None].expand(-1, -1, size)], dim=-1)
+    read: Tensor = F.grid_sample(planes, grid.to(planes.dtype), padding_mode="border", align_corners=False)
+    return read
 
 
 def cell_centers(size_hw: tuple[int, int] | torch.Size, stride: int, device: torch.device) -> Tensor:

@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from anonymize.detect.batches import by_size
-from anonymize.detect.network import REGION_SIZE, DetectorNetwork
+from anonymize.detect.network import REGION_SIZE, DetectorNetwork, enlarged, read_over
 from anonymize.device import low_precision
-from anonymize.masks import paste
+from anonymize.masks import paste, tighten
 from anonymize.types import Detections, FloatArray, RegionMask, UInt8Array
 
 DEFAULT_SCORE = 0.35
@@ -85,12 +85,13 @@ class EmbeddedDetector:
         with torch.autocast(self.device.type, self._precision, enabled=self._precision != torch.float32):
             features = self.network.features(pictures)
             boxes, scores = self.network.boxes(features, (height, width), self.lowest_score)
-            regions = self.network.regions(features, boxes)
+            places = [enlarged(b.float()) for b in boxes]
+            regions = self.network.regions(features, places)
         starts = np.cumsum([0, *(len(b) for b in boxes)])
         return [
             assemble(
                 size_hw,
-                (boxes[i].float().cpu().numpy() / np.tile(scale_xy, 2)).astype(np.float32),
+                (places[i].cpu().numpy() / np.tile(scale_xy, 2)).astype(np.float32),
                 scores[i].float().cpu().numpy(),
                 regions.masks[starts[i] : starts[i + 1]].float().sigmoid(),
                 regions.embeddings[starts[i] : starts[i + 1]].float(),
@@ -124,10 +125,13 @@ class EmbeddedDetector:
             pictures, scale_xy = self._prepare([images[i] for i in numbers], size_hw)
             scale = np.tile(scale_xy, 2)
             boxes = [torch.from_numpy(boxes_xyxy[i] * scale).float().to(self.device) for i in numbers]
+            places = [enlarged(b) for b in boxes]
             with torch.autocast(self.device.type, self._precision, enabled=self._precision != torch.float32):
-                regions = self.network.regions(self.network.features(pictures), boxes)
+                regions = self.network.regions(self.network.features(pictures), places)
             counts = [len(b) for b in boxes]
-            masks, embeddings = regions.masks.float().sigmoid(), regions.embeddings.float()
+            planes = torch.cat([regions.masks.float().sigmoid()[:, None], regions.embeddings.float()], dim=1)
+            planes = read_over(planes, torch.cat(places), torch.cat(boxes))
+            masks, embeddings = planes[:, 0], planes[:, 1:]
             surfaces = zip(masks.split(counts), embeddings.split(counts), strict=True)
             for i, surface in zip(numbers, surfaces, strict=True):
                 results[i] = surface
@@ -156,7 +160,7 @@ class EmbeddedDetector:
 
 def assemble(
     size_hw: tuple[int, int],
-    boxes: FloatArray,
+    regions: FloatArray,
     scores: FloatArray,
     masks: Tensor,
     embeddings: Tensor,
@@ -164,32 +168,35 @@ def assemble(
     smallest_surface: float = 0.0,
     sure_score: float = 0.0,
 ) -> Detections:
-    """One frame's network outputs to people.
+    """One frame's network outputs to people. A person's box is that of the mask, which sees beyond the box head's.
 
     Args:
         size_hw: Size of the frame.
-        boxes: [K, 4] float32 xyxy in the frame's pixels.
+        regions: [K, 4] float32 xyxy in the frame's pixels, larger than the people.
         scores: [K] float32.
-        masks: [K, S, S] float in [0, 1].
-        embeddings: [K, D, S, S] float.
+        masks: [K, S, S] float in [0, 1], over the regions.
+        embeddings: [K, D, S, S] float, over the regions.
         surface: Name of the surface.
-        smallest_surface: Boxes of a smaller longer side, in the frame's pixels, have no usable surface.
+        smallest_surface: People of a smaller longer side, in the frame's pixels, have no usable surface.
         sure_score: People below give pixels to those above and take none from them, see `with_doubles`.
     """
-    regions = [paste(mask, box, size_hw) for mask, box in zip(masks.cpu().numpy(), boxes, strict=True)]
-    seen = np.flatnonzero([region.area > 0 for region in regions])
+    drawn = [tighten(paste(mask, region, size_hw)) for mask, region in zip(masks.cpu().numpy(), regions, strict=True)]
+    seen = np.flatnonzero([region.area > 0 for region in drawn])
     rows = torch.from_numpy(seen).to(embeddings.device)
-    boxes, scores = boxes[seen], scores[seen]
+    boxes = np.array([drawn[i].box_xyxy for i in seen], np.float32).reshape(-1, 4)
+    planes = torch.cat([masks[rows][:, None], embeddings[rows]], dim=1)
+    planes = read_over(planes, *(torch.from_numpy(b).to(planes) for b in (regions[seen], boxes)))
     has_cse = (boxes[:, 2:] - boxes[:, :2]).max(1, initial=0) >= smallest_surface
-    usable = torch.from_numpy(has_cse).to(embeddings)
+    planes = planes * torch.from_numpy(has_cse).to(planes)[:, None, None, None]
+    sure = (scores[seen] >= sure_score).tolist()
     return Detections(
         size_hw=size_hw,
-        boxes_xyxy=boxes.astype(np.float32),
-        scores=scores.astype(np.float32),
-        masks=tuple(with_doubles([regions[i] for i in seen], (scores >= sure_score).tolist())),
+        boxes_xyxy=boxes,
+        scores=scores[seen].astype(np.float32),
+        masks=tuple(with_doubles([drawn[i] for i in seen], sure)),
         has_cse=has_cse,
-        embeddings=embeddings[rows] * usable[:, None, None, None],
-        segmentations=masks[rows] * usable[:, None, None],
+        embeddings=planes[:, 1:],
+        segmentations=planes[:, 0],
         surface=surface,
     )
 

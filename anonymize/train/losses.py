@@ -11,7 +11,15 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.ops import box_iou, generalized_box_iou_loss, roi_align
 
-from anonymize.detect.network import REGION_SIZE, STRIDES, DetectorNetwork, Features, Regions, cell_centers
+from anonymize.detect.network import (
+    REGION_SIZE,
+    STRIDES,
+    DetectorNetwork,
+    Features,
+    Regions,
+    cell_centers,
+    enlarged,
+)
 from anonymize.types import FloatArray
 
 CELLS_PER_PERSON = 10
@@ -190,7 +198,7 @@ class Chosen(NamedTuple):
     """People of a batch whose regions are learnt.
 
     Attributes:
-        boxes: Jittered boxes [k, 4] of each picture.
+        boxes: Jittered regions [k, 4] round the people of each picture.
         pictures: [K] picture of each person.
         numbers: [K] number of each in the picture's instances.
     """
@@ -215,7 +223,7 @@ def choose(batch: Batch, limit: float) -> Chosen:
     boxes, pictures, numbers = [], [], []
     for i, (all_boxes, all_numbers) in enumerate(zip(batch.boxes, batch.numbers, strict=True)):
         pick = usable[i] & (torch.rand(len(all_boxes)).to(all_boxes.device) < share)
-        boxes.append(jitter(all_boxes[pick]))
+        boxes.append(jitter(enlarged(all_boxes[pick])))
         pictures.append(torch.full((int(pick.sum()),), i, device=all_boxes.device))
         numbers.append(all_numbers[pick])
     return Chosen(boxes, torch.cat(pictures), torch.cat(numbers))

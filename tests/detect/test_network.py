@@ -3,7 +3,7 @@ import torch
 
 from anonymize.detect import network as detection
 from anonymize.detect.backbone import CHANNELS, EfficientNetLite
-from anonymize.detect.network import STRIDES, DetectorConfig, DetectorNetwork, cell_centers
+from anonymize.detect.network import STRIDES, DetectorConfig, DetectorNetwork, cell_centers, enlarged, read_over
 
 SMALL = DetectorConfig(channels=8, merged=8, wide=8, vertices=32)
 
@@ -89,3 +89,17 @@ def test_boxes_stay_in_the_picture_and_come_best_first() -> None:
     assert boxes[:, 2].max() <= 90
     assert boxes[:, 3].max() <= 60
     assert (scores[:-1] >= scores[1:]).all()
+
+
+def test_planes_over_a_region_are_read_over_a_box_inside_of_it() -> None:
+    size = 8
+    across = (torch.arange(size) + 0.5) / size * 40  # the place in the picture, over a region of 40 pixels
+    planes = torch.stack([across.expand(size, -1), across[:, None].expand(-1, size)])[None]
+    read = read_over(planes, torch.tensor([[0.0, 0, 40, 40]]), torch.tensor([[10.0, 8, 30, 24]]))
+    torch.testing.assert_close(read[0, 0, 3], 10 + (torch.arange(size) + 0.5) / size * 20)
+    torch.testing.assert_close(read[0, 1, :, 3], 8 + (torch.arange(size) + 0.5) / size * 16)
+    assert read_over(planes[:0], torch.zeros(0, 4), torch.zeros(0, 4)).shape == (0, 2, size, size)
+
+
+def test_regions_are_larger_than_their_boxes_on_all_sides() -> None:
+    torch.testing.assert_close(enlarged(torch.tensor([[10.0, 20, 30, 60]]), 1.5), torch.tensor([[5.0, 10, 35, 70]]))
