@@ -86,7 +86,8 @@ def _read(mask: BoolArray, rows: IntArray, columns: IntArray) -> BoolArray:
     if rows[0] >= 0 and rows[-1] < height and columns[0] >= 0 and columns[-1] < width:
         return mask[rows[:, None], columns]
     inside = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))
-    return mask[rows.clip(0, height - 1)[:, None], columns.clip(0, width - 1)] & inside
+    seen: BoolArray = mask[rows.clip(0, height - 1)[:, None], columns.clip(0, width - 1)] & inside
+    return seen
 
 
 def pair_mask_overlap(
