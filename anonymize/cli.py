@@ -152,7 +152,12 @@ def plain(
         str, typer.Option(metavar="embedded|zoo|PATH", help="Networks; a PATH is the generator's weights.")
     ] = "embedded",
     detector: Annotated[
-        str | None, typer.Option(metavar="NAME|PATH", help="Detector, if it is not that of --weights.")
+        str | None,
+        typer.Option(
+            metavar="NAME|PATH",
+            help="Detector, if it is not that of --weights: embedded, zoo, zoo:MASKS[+CSE] (zoo:mask-rcnn-x101), "
+            "detectron2[:CONFIG[+CSE]] or a file; without +CSE the body surface is the embedded one.",
+        ),
     ] = None,
     score: Annotated[
         float | None,
@@ -219,6 +224,8 @@ def plain(
     On success one line on stdout tells what was done, or a table of a folder's files; notes and progress go to stderr.
     Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted. A file that fails leaves no output.
     """
+    from anonymize.detect.names import detector_for
+
     _set_up_logging(quiet, verbose)
     drawing: dict[str, Any] = {
         "mode": mode,
@@ -228,7 +235,7 @@ def plain(
         "identity": tuple(identity or ()),
         "seed": seed,
         "weights": weights if weights in ("embedded", "zoo") else Path(weights),
-        "detector_weights": detector or ("zoo" if weights == "zoo" else "embedded"),
+        "detector_weights": detector_for(weights, detector, generates=mode in (None, "generate")),
         "always_cover": always_cover,
         "never_cover": never_cover,
         "overlay": overlay,

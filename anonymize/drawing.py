@@ -15,6 +15,7 @@ import torch
 from anonymize.compose import Composer, CoverComposer, CoverMode, GeneratedComposer, covers_of
 from anonymize.compose.cover import parse_color
 from anonymize.detect.detectron2 import Detectron2Detector
+from anonymize.detect.names import DetectorName
 from anonymize.detect.predictor import DEFAULT_SCORE, Detector
 from anonymize.detect.zoo.nearest import VertexIndex
 from anonymize.detect.zoo.predictor import ZooDetector
@@ -36,18 +37,14 @@ def weights_files(settings: Mapping[str, Any]) -> list[Path]:
 
     Raises:
         WeightsError: Embedded weights are missing.
+        OptionError: There is no such detector.
     """
-    files = {"detector_weights": DETECTOR}
-    if (settings.get("mode") or DEFAULT_MODE) == "generate":
-        files["weights"] = GENERATOR
-    found = []
-    for name, embedded in files.items():
-        value = settings.get(name, "embedded")
-        if value == "embedded":
-            found.append(weights_path(embedded))
-        elif Path(value).is_file():
-            found.append(Path(value))
-    return found
+    generates = (settings.get("mode") or DEFAULT_MODE) == "generate"
+    detector, generator = (settings.get(name, "embedded") for name in ("detector_weights", "weights"))
+    found = [weights_path(DETECTOR) if DetectorName.read(detector).uses_embedded else Path(detector)]
+    if generates:
+        found.append(weights_path(GENERATOR) if generator == "embedded" else Path(generator))
+    return [path for path in found if path.is_file()]
 
 
 @dataclass(frozen=True, slots=True)

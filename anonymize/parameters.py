@@ -2,11 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import pickle
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from anonymize.errors import WeightsError
+
+
+def read_torch(path: Path, harmless: Sequence[Any] = ()) -> Any:
+    """What a file of `torch.save` holds; nothing but tensors, numbers, strings and containers of them is read.
+
+    Args:
+        path: The file.
+        harmless: More that is read, see `torch.serialization.safe_globals`.
+
+    Raises:
+        WeightsError: The file is missing, damaged or unsafe to read.
+    """
+    try:
+        with torch.serialization.safe_globals(list(harmless)):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise WeightsError(f"{path} is refused: it is damaged or unsafe to read") from error
+    except OSError as error:
+        raise WeightsError(f"cannot read the weights {path}: {error.strerror or error}") from error
+    except (RuntimeError, EOFError, ValueError, TypeError, AttributeError, IndexError, KeyError) as error:
+        raise WeightsError(f"{path} is damaged or cut off ({type(error).__name__})") from error
 
 
 def load_strictly(module: nn.Module, parameters: Mapping[str, Tensor], source: object) -> None:

@@ -19,7 +19,8 @@ import torch
 from anonymize.compose import BatchComposer, Composer, OverlayComposer, covers_of
 from anonymize.compose.generated import people_of
 from anonymize.detect.build import build_detector
-from anonymize.detect.predictor import DEFAULT_SCORE, Detector, EmbeddedDetector
+from anonymize.detect.paired import surface_network
+from anonymize.detect.predictor import DEFAULT_SCORE, Detector
 from anonymize.device import DeviceName, resolve_device
 from anonymize.drawing import DrawingOptions, Mode, build_composer, own_looks
 from anonymize.edit.record import check_tracks_path, record
@@ -254,9 +255,10 @@ def build_tracker(
         OptionError: The look-ahead is negative.
     """
     parts = None
-    if isinstance(detector, EmbeddedDetector):
-        surface, embedding = load_surface(), detector.network.vertex_embedding.detach().float().cpu().numpy()
-        if len(embedding) == len(surface.landmarks) and detector.network.config.surface == surface.name:
+    network = surface_network(detector)
+    if network is not None:
+        surface, embedding = load_surface(), network.vertex_embedding.detach().float().cpu().numpy()
+        if len(embedding) == len(surface.landmarks) and network.config.surface == surface.name:
             parts = PartTable(embedding, surface.landmark_parts, surface.name)
     sure = DEFAULT_SCORE if score is None else score
     return PeopleTracker(sure=sure, lookahead_seconds=lookahead, parts=parts)

@@ -16,6 +16,7 @@ from anonymize.errors import AnonymizeError, OptionError, WeightsError
 from anonymize.generate import predictor
 from anonymize.generate.build import save_weights
 from anonymize.generate.network import GeneratorConfig, GeneratorNetwork
+from anonymize.resources import DETECTOR, GENERATOR, weights_path
 from anonymize.types import Detections, RegionMask, UInt8Array
 
 TINY = GeneratorConfig(
@@ -76,6 +77,15 @@ def read(path: Path) -> np.ndarray:
 def save_picture(path: Path, seed: int = 0) -> Path:
     cv2.imwrite(str(path), np.random.default_rng(seed).integers(0, 256, (96, 128, 3), np.uint8))
     return path
+
+
+def test_a_work_depends_on_the_embedded_weights_that_have_a_part_in_it(weights: Path) -> None:
+    detector, generator = weights_path(DETECTOR), weights_path(GENERATOR)
+    assert drawing.weights_files({}) == [detector, generator]
+    assert drawing.weights_files({"detector_weights": "zoo:mask-rcnn-r50"}) == [detector, generator]
+    assert drawing.weights_files({"detector_weights": "zoo", "mode": "blur"}) == []
+    assert drawing.weights_files({"detector_weights": "detectron2", "weights": weights}) == [detector, weights]
+    assert drawing.weights_files({"detector_weights": str(weights), "weights": "zoo"}) == [weights]
 
 
 class TestFilm:

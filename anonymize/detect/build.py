@@ -10,15 +10,18 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from anonymize.detect.detectron2 import build_detectron2_detector
+from anonymize.detect.names import DetectorName
 from anonymize.detect.network import DetectorConfig, DetectorNetwork
+from anonymize.detect.paired import PairedDetector
 from anonymize.detect.predictor import DEFAULT_SCORE, Detector, EmbeddedDetector
 from anonymize.detect.zoo.predictor import build_zoo_detector
 from anonymize.downloads.cache import locate
-from anonymize.downloads.catalog import ZOO, find
-from anonymize.errors import OptionError, WeightsError
+from anonymize.errors import WeightsError
 from anonymize.resources import DETECTOR, weights_path
 
-FORMAT = "anonymize-detector-1"
+FORMAT = "anonymize-detector-2"
+SURFACE_FORMATS = ("anonymize-detector-1", FORMAT)
+"""Formats of which the surface can be read."""
 
 
 def save_weights(path: Path, network: DetectorNetwork, notes: dict[str, str]) -> None:
@@ -34,26 +37,41 @@ def save_weights(path: Path, network: DetectorNetwork, notes: dict[str, str]) ->
     temporary.replace(path)
 
 
-def load_network(path: Path) -> DetectorNetwork:
-    """Read a network written by `save_weights`.
-
-    Raises:
-        WeightsError: The file is missing, damaged or of another model.
-    """
+def _read(path: Path, formats: tuple[str, ...]) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
+    """Notes and tensors of a weights file, floats in single precision."""
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"cannot read the weights {path}: {error}") from error
-    if metadata.get("format") != FORMAT:
+    if metadata.get("format") not in formats:
         raise WeightsError(f"{path} holds no weights of the embedded detector")
+    return metadata, {name: v.float() if v.is_floating_point() else v for name, v in tensors.items()}
+
+
+def load_network(path: Path) -> DetectorNetwork:
+    """Read a network written by `save_weights`.
+
+    Raises:
+        WeightsError: The file is missing, damaged or of another model.
+    """
+    metadata, tensors = _read(path, (FORMAT,))
     network = DetectorNetwork(DetectorConfig.from_dict(json.loads(metadata["config"])))
     try:
-        network.load_state_dict({name: v.float() if v.is_floating_point() else v for name, v in tensors.items()})
+        network.load_state_dict(tensors)
     except RuntimeError as error:
         raise WeightsError(f"{path} does not fit the embedded detector: {' '.join(str(error).split())}") from error
     return network
+
+
+def load_vertex_embedding(path: Path) -> torch.Tensor:
+    """Embedding [L, D] of the surface's landmarks, which generators are trained with, of any version of the detector.
+
+    Raises:
+        WeightsError: The file is missing, damaged or of another model.
+    """
+    return _read(path, SURFACE_FORMATS)[1]["vertex_embedding"]
 
 
 def build_detector(
@@ -66,9 +84,8 @@ def build_detector(
     """A detector ready for use.
 
     Args:
-        weights: "embedded"; the path of a file written by `anonymize train detector`; or networks of others, see
-            `anonymize weights`: "zoo", the strongest, or "zoo:MASKS+SURFACE" such as "zoo:mask-rcnn-r50+cse-r50"; or
-            "detectron2[:CONFIG]", see `build_detectron2_detector`.
+        weights: "embedded", the path of a file written by `anonymize train detector`, or networks of others: see
+            `anonymize.detect.names`, `anonymize weights` and `build_detectron2_detector`.
         score: People with a lower score are left out, in [0, 1]; None for the measured default.
         unsure: People with a score from this to `score` are handed on as well, for a tracker to judge; None for none.
         device: Where to compute.
@@ -78,18 +95,19 @@ def build_detector(
         WeightsError: The weights cannot be read, or are not on this machine.
         BackendError: Detectron2 is asked for and not installed.
     """
-    if isinstance(weights, str) and weights.partition(":")[0] == "zoo":
-        return _zoo_detector(weights.partition(":")[2], score=score, device=device)
-    if isinstance(weights, str) and weights.partition(":")[0] == "detectron2":
-        return build_detectron2_detector(weights.partition(":")[2], score=score, device=device)
-    path = weights_path(DETECTOR) if weights == "embedded" else Path(weights)
-    sure = DEFAULT_SCORE if score is None else score
-    return EmbeddedDetector(load_network(path), device=device, score=sure, unsure=unsure)
-
-
-def _zoo_detector(networks: str, *, score: float | None, device: torch.device | str) -> Detector:
-    masks, _, surface = (networks or "+".join(ZOO[:2])).partition("+")
-    if not masks.startswith("mask-rcnn-") or not surface.startswith("cse-"):
-        raise OptionError(f"zoo:{networks} is no detector; write zoo:MASKS+SURFACE, such as zoo:{ZOO[0]}+{ZOO[1]}")
-    files = [locate(entry.name) for entry in find([masks, surface])]
-    return build_zoo_detector(*files, score=score, device=device)
+    name = DetectorName.read(weights)
+    if name.family in ("embedded", "file"):
+        path = weights_path(DETECTOR) if name.uses_embedded else Path(weights)
+        sure = DEFAULT_SCORE if score is None else score
+        return EmbeddedDetector(load_network(path), device=device, score=sure, unsure=unsure)
+    networks = [name.masks] if name.uses_embedded else [name.masks, name.surface]
+    masks: Detector
+    if name.family == "zoo":
+        pulled = "zoo" if weights == "zoo" else " ".join(networks)
+        files = [locate(network, pull=pulled) for network in networks]
+        masks = build_zoo_detector(*files, score=score, device=device)
+    else:
+        masks = build_detectron2_detector("+".join(networks), score=score, device=device)
+    if not name.uses_embedded:
+        return masks
+    return PairedDetector(masks, EmbeddedDetector(load_network(weights_path(DETECTOR)), device=device))

@@ -1,31 +1,33 @@
-"""The embedded network: Mask R-CNN with a CSE head on the same boxes, tensors in and out.
+"""The embedded network: Mask R-CNN and CSE in one pass, tensors in and out.
 
-A small residual backbone with a feature pyramid, torchvision's region proposals and RoI heads (He et al. 2017; Lin et
-al. 2017), a head for continuous surface embeddings (Neverova et al. 2020), and a dense person map in the manner of
-panoptic feature pyramids (Kirillov et al. 2019) that gives large people sharper outlines than a 28 x 28 mask can.
+EfficientNet-Lite0 with a feature pyramid (Lin et al. 2017), anchor-free boxes of one class (Tian et al. 2019) and one
+head over the boxes that gives each person a mask (He et al. 2017) and a continuous surface embedding (Neverova et al.
+2020).
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.models.detection.anchor_utils import AnchorGenerator
-from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
-from torchvision.models.detection.image_list import ImageList
-from torchvision.models.detection.roi_heads import RoIHeads
-from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
-from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign
-from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
+from torchvision.ops import batched_nms, clip_boxes_to_image, roi_align
 
-CSE_SIZE = 56
-LEVELS = ("p2", "p3", "p4", "p5", "pool")
+from anonymize.detect.backbone import CHANNELS, EfficientNetLite
+
+REGION_SIZE = 56
+"""Points along a box's side at which mask and embedding are predicted."""
+POOLED_SIZE = 28
+STRIDES = (8, 16, 32)
+MERGED_STRIDE = 4
+CANDIDATES = 300
+"""Boxes a picture that non-maximum suppression looks at."""
+NMS_IOU = 0.6
+MAX_DETECTIONS = 100
 REGIONS_STEP = 8
-"""Batches of regions are filled up to a multiple of this, see `DetectorNetwork._filled`."""
+"""Batches of regions are filled up to a multiple of this, see `DetectorNetwork.regions`."""
 
 
 @dataclass(frozen=True)
@@ -33,34 +35,40 @@ class DetectorConfig:
     """What the shapes of the parameters depend on; travels inside the weights file.
 
     Attributes:
-        widths: Channels of the stem and of the four stages.
-        depths: Residual blocks of the four stages.
-        channels: Channels of the feature pyramid and of the mask and CSE heads.
-        box_features: Width of the box head's two layers.
+        channels: Channels of the feature pyramid and of the box heads.
+        merged: Channels of the finest map, which masks and surface are read from.
+        wide: Channels of the region head at its coarsest.
         embedding: Dimensions of the surface embedding.
-        vertices: Vertices of the surface.
+        vertices: Landmarks of the surface.
         surface: Name of the surface.
         size: Pictures are scaled so that the shorter side has this many pixels.
         max_size: ... unless the longer side would get longer than this.
+        score_scale, score_shift: A score is the sigmoid of the logit times the first plus the second, so that it is
+            the probability that the box is right (Platt 1999), see `anonymize.train.calibrate`.
     """
 
-    widths: tuple[int, ...] = (16, 32, 64, 128, 256)
-    depths: tuple[int, ...] = (2, 2, 3, 2)
     channels: int = 64
-    box_features: int = 256
+    merged: int = 48
+    wide: int = 96
     embedding: int = 16
     vertices: int = 1024
     surface: str = "anny"
     size: int = 384
     max_size: int = 704
+    score_scale: float = 1.0
+    score_shift: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> DetectorConfig:
-        fields: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
-        return cls(**fields)
+        """The configuration of a weights file.
+
+        Raises:
+            TypeError: A value is unknown.
+        """
+        return cls(**values)
 
 
 def convolution(inputs: int, outputs: int, stride: int = 1, kernel: int = 3) -> nn.Sequential:
@@ -72,105 +80,96 @@ def convolution(inputs: int, outputs: int, stride: int = 1, kernel: int = 3) -> 
     )
 
 
-class ResidualBlock(nn.Module):
-    """Two 3 x 3 convolutions round a shortcut (He et al. 2016)."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
-        super().__init__()
-        self.first = convolution(inputs, outputs, stride)
-        self.second = nn.Sequential(nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False), nn.BatchNorm2d(outputs))
-        self.shortcut: nn.Module = nn.Identity()
-        if stride != 1 or inputs != outputs:
-            pool: nn.Module = nn.AvgPool2d(2, ceil_mode=True) if stride == 2 else nn.Identity()
-            self.shortcut = nn.Sequential(pool, nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.second(self.first(x)) + self.shortcut(x))
+def _enlarged(x: Tensor, like: Tensor) -> Tensor:
+    return F.interpolate(x, size=like.shape[-2:], mode="nearest")
 
 
-class Backbone(nn.Module):
-    """Residual stages at strides 4 to 32 and their feature pyramid, plus stride 64 by pooling."""
+class Pyramid(nn.Module):
+    """Feature pyramid at strides 8, 16 and 32, and a map at stride 4 into which all of it flows."""
 
     def __init__(self, config: DetectorConfig) -> None:
         super().__init__()
-        stem, *widths = config.widths
-        self.stem = nn.Sequential(convolution(3, stem, 2), convolution(stem, stem))
-        self.stages = nn.ModuleList()
-        inputs = stem
-        for width, depth in zip(widths, config.depths, strict=True):
-            blocks = [ResidualBlock(inputs, width, 2)] + [ResidualBlock(width, width, 1) for _ in range(depth - 1)]
-            self.stages.append(nn.Sequential(*blocks))
-            inputs = width
-        self.pyramid = FeaturePyramidNetwork(
-            widths, config.channels, extra_blocks=LastLevelMaxPool(), norm_layer=nn.BatchNorm2d
-        )
-        self.out_channels = config.channels
+        channels, merged = config.channels, config.merged
+        self.lateral = nn.ModuleList(convolution(c, channels, kernel=1) for c in CHANNELS[1:])
+        self.smooth = nn.ModuleList(convolution(channels, channels) for _ in STRIDES)
+        self.fine = convolution(CHANNELS[0], merged, kernel=1)
+        self.coarse = convolution(channels, merged, kernel=1)
+        self.merge = convolution(merged, merged)
 
-    def maps(self, x: Tensor) -> list[Tensor]:
-        """What the stem (stride 2) and the stages (strides 4 to 32) make of normalised pictures [B, 3, H, W]."""
-        maps: list[Tensor] = [self.stem(x)]
-        for stage in self.stages:
-            maps.append(stage(maps[-1]))
-        return maps
-
-    def forward(self, x: Tensor) -> OrderedDict[str, Tensor]:
-        features: OrderedDict[str, Tensor] = self.pyramid(OrderedDict(zip(LEVELS, self.maps(x)[1:], strict=False)))
-        return features
+    def forward(self, maps: list[Tensor]) -> tuple[list[Tensor], Tensor]:
+        """Levels [B, C, H / s, W / s] at strides 8, 16, 32, and the merged map [B, M, H / 4, W / 4]."""
+        finest, *others = maps
+        levels = [layer(x) for layer, x in zip(self.lateral, others, strict=True)]
+        for i in (1, 0):
+            levels[i] = levels[i] + _enlarged(levels[i + 1], levels[i])
+        levels = [layer(x) for layer, x in zip(self.smooth, levels, strict=True)]
+        coarse = F.interpolate(self.coarse(levels[0]), size=finest.shape[-2:], mode="bilinear", align_corners=False)
+        return levels, self.merge(self.fine(finest) + coarse)
 
 
-class PersonMapHead(nn.Module):
-    """Dense person logits at stride 4 from the sum of all pyramid levels."""
+class BoxHead(nn.Module):
+    """One pyramid level to the logit of a person and the distances to the box's sides, at each cell."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.levels = nn.ModuleList(convolution(channels, channels, kernel=1) for _ in range(4))
-        self.merge = convolution(channels, channels)
-        self.logits = nn.Conv2d(channels, 1, 1)
+        self.score_tower = nn.Sequential(convolution(channels, channels), convolution(channels, channels))
+        self.side_tower = nn.Sequential(convolution(channels, channels), convolution(channels, channels))
+        self.score = nn.Conv2d(channels, 1, 1)
+        self.sides = nn.Conv2d(channels, 4, 1)
+        self.score.bias = nn.Parameter(torch.full((1,), -4.6))  # scores of a hundredth, as RetinaNet begins
+        self.sides.bias = nn.Parameter(torch.full((4,), 2.0))
 
-    def forward(self, features: OrderedDict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Logits [B, 1, H/4, W/4] and the merged features [B, C, H/4, W/4] that the CSE head reads."""
-        size = features["p2"].shape[-2:]
-        total = self.levels[0](features["p2"])
-        for layer, name in zip(self.levels[1:], LEVELS[1:], strict=False):
-            total = total + F.interpolate(layer(features[name]), size=size, mode="bilinear", align_corners=False)
-        merged = self.merge(total)
-        return self.logits(merged), merged
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits [B, 1, h, w] and distances [B, 4, h, w] to left, top, right, bottom, in cells, at least 0."""
+        return self.score(self.score_tower(x)), F.softplus(self.sides(self.side_tower(x)).float())
 
 
-class MaskHead(nn.Sequential):
-    """RoI features [K, C, 14, 14] to mask logits [K, 1, 28, 28]."""
+class Regions(NamedTuple):
+    """What the region head says of K boxes, each stretched over S x S points.
 
-    def __init__(self, channels: int) -> None:
-        super().__init__(
-            *(convolution(channels, channels) for _ in range(3)),
-            nn.ConvTranspose2d(channels, channels, 2, 2),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(channels, 1, 1),
-        )
+    Attributes:
+        masks: [K, S, S] float, logits: the pixel is the person's.
+        embeddings: [K, D, S, S] float.
+    """
+
+    masks: Tensor
+    embeddings: Tensor
 
 
-class CseHead(nn.Module):
-    """RoI features [K, C, 28, 28] to an embedding [K, D, 56, 56] and body logits [K, 1, 56, 56]."""
+class RegionHead(nn.Module):
+    """Pooled features [K, M, 28, 28] to mask and embedding at 56 x 56."""
 
-    def __init__(self, channels: int, embedding: int) -> None:
+    def __init__(self, config: DetectorConfig) -> None:
         super().__init__()
-        wide = channels * 3 // 2
-        self.body = nn.Sequential(
-            convolution(channels, wide, 2),  # context is what tells left from right: most of it at 14 x 14
+        channels, wide = config.merged, config.wide
+        self.context = nn.Sequential(
+            convolution(channels, wide, 2),  # what tells left from right: most of the head is at 14 x 14
             *(convolution(wide, wide) for _ in range(4)),
         )
         self.skip = convolution(channels, channels)
-        self.join = convolution(wide + channels, channels)
-        self.lowres = nn.ConvTranspose2d(channels, embedding + 1, 4, 2, 1)
+        self.join = convolution(wide + channels, channels + 16)
+        self.points = nn.ConvTranspose2d(channels + 16, config.embedding + 1, 4, 2, 1)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        context = F.interpolate(self.body(x), size=x.shape[-2:], mode="bilinear", align_corners=False)
-        out = self.lowres(self.join(torch.cat([context, self.skip(x)], dim=1)))
-        return out[:, 1:], out[:, :1]
+    def forward(self, x: Tensor) -> Regions:
+        context = F.interpolate(self.context(x), size=x.shape[-2:], mode="bilinear", align_corners=False)
+        points = self.points(self.join(torch.cat([context, self.skip(x)], dim=1)))
+        return Regions(points[:, 0], points[:, 1:])
+
+
+class Features(NamedTuple):
+    """What the heads read.
+
+    Attributes:
+        levels: Three maps [B, C, H / s, W / s], s of `STRIDES`.
+        merged: [B, M, H / 4, W / 4].
+    """
+
+    levels: list[Tensor]
+    merged: Tensor
 
 
 class DetectorNetwork(nn.Module):
-    """Backbone, proposals and heads. `features` and the heads are called apart by the predictor and by the training.
+    """Backbone, pyramid and heads; called apart by the predictor, the training and the export.
 
     Pictures are [B, 3, H, W] float, RGB in [0, 1], sides a multiple of 32.
     """
@@ -178,79 +177,67 @@ class DetectorNetwork(nn.Module):
     def __init__(self, config: DetectorConfig) -> None:
         super().__init__()
         self.config = config
-        channels = config.channels
-        self.backbone = Backbone(config)
-        anchors = AnchorGenerator(tuple((s,) for s in (16, 32, 64, 128, 256)), ((1.0, 2.0, 3.5),) * 5)
-        self.rpn = RegionProposalNetwork(
-            anchors,
-            RPNHead(channels, 3),
-            fg_iou_thresh=0.6,
-            bg_iou_thresh=0.3,
-            batch_size_per_image=128,
-            positive_fraction=0.5,
-            pre_nms_top_n={"training": 400, "testing": 400},
-            post_nms_top_n={"training": 200, "testing": 150},
-            nms_thresh=0.7,
-        )
-        pooled = list(LEVELS[:4])
-        self.roi_heads = RoIHeads(
-            box_roi_pool=MultiScaleRoIAlign(pooled, 7, 2),
-            box_head=TwoMLPHead(channels * 49, config.box_features),
-            box_predictor=FastRCNNPredictor(config.box_features, 2),
-            fg_iou_thresh=0.5,
-            bg_iou_thresh=0.5,
-            batch_size_per_image=48,
-            positive_fraction=0.34,
-            bbox_reg_weights=None,
-            score_thresh=0.05,
-            nms_thresh=0.55,
-            detections_per_img=100,
-        )
-        self.mask_pool = MultiScaleRoIAlign(pooled, 14, 2)
-        self.mask_head = MaskHead(channels)
-        self.person_map = PersonMapHead(channels)
-        self.cse_pool = MultiScaleRoIAlign(["merged"], 28, 2)
-        self.cse_head = CseHead(channels, config.embedding)
+        self.backbone = EfficientNetLite()
+        self.pyramid = Pyramid(config)
+        self.box_heads = nn.ModuleList(BoxHead(config.channels) for _ in STRIDES)
+        self.region_head = RegionHead(config)
+        self.person_map = nn.Conv2d(config.merged, 1, 1)  # only the training looks at it: it makes the outlines sharper
         self.vertex_embedding = nn.Parameter(torch.randn(config.vertices, config.embedding))
-        self.mean: Tensor
-        self.std: Tensor
-        self.register_buffer("mean", torch.tensor([0.45, 0.43, 0.41]).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor([0.25, 0.25, 0.25]).view(1, 3, 1, 1), persistent=False)
 
-    def features(self, pictures: Tensor) -> tuple[OrderedDict[str, Tensor], Tensor, Tensor]:
-        """Pyramid, person logits [B, 1, H/4, W/4] and merged features [B, C, H/4, W/4]."""
-        pyramid = self.backbone((pictures - self.mean) / self.std)
-        logits, merged = self.person_map(pyramid)
-        return pyramid, logits, merged
+    def features(self, pictures: Tensor) -> Features:
+        """The maps that all heads read."""
+        return Features(*self.pyramid(self.backbone(pictures)))
 
-    def boxes(self, pictures: Tensor, pyramid: OrderedDict[str, Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """People found: boxes [K, 4] (xyxy in the picture's pixels) and scores [K], per picture."""
-        images = _image_list(pictures)
-        pyramid = OrderedDict((name, level.float()) for name, level in pyramid.items())
-        proposals, _ = self.rpn(images, pyramid)
-        results, _ = self.roi_heads(pyramid, proposals, images.image_sizes)
-        return [r["boxes"] for r in results], [r["scores"] for r in results]
+    def cells(self, features: Features) -> tuple[Tensor, Tensor]:
+        """Logits [B, N] and boxes [B, N, 4] (xyxy, pixels of the picture) of all cells of all levels."""
+        logits, boxes = [], []
+        for head, level, stride in zip(self.box_heads, features.levels, STRIDES, strict=True):
+            score, sides = head(level)
+            centers = cell_centers(level.shape[-2:], stride, level.device)
+            sides = sides.flatten(2).transpose(1, 2) * stride  # [B, h * w, 4]
+            boxes.append(torch.cat([centers - sides[..., :2], centers + sides[..., 2:]], dim=2))
+            logits.append(score.float().flatten(1))
+        return torch.cat(logits, dim=1), torch.cat(boxes, dim=1)
 
-    def masks(self, pictures: Tensor, pyramid: OrderedDict[str, Tensor], boxes: list[Tensor]) -> Tensor:
-        """Mask logits [sum of K, 1, 28, 28] over the boxes."""
-        pooled = self.mask_pool(pyramid, boxes, _image_list(pictures).image_sizes)
-        logits: Tensor = self.mask_head(self._filled(pooled))
-        return logits[: len(pooled)]
+    def boxes(self, features: Features, size_hw: tuple[int, int], lowest: float) -> tuple[list[Tensor], list[Tensor]]:
+        """People found: boxes [K, 4] (xyxy, pixels of the picture) and scores [K] of each picture, best first.
 
-    def surface(self, pictures: Tensor, merged: Tensor, boxes: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Embeddings [sum of K, D, 56, 56] and body logits [sum of K, 1, 56, 56] over the boxes."""
-        pooled = self.cse_pool({"merged": merged}, boxes, _image_list(pictures).image_sizes)
-        embedding, body = self.cse_head(self._filled(pooled))
-        return embedding[: len(pooled)], body[: len(pooled)]
-
-    def _filled(self, regions: Tensor) -> Tensor:
-        """Regions [K, ...] with empty ones behind them, until K is a multiple of `REGIONS_STEP`; not in training.
-
-        Libraries keep a compiled kernel for each size of a batch: with any K, memory grows through a long film.
+        Args:
+            features: Of the pictures.
+            size_hw: Size of the pictures.
+            lowest: People of a lower score are left out.
         """
-        missing = 0 if self.training else -len(regions) % REGIONS_STEP
-        return torch.cat([regions, regions.new_zeros(missing, *regions.shape[1:])]) if missing else regions
+        logits, all_boxes = self.cells(features)
+        found, scores = [], []
+        all_scores = (self.config.score_scale * logits + self.config.score_shift).sigmoid()
+        for row_scores, row_boxes in zip(all_scores, all_boxes, strict=True):
+            values, order = row_scores.topk(min(CANDIDATES, len(row_scores)))
+            order = order[values >= lowest]
+            candidates = clip_boxes_to_image(row_boxes[order], size_hw)
+            kept = batched_nms(candidates, row_scores[order], torch.zeros_like(order), NMS_IOU)[:MAX_DETECTIONS]
+            found.append(candidates[kept])
+            scores.append(row_scores[order][kept])
+        return found, scores
+
+    def regions(self, features: Features, boxes: list[Tensor]) -> Regions:
+        """Masks and embeddings over the boxes [K, 4] of each picture, one after the other.
+
+        Outside of training, batches are filled up to a multiple of `REGIONS_STEP`: libraries keep a compiled kernel
+        for each size of a batch, so with any K memory would grow through a long film.
+        """
+        pooled = roi_align(
+            features.merged.float(), [b.float() for b in boxes], POOLED_SIZE, 1 / MERGED_STRIDE, 2, True
+        ).contiguous(memory_format=torch.channels_last)
+        count = len(pooled)
+        missing = 0 if self.training else -count % REGIONS_STEP
+        if missing:
+            pooled = torch.cat([pooled, pooled.new_zeros(missing, *pooled.shape[1:])])
+        return Regions(*(values[:count] for values in self.region_head(pooled)))
 
 
-def _image_list(pictures: Tensor) -> ImageList:
-    return ImageList(pictures, [(pictures.shape[-2], pictures.shape[-1])] * pictures.shape[0])
+def cell_centers(size_hw: tuple[int, int] | torch.Size, stride: int, device: torch.device) -> Tensor:
+    """Centres [h * w, 2] (x, y, pixels of the picture) of a level's cells, row by row."""
+    y = (torch.arange(size_hw[0], device=device) + 0.5) * stride
+    x = (torch.arange(size_hw[1], device=device) + 0.5) * stride
+    grid_y, grid_x = torch.meshgrid(y, x, indexing="ij")
+    return torch.stack([grid_x, grid_y], dim=-1).reshape(-1, 2)

@@ -6,12 +6,12 @@ import hashlib
 import logging
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pooch
 from filelock import FileLock
 
-from anonymize.downloads.catalog import CATALOG, ZOO, WeightsFile
+from anonymize.downloads.catalog import CATALOG, WeightsFile
 from anonymize.downloads.transfer import LocalCopy, ResumingDownload
 from anonymize.errors import WeightsError
 
@@ -24,16 +24,19 @@ def cache_folder() -> Path:
     return Path(pooch.os_cache("anonymize"))
 
 
-def locate(name: str) -> Path:
+def locate(name: str, *, pull: str | None = None) -> Path:
     """Where a file of the catalog lies.
+
+    Args:
+        name: Of the file.
+        pull: What `anonymize weights pull` is to fetch if it is not there; None for the file alone.
 
     Raises:
         WeightsError: It is not there; the text says which command fetches it.
     """
     path = cache_folder() / CATALOG[name].file
     if not path.is_file():
-        group = "zoo" if name in ZOO else name
-        raise WeightsError(f"the weights {name} are not on this machine; run: anonymize weights pull {group}")
+        raise WeightsError(f"the weights {name} are not on this machine; run: anonymize weights pull {pull or name}")
     return path
 
 
@@ -58,7 +61,13 @@ def pull(
     mirror = mirror or os.environ.get(MIRROR_VARIABLE) or None
     url = f"{mirror.rstrip('/')}/{entry.file}" if mirror else entry.url
     part = folder / f"{entry.file}.part"
-    downloader = LocalCopy(source, part) if source else ResumingDownload(part, pause_seconds=pause_seconds)
+    fetch = LocalCopy(source, part) if source else ResumingDownload(part, pause_seconds=pause_seconds)
+
+    def fetch_checked(url: str, output_file: str, pooch_: Any) -> None:
+        fetch(url, output_file, pooch_)
+        if entry.checksum and not fits(Path(output_file), entry.checksum):
+            raise ValueError("the checksum differs")
+
     pooch.get_logger().setLevel(logging.WARNING)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -66,9 +75,9 @@ def pull(
             path = folder / entry.file
             if check(entry) != "good":
                 path.unlink(missing_ok=True)
-                pooch.retrieve(url, entry.checksum, fname=entry.file, path=folder, downloader=downloader)
+                pooch.retrieve(url, None, fname=entry.file, path=folder, downloader=fetch_checked)
                 _sidecar(path).write_text(f"{sha256(path)}  {path.name}\n")
-    except ValueError as error:  # pooch: the checksum differs; it has removed the file
+    except ValueError as error:  # pooch has removed the file
         raise WeightsError(f"{source or url} is not {entry.name}: its checksum is another; it was not kept") from error
     except OSError as error:
         raise WeightsError(f"cannot store {entry.name} in {folder}: {error.strerror or error}") from error
@@ -81,10 +90,15 @@ def check(entry: WeightsFile) -> State:
     if not path.is_file():
         return "missing"
     if entry.checksum:
-        kind, _, expected = entry.checksum.partition(":")
-        return "good" if digest(path, kind) == expected else "changed"
+        return "good" if fits(path, entry.checksum) else "changed"
     noted = _sidecar(path)
     return "good" if noted.is_file() and noted.read_text().split()[:1] == [sha256(path)] else "changed"
+
+
+def fits(path: Path, checksum: str) -> bool:
+    """Whether a file has a checksum, "sha256:..." or "md5:..."; the digits may be the first ones only."""
+    kind, _, expected = checksum.partition(":")
+    return digest(path, kind).startswith(expected)
 
 
 def sha256(path: Path) -> str:

@@ -8,9 +8,11 @@ from anonymize.errors import OptionError
 
 DETECTRON2 = "https://dl.fbaipublicfiles.com/detectron2/COCO-InstanceSegmentation"
 CSE = "https://dl.fbaipublicfiles.com/densepose/cse"
+TORCHVISION = "https://download.pytorch.org/models"
 DEEP_PRIVACY2 = "https://api.loke.aws.unit.no/dlr-gui-backend-resources-content/v2/contents/links"
 
 CC_BY_SA = "CC BY-SA 3.0"
+BSD = "BSD-3-Clause (torchvision)"
 UNSTATED = "not stated for CSE; DensePose's other models: CC BY-SA 3.0"
 FDH = "that of the FDH dataset (non-commercial research)"
 
@@ -25,7 +27,8 @@ class WeightsFile:
         url: The publisher's address.
         licence: As the publisher states it.
         megabytes: About its size; None where nothing is known before it is there.
-        checksum: "sha256:..." or "md5:..."; None where the publisher states none.
+        checksum: "sha256:..." or "md5:..." and at least the first digits, as many as the publisher states; None where
+            the publisher states none.
     """
 
     name: str
@@ -50,6 +53,14 @@ CATALOG = {
         _detectron2("mask-rcnn-r50", "mask_rcnn_R_50_FPN_3x/137849600", "model_final_f10217.pkl", 178),
         _detectron2("mask-rcnn-r101", "mask_rcnn_R_101_FPN_3x/138205316", "model_final_a3ec72.pkl", 254),
         _detectron2("mask-rcnn-x101", "mask_rcnn_X_101_32x8d_FPN_3x/139653917", "model_final_2d9806.pkl", None),
+        WeightsFile(
+            "mask-rcnn-r50-v2",
+            "maskrcnn_resnet50_fpn_v2_coco-73cbd019.pth",
+            f"{TORCHVISION}/maskrcnn_resnet50_fpn_v2_coco-73cbd019.pth",
+            BSD,
+            186,
+            "sha256:73cbd019",
+        ),
         _cse(
             "cse-r50",
             "densepose_rcnn_R_50_FPN_s1x/251155172",
@@ -76,7 +87,8 @@ CATALOG = {
         ),
     )
 }
-"""By name. The checksum of cse-r50 is that of a copy in a public repository; those of DeepPrivacy2 are its authors'."""
+"""By name. The checksum of cse-r50 is that of a copy in a public repository; those of DeepPrivacy2 are its authors'.
+torchvision's file names carry the first digits of theirs."""
 
 ZOO = ("mask-rcnn-x101", "cse-r101-dl", "deep-privacy2")
 """What `--weights zoo` uses: the strongest, as in DeepPrivacy2."""

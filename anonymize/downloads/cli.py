@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,9 @@ import typer
 
 from anonymize.errors import OptionError
 
-app = typer.Typer(help="Fetch and check the weights of others, for --weights zoo.", no_args_is_help=True)
+app = typer.Typer(
+    help="Fetch and check the weights of others, for --detector zoo:... and --weights zoo.", no_args_is_help=True
+)
 
 Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="As in `list`; also `zoo` or `all`.")]
 
@@ -24,11 +27,20 @@ def list_() -> None:
     for entry in CATALOG.values():
         path = folder / entry.file
         size = round(path.stat().st_size / 1e6) if path.is_file() else entry.megabytes
-        kind = entry.checksum.partition(":")[0] if entry.checksum else "no checksum published"
+        kind = _kind(entry.checksum)
         typer.echo(
             f"{entry.name:20} {'here' if path.is_file() else '-':5} {f'{size} MB' if size else '? MB':>7}  {kind}\n"
             f"{'':20} licence: {entry.licence}\n{'':20} {entry.url}"
         )
+
+
+def _kind(checksum: str | None) -> str:
+    """What is known to check a file by."""
+    if checksum is None:
+        return "no checksum published"
+    kind, _, digits = checksum.partition(":")
+    whole = len(digits) == 2 * hashlib.new(kind).digest_size
+    return kind if whole else f"{kind}, its first {len(digits)} digits"
 
 
 @app.command()

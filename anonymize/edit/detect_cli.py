@@ -36,7 +36,8 @@ def detect(
     ] = None,
     weights: Annotated[str, typer.Option(metavar="embedded|zoo|PATH", help="Networks.")] = "embedded",
     detector: Annotated[
-        str | None, typer.Option(metavar="NAME|PATH", help="Detector, if it is not that of --weights.")
+        str | None,
+        typer.Option(metavar="NAME|PATH", help="Detector, if it is not that of --weights; as of the plain command."),
     ] = None,
     score: Annotated[float | None, typer.Option(min=0, max=1, help="Lowest score of a detection.")] = None,
     lookahead: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long frames wait.")] = 1.0,
@@ -53,6 +54,7 @@ def detect(
 
     Without an edit `anonymize render` makes of it what the plain command makes of FILM.
     """
+    from anonymize.detect.names import detector_for
     from anonymize.edit.passes import detect_film
 
     with progress_bar(quiet) as progress:
@@ -66,7 +68,7 @@ def detect(
             identity=tuple(identity or ()),
             seed=seed,
             weights=weights,
-            detector_weights=detector or ("zoo" if weights == "zoo" else "embedded"),
+            detector_weights=detector_for(weights, detector, generates=mode in (None, "generate")),
             score=score,
             lookahead=lookahead,
             device=device,

@@ -20,7 +20,8 @@ def _group() -> None:
 def detector(
     weights: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A detector's .safetensors.")],
     data: Annotated[Path, typer.Option(exists=True, file_okay=False, help="Holds ccp/, as for the training.")],
-    empty_film: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="A film on which nobody is.")],
+    boxed: Annotated[Path, typer.Option(exists=True, file_okay=False, help="Holds boxes.json and pictures/.")],
+    empty_film: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="A film without people.")],
     training: Annotated[
         Path, typer.Option(exists=True, dir_okay=False, help="JSON that tells how the weights were trained.")
     ],
@@ -29,7 +30,7 @@ def detector(
     """Measure a detector on what it was not trained on; writes its manifest and a table."""
     from anonymize.evaluate.detector import markdown, measure, write_manifest
 
-    figures = measure(weights, data, empty_film)
+    figures = measure(weights, data, boxed, empty_film)
     write_manifest(figures, json.loads(training.read_text()), output)
     typer.echo(markdown(figures))
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +13,9 @@ import torch
 from anonymize.compose import covers_of
 from anonymize.detect.matching import mask_iou
 from anonymize.errors import BackendError
+from anonymize.evaluate.boxes import average_precision
+from anonymize.evaluate.surface import read_landmarks, swapped_limbs
+from anonymize.synthesis import BodySurface
 from anonymize.types import BoolArray, Detections, RegionMask, Tracks, UInt8Array
 
 HEIGHT_BINS_PX = (0, 24, 40, 80, 160, 1 << 20)
@@ -57,6 +58,7 @@ class DetectionScores:
     covers: list[float] = field(default_factory=list)
     ious: list[float] = field(default_factory=list)
     geodesic_errors_cm: list[np.ndarray] = field(default_factory=list)
+    swapped: list[BoolArray] = field(default_factory=list)
     spill: list[float] = field(default_factory=list)
 
     def add(self, truth: Truth, found: Detections) -> None:
@@ -109,7 +111,7 @@ class DetectionScores:
         heights, covers = np.array(self.heights), np.array(self.covers)
         figures = {"pictures": float(len(self.images)), "people": float(len(heights))}
         for name, results, kind in (("box", self.boxes, "bbox"), ("mask", self.masks, "segm")):
-            ap, ap50 = self._average_precision(results, kind)
+            ap, ap50 = average_precision(self.images, self.truths, results, kind)
             figures |= {f"{name}_ap": ap, f"{name}_ap50": ap50}
         if len(heights):
             figures |= {"mask_iou_mean": float(np.mean(self.ious)), "covered_mean": float(covers.mean())}
@@ -125,34 +127,19 @@ class DetectionScores:
         figures["background_painted"] = float(np.mean(self.spill)) if self.spill else 0.0
         if self.geodesic_errors_cm:
             figures["geodesic_error_median_cm"] = float(np.median(np.concatenate(self.geodesic_errors_cm)))
+            figures["left_for_right"] = float(np.concatenate(self.swapped).mean())
         return figures
 
-    def _average_precision(self, results: list[dict[str, Any]], kind: str) -> tuple[float, float]:
-        from pycocotools.coco import COCO
-        from pycocotools.cocoeval import COCOeval
-
-        if not results or not self.truths:
-            return 0.0, 0.0
-        with contextlib.redirect_stdout(io.StringIO()):  # the library reports progress on stdout
-            truth = COCO()
-            truth.dataset = {"images": self.images, "annotations": self.truths, "categories": self.categories}
-            truth.createIndex()
-            evaluation = COCOeval(truth, truth.loadRes(results), kind)
-            evaluation.evaluate()
-            evaluation.accumulate()
-            evaluation.summarize()
-        return float(evaluation.stats[0]), float(evaluation.stats[1])
-
     def add_surface(
-        self, truth: Truth, found: Detections, landmark_embedding: torch.Tensor, geodesics_cm: np.ndarray
+        self, truth: Truth, found: Detections, landmark_embedding: torch.Tensor, surface: BodySurface
     ) -> None:
-        """Take the surface errors of one picture: geodesic distance of predicted and true landmark, matched people.
+        """Take the surface of one picture: predicted and true landmark of each pixel of matched people.
 
         Args:
             truth: With landmarks.
             found: With embeddings.
             landmark_embedding: [L, D] of the network.
-            geodesics_cm: [L, L] of the surface.
+            surface: That the landmarks are of.
         """
         if truth.landmarks is None or found.embeddings is None:
             return
@@ -161,20 +148,16 @@ class DetectionScores:
             ious = [mask_iou(person, m) if c else 0.0 for m, c in zip(found.masks, found.has_cse, strict=True)]
             if not ious or max(ious) < 0.5:
                 continue
-            k = int(np.argmax(ious))
             rows, columns = np.nonzero(person.mask)
             rows, columns = rows + person.y, columns + person.x
-            true = truth.landmarks[rows, columns]
-            x1, y1, x2, y2 = found.boxes_xyxy[k]
-            size = found.embeddings.shape[-1]
-            u = np.floor((columns + 0.5 - x1) / max(1e-6, x2 - x1) * size).astype(int)
-            v = np.floor((rows + 0.5 - y1) / max(1e-6, y2 - y1) * size).astype(int)
-            usable = (true >= 0) & (u >= 0) & (v >= 0) & (u < size) & (v < size)
-            if not usable.any():
-                continue
-            values = found.embeddings[k].float().cpu()[:, v[usable], u[usable]].T  # [P, D]
-            guess = (torch.nn.functional.normalize(values, dim=1) @ table.T).argmax(dim=1).numpy()
-            self.geodesic_errors_cm.append(geodesics_cm[true[usable], guess].astype(np.float32))
+            true = truth.landmarks[rows, columns].astype(np.int64)
+            points = np.stack([columns, rows], 1).astype(np.float32) + 0.5
+            guess = read_landmarks(found, int(np.argmax(ious)), points, table)
+            usable = (true >= 0) & (guess >= 0)
+            if usable.any():
+                true, guess = true[usable], guess[usable]
+                self.geodesic_errors_cm.append(surface.geodesics_cm[true, guess].astype(np.float32))
+                self.swapped.append(swapped_limbs(true, guess, surface))
 
 
 def false_alarms(frames: Iterable[Detections]) -> dict[str, float]:

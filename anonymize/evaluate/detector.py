@@ -15,13 +15,16 @@ from tqdm import tqdm
 from anonymize.detect.build import load_network
 from anonymize.detect.network import DetectorNetwork
 from anonymize.detect.predictor import DEFAULT_SCORE, EmbeddedDetector
+from anonymize.evaluate.boxes import boxes_by, score_boxes
 from anonymize.evaluate.detection import DetectionScores, Truth, batches, false_alarms, truth_of
+from anonymize.evaluate.surface import score_joints
 from anonymize.media import open_film
 from anonymize.pipeline import build_tracker
 from anonymize.synthesis import load_surface, render_scene
 from anonymize.synthesis.film import PLACES, render_film
 from anonymize.track import UNSURE_SCORE
 from anonymize.train.bank import load_photos
+from anonymize.train.pictures import load_pictures, load_poses
 from anonymize.train.rendered import to_landmarks
 from anonymize.train.teachers import IGNORE
 from anonymize.types import Detections, Frame
@@ -65,7 +68,7 @@ def score_pictures(network: DetectorNetwork, truths: Iterable[Truth]) -> dict[st
         curve.add(truth, found)
         sure = confident(found, DEFAULT_SCORE)
         default.add(truth, sure)
-        default.add_surface(truth, sure, network.vertex_embedding.detach(), surface.geodesics_cm)
+        default.add_surface(truth, sure, network.vertex_embedding.detach(), surface)
     precision = {name: value for name, value in curve.summary().items() if "_ap" in name}
     return {name: value for name, value in default.summary().items() if "_ap" not in name} | precision
 
@@ -103,12 +106,24 @@ def score_film(network: DetectorNetwork, film: Path) -> dict[str, float]:
     return false_alarms(found())
 
 
-def measure(weights: Path, data: Path, empty_film: Path) -> dict[str, Any]:
-    """All figures of a weights file.
+def score_real_pictures(network: DetectorNetwork, boxed: Path) -> dict[str, float]:
+    """Boxes, and the surface at BlazePose's joints, on the pictures of a folder that are kept out of training."""
+    pictures = load_pictures(boxed, held_out_only=True)
+    figures = score_boxes(pictures, boxes_by(EmbeddedDetector(network, score=LOW_SCORE)), DEFAULT_SCORE)
+    if not (boxed / "blazepose.npz").exists():
+        return figures
+    detector, surface = EmbeddedDetector(network), load_surface()
+    joints = score_joints(pictures, load_poses(boxed), detector, surface, network.vertex_embedding)
+    return figures | {f"surface_{name}": value for name, value in joints.items()}
+
+
+def measure(weights: Path, data: Path, boxed: Path, empty_film: Path) -> dict[str, Any]:
+    """All figures of a weights file, those on real mixed pictures first.
 
     Args:
         weights: Written by `anonymize train detector`.
         data: Holds `ccp/` as for the training.
+        boxed: Folder of boxed pictures, see `load_pictures`; a tenth of them is kept out of training.
         empty_film: A film without people.
     """
     network = load_network(weights)
@@ -116,6 +131,7 @@ def measure(weights: Path, data: Path, empty_film: Path) -> dict[str, Any]:
         "file": weights.name,
         "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
         "default_score": DEFAULT_SCORE,
+        "real_mixed_pictures": score_real_pictures(network, boxed),
         "held_out_photos": score_pictures(network, photo_truths(data)),
         "held_out_scenes": score_pictures(network, scene_truths()),
         "rendered_films": score_rendered_films(network),

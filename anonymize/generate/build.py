@@ -22,6 +22,11 @@ from anonymize.resources import GENERATOR, weights_path
 
 FORMAT = "anonymize-generator-1"
 CHECKPOINT = ".ckpt"
+DETECTORS = {
+    "anny": "--detector embedded, zoo:MASKS or detectron2",
+    "smpl_27554": "--detector zoo, zoo:MASKS+CSE or detectron2:CONFIG+CSE",
+}
+"""Detectors that predict a surface, for the error."""
 
 
 def save_weights(path: Path, network: GeneratorNetwork, notes: dict[str, str]) -> None:
@@ -80,7 +85,7 @@ def build_generator(
         WeightsError: The weights cannot be read, or are not on this machine.
         OptionError: The truncation is out of range.
     """
-    file = locate("deep-privacy2") if weights == "zoo" else Path(weights)
+    file = locate("deep-privacy2", pull="zoo") if weights == "zoo" else Path(weights)
     if file.suffix == CHECKPOINT:
         return ZooGenerator(
             load_generator(file),
@@ -117,5 +122,6 @@ def check_pairing(detector_surface: str | None, generator_surface: str | None) -
     raise OptionError(
         f"the detector predicts the body surface {detector_surface!r} "
         f"but the generator was trained for {generator_surface!r}; "
-        "take both from the same weights (embedded, or zoo), or cover people by --mode blur, pixelate or solid"
+        f"take a detector that predicts that one ({DETECTORS.get(generator_surface, 'none is known')}), "
+        "or cover people by --mode blur, pixelate or solid"
     )

@@ -124,7 +124,7 @@ def joint_transforms(joints: Tensor, parents: list[int], rotations: Tensor) -> T
     """Where each joint takes what hangs on it.
 
     Args:
-        joints: [J, 3] rest positions.
+        joints: [J, 3] rest positions, or [B, J, 3] where people differ.
         parents: Index of each joint's parent, -1 for the root, parents before children.
         rotations: [B, J, 3, 3], turn of each joint relative to its parent, in the axes of the rest pose.
 
@@ -136,12 +136,13 @@ def joint_transforms(joints: Tensor, parents: list[int], rotations: Tensor) -> T
     for j, parent in enumerate(parents):
         if parent < 0:
             total.append(rotations[:, j])
-            place.append(joints[j].expand(len(rotations), 3))
+            place.append(joints[..., j, :].expand(len(rotations), 3))
         else:
             total.append(total[parent] @ rotations[:, j])
-            place.append(place[parent] + (total[parent] @ (joints[j] - joints[parent])[:, None])[:, :, 0])
+            bone = joints[..., j, :] - joints[..., parent, :]
+            place.append(place[parent] + (total[parent] @ bone[..., None])[:, :, 0])
     turn, position = torch.stack(total, 1), torch.stack(place, 1)  # [B, J, 3, 3], [B, J, 3]
-    shift = position - (turn @ joints[None, :, :, None])[..., 0]
+    shift = position - (turn @ joints[..., None])[..., 0]
     return torch.cat([turn, shift[..., None]], 3)
 
 

@@ -724,6 +724,7 @@ def render_person(
     light: Light | None = None,
     camera_height_m: float | None = None,
     heading_degrees: float | None = None,
+    real_share: float = 0.0,
     device: str = "cpu",
 ) -> RenderedPerson:
     """Draw one person as a street, dashcam or hand camera sees them.
@@ -736,10 +737,11 @@ def render_person(
         light: Light; random by default.
         camera_height_m: Height of the camera above the ground; random by default.
         heading_degrees: Direction the person faces, 0 towards the camera; random by default.
+        real_share: Share of random poses that are a real person's.
         device: Where to draw.
     """
     who = (random_person(rng) if person is None else person).to(device)
-    angles = random_pose(rng) if pose is None else pose
+    angles = random_pose(rng, real_share=real_share) if pose is None else pose
     lamp = random_light(rng) if light is None else light
     coarse = height_px < 90
     mesh = who.coarse if coarse else who.mesh

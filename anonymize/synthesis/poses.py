@@ -1,4 +1,4 @@
-"""Poses: gait cycles, standing, sitting, cycling, reaching, and random ones within the joints' limits.
+"""Poses: gait cycles, standing, sitting, cycling, reaching, random ones within the joints' limits, and real ones.
 
 A pose gives each joint three angles in degrees, (forward, side, twist): forward swings the limb to the front, side
 moves it away from the body, twist turns it outward. Arms are measured from hanging down.
@@ -12,8 +12,11 @@ import numpy as np
 from numpy.random import Generator
 
 from anonymize.synthesis.body import JOINT, JOINTS, load_body
+from anonymize.synthesis.surface import load_asset
 
 Angles = dict[str, tuple[float, float, float]]
+
+ANGLE_STEP = 1.5  # degrees per unit of the asset `poses.npz`
 
 # share of the cycle from heel strike -> degrees (after the curves of Perry and Burnfield, Gait Analysis, 2010)
 WALK = {
@@ -86,6 +89,27 @@ def rotations(angles: Angles) -> np.ndarray:
                 matrix = bend @ whole.T @ matrix @ whole if base == "elbow" else hang.T @ matrix @ hang
         out[JOINT[name]] = matrix
     return out.astype(np.float32)
+
+
+def angles_of(turns: np.ndarray) -> np.ndarray:
+    """The angles [J, 3] in degrees of which `rotations` makes these turns [J, 3, 3]; forward, side, twist."""
+    out = np.zeros((len(JOINTS), 3), np.float32)
+    for j, name in enumerate(JOINTS):
+        base, _, side = name.partition(".")
+        matrix = turns[j].astype(np.float64)
+        if base in ("shoulder", "elbow", "wrist", "fingers"):
+            hang, bend = hanging()[side]
+            whole = hang @ bend
+            if base == "shoulder":
+                matrix = matrix @ hang.T
+            else:
+                matrix = whole @ bend.T @ matrix @ whole.T if base == "elbow" else hang @ matrix @ hang.T
+        sign = -1.0 if side == "R" else 1.0
+        forward = np.arctan2(matrix[2, 1], matrix[2, 2])
+        aside = np.arcsin(np.clip(-matrix[2, 0], -1, 1))
+        twist = np.arctan2(matrix[1, 0], matrix[0, 0])
+        out[j] = np.degrees([-forward if side else forward, -sign * aside, sign * twist])
+    return out
 
 
 def gait(
@@ -283,13 +307,55 @@ def free(rng: Generator) -> Angles:
     return pose
 
 
-def random_pose(rng: Generator) -> Angles:
+@cache
+def real_poses() -> np.ndarray:
+    """Angles [N, J, 3] float32 in degrees of people in real pictures (`assets/README.md`), not turned about z.
+
+    Raises:
+        WeightsError: The asset is missing or damaged.
+    """
+    angles: np.ndarray = load_asset("poses")["angles"].astype(np.float32) * ANGLE_STEP
+    return angles
+
+
+def real(rng: Generator, *, jitter: float = 3.0) -> Angles:
+    """A pose of a person in a real picture, or its mirror image, varied by `jitter` degrees."""
+    poses = real_poses()
+    values = poses[int(rng.integers(len(poses)))] + rng.normal(0, jitter, poses.shape[1:])
+    pose: Angles = {}
+    mirrored = bool(rng.random() < 0.5)
+    for name, (forward, side, twist) in zip(JOINTS, values.tolist(), strict=True):
+        base, _, end = name.partition(".")
+        if mirrored and end:
+            name = f"{base}.{'R' if end == 'L' else 'L'}"
+        elif mirrored:
+            side, twist = -side, -twist
+        pose[name] = (forward, side, twist)
+    return pose
+
+
+def sits(pose: Angles) -> bool:
+    """Whether both thighs are lifted and both knees bent as on a chair, and the trunk is upright."""
+    hips, knees = ([pose.get(f"{n}.{s}", pose.get(n, (0.0, 0.0, 0.0)))[0] for s in "LR"] for n in ("hip", "knee"))
+    root = pose.get("root", (0.0, 0.0, 0.0))
+    return min(hips) > 50 and max(hips) < 115 and max(knees) < -40 and abs(root[0]) < 45 and abs(root[1]) < 45
+
+
+def random_pose(rng: Generator, *, real_share: float = 0.0) -> Angles:
     """What people in streets and rooms do: mostly walk and stand."""
-    return random_activity(rng)[1]
+    return random_activity(rng, real_share=real_share)[1]
 
 
-def random_activity(rng: Generator) -> tuple[str, Angles]:
-    """What somebody does ("walking", "standing", "sitting", "crouching", "free", "cycling") and their pose."""
+def random_activity(rng: Generator, *, real_share: float = 0.0) -> tuple[str, Angles]:
+    """What somebody does ("walking", "standing", "sitting", "crouching", "free", "cycling", "real") and their pose.
+
+    Args:
+        rng: Same state, same pose; without real poses nothing more is drawn from it than ever.
+        real_share: Share of poses that are a real person's.
+    """
+    if real_share > 0 and rng.random() < real_share:
+        pose = real(rng)
+        return "sitting" if sits(pose) else "real", pose
     kinds = (walking, standing, sitting, crouching, free, cycling)
     kind = kinds[int(rng.choice(len(kinds), p=[0.45, 0.3, 0.08, 0.05, 0.09, 0.03]))]
     return kind.__name__, kind(rng)

@@ -412,7 +412,9 @@ def random_camera(rng: Generator, size_hw: tuple[int, int], kind: int) -> Camera
     return Camera.looking_at((0.0, 0.0, height), target, float(focal), size_hw, roll=float(rng.normal(0, 1.5)))
 
 
-def place_people(rng: Generator, count: int, place: Place, camera: Camera) -> tuple[list[Actor], Place]:
+def place_people(
+    rng: Generator, count: int, place: Place, camera: Camera, *, real_share: float = 0.0
+) -> tuple[list[Actor], Place]:
     """Where people stand and what they do, at all distances, alone and in groups; the place with what they sit on."""
     actors: list[Actor] = []
     build = Builder()
@@ -438,7 +440,7 @@ def place_people(rng: Generator, count: int, place: Place, camera: Camera) -> tu
                 break
         else:
             continue
-        activity, pose = random_activity(rng)
+        activity, pose = random_activity(rng, real_share=real_share)
         x, y, heading = float(xy[0]), float(xy[1]), float(rng.uniform(-180, 180))
         lift, yaw = 0.0, float(np.radians(heading))
         if activity == "sitting":
@@ -476,6 +478,8 @@ def render_scene(
     people: int | None = None,
     backgrounds: Path | None = None,
     device: str = "cpu",
+    *,
+    real_share: float = 0.0,
 ) -> Scene:
     """A random scene.
 
@@ -485,6 +489,7 @@ def render_scene(
         people: How many are placed (some may be hidden or out of sight); 0 to 12 at random by default.
         backgrounds: Folder of pictures without people to stand in, half of the time.
         device: Where to draw.
+        real_share: Share of people whose pose is a real person's; `evaluate detector` has none.
 
     Raises:
         MediaError: `backgrounds` has no readable picture.
@@ -493,6 +498,6 @@ def render_scene(
     place = random_place(rng, picture=picture)
     camera = random_camera(rng, size_hw, place.kind)
     count = int(min(rng.geometric(0.22) - 1, 12)) if people is None else people
-    actors, place = place_people(rng, count, place, camera)
+    actors, place = place_people(rng, count, place, camera, real_share=real_share)
     moved = [Actor(a.person.to(device), a.angles, a.xy, a.heading_degrees, a.track_id, a.lift_m) for a in actors]
     return compose(moved, place, camera, random_optics(rng), device=device)

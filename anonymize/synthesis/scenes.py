@@ -22,9 +22,16 @@ EMPTY_SHARE = 0.15
 
 
 def render_shard(
-    index: int, *, folder: Path, count: int, seed: int, size_hw: tuple[int, int], backgrounds: Path | None
+    index: int,
+    *,
+    folder: Path,
+    count: int,
+    seed: int,
+    size_hw: tuple[int, int],
+    backgrounds: Path | None,
+    real_share: float,
 ) -> int:
-    """Write one shard of scenes; its content depends on seed, index, size and backgrounds only.
+    """Write one shard of scenes; its content depends on index and settings only.
 
     The file holds `image` [N, H, W, 3] uint8 RGB, `instances` [N, H, W] uint8 (0 nobody) and `vertices` [N, H, W]
     uint16 (65535 none).
@@ -32,7 +39,13 @@ def render_shard(
     torch.set_num_threads(1)
     rng = np.random.default_rng([seed, index])
     scenes = [
-        render_scene(rng, size_hw, people=0 if rng.random() < EMPTY_SHARE else None, backgrounds=backgrounds)
+        render_scene(
+            rng,
+            size_hw,
+            people=0 if rng.random() < EMPTY_SHARE else None,
+            backgrounds=backgrounds,
+            real_share=real_share,
+        )
         for _ in range(count)
     ]
     np.savez_compressed(
@@ -51,6 +64,7 @@ def write_scenes(
     seed: int = 0,
     size_hw: tuple[int, int] = (288, 512),
     backgrounds: Path | None = None,
+    real_share: float = 0.5,
     processes: int = 2,
 ) -> None:
     """Render `count` scenes into shards of 50 (format: `render_shard`).
@@ -61,6 +75,7 @@ def write_scenes(
         seed: Same seed, same scenes.
         size_hw: Of each picture, pixels.
         backgrounds: Folder of pictures without people to stand in, half of the time.
+        real_share: Share of people whose pose is a real person's.
         processes: How many shards are rendered at a time.
 
     Raises:
@@ -68,7 +83,9 @@ def write_scenes(
     """
     folder.mkdir(parents=True, exist_ok=True)
     counts = [min(SHARD, count - start) for start in range(0, count, SHARD)]
-    work = partial(render_shard, folder=folder, seed=seed, size_hw=size_hw, backgrounds=backgrounds)
+    work = partial(
+        render_shard, folder=folder, seed=seed, size_hw=size_hw, backgrounds=backgrounds, real_share=real_share
+    )
     with ProcessPoolExecutor(processes) as pool, tqdm(total=count, unit="scene", disable=None) as progress:
         for future in [pool.submit(work, i, count=n) for i, n in enumerate(counts)]:
             progress.update(future.result())
@@ -83,6 +100,7 @@ def main() -> None:
     parser.add_argument("--height", type=int, default=288)
     parser.add_argument("--width", type=int, default=512)
     parser.add_argument("--backgrounds", type=Path)
+    parser.add_argument("--real-poses", type=float, default=0.5, help="share of people in a real person's pose")
     parser.add_argument("--processes", type=int, default=2)
     a = parser.parse_args()
     write_scenes(
@@ -91,6 +109,7 @@ def main() -> None:
         seed=a.seed,
         size_hw=(a.height, a.width),
         backgrounds=a.backgrounds,
+        real_share=a.real_poses,
         processes=a.processes,
     )
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
 
 import cv2
 import numpy as np
@@ -16,8 +16,30 @@ from anonymize.train.teachers import IGNORE, UNKNOWN_PART
 from anonymize.types import BoolArray, UInt8Array
 
 MIN_VISIBLE_PX = 24
+MOST_PEOPLE = 255
+PICTURES_SHARE = 0.62
+"""Of the samples: crops of real pictures, where there are any."""
+PASTE_SHARE = 0.2
+"""Of these crops: people from elsewhere are pasted into them."""
 Size = tuple[int, int]
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Boxed:
+    """A person whose box was drawn by a person or found by a teacher.
+
+    Attributes:
+        number: In the picture's instances; unique there also where no pixel of it is known.
+        box_xyxy: In pixels, inside the picture.
+        weight: How sure the box is, in [0, 1].
+        masked: Whether the pixels in `instances` are the person's mask.
+    """
+
+    number: int
+    box_xyxy: tuple[float, float, float, float]
+    weight: float
+    masked: bool
 
 
 @dataclass(eq=False)
@@ -26,10 +48,12 @@ class Sample:
 
     Attributes:
         image: [H, W, 3] uint8 RGB.
-        instances: [H, W] uint8, 0 nobody, k the k-th person's visible pixels.
+        instances: [H, W] uint8, 0 background, k the visible pixels of person k.
         ignore: [H, W] bool, pixels without truth.
         landmarks: [H, W] int16, nearest landmark of the body surface, -1 unknown.
         parts: [H, W] uint8, BodyPix part 1 to 24, 0 unknown.
+        people: Those whose box is known otherwise than by their pixels; all others of `instances` have the box round
+            their visible pixels.
     """
 
     image: UInt8Array
@@ -37,6 +61,7 @@ class Sample:
     ignore: BoolArray
     landmarks: np.ndarray
     parts: UInt8Array
+    people: list[Boxed] = field(default_factory=list)
 
     @classmethod
     def of(cls, image: UInt8Array) -> Sample:
@@ -44,6 +69,14 @@ class Sample:
         size = image.shape[:2]
         nobody = np.zeros(size, np.uint8)
         return cls(image.copy(), nobody, np.zeros(size, np.bool_), np.full(size, NO_LANDMARK, np.int16), nobody.copy())
+
+
+class PictureSource(Protocol):
+    """Crops of real pictures."""
+
+    def sample(self, rng: Generator, size_hw: Size) -> Sample:
+        """A random crop of this size."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,13 +90,21 @@ class Bank:
     others: Sequence[UInt8Array]
     scenes: Sequence[Sample]
     mirrored_landmarks: np.ndarray  # [landmarks] int16
+    pictures: PictureSource | None = None
 
     def sample(self, rng: Generator, size_hw: Size) -> Sample:
         """A random training picture of `size_hw`."""
+        if self.pictures is not None and rng.random() < PICTURES_SHARE:
+            sample = self.pictures.sample(rng, size_hw)
+            if rng.random() < PASTE_SHARE:
+                self._paste_people(rng, sample, random_heights(rng, size_hw[0])[:3])
+            if rng.random() < 0.6:
+                degrade(rng, sample)
+            return sample
         kind = rng.random()
-        if kind < 0.18:
+        if kind < 0.2:
             sample = mosaic(rng, self.photos, size_hw, self.mirrored_landmarks)
-        elif kind < 0.5 and self.scenes:
+        elif kind < 0.65 and self.scenes:
             sample = crop_scene(rng, pick(rng, self.scenes), size_hw, self.mirrored_landmarks)
         else:
             sample = self.composite(rng, size_hw)
@@ -86,7 +127,15 @@ class Bank:
         if rng.random() < 0.6:
             for _ in range(rng.integers(1, 5)):
                 paste_object(rng, sample, pick(rng, self.streets))
-        for number, height in enumerate(sorted(random_heights(rng, size_hw[0])), 1):
+        self._paste_people(rng, sample, random_heights(rng, size_hw[0]))
+        return sample
+
+    def _paste_people(self, rng: Generator, sample: Sample, heights: Sequence[float]) -> None:
+        """Paste people of some heights, far to near, with an object before some of them."""
+        taken = max((person.number for person in sample.people), default=0)
+        for number, height in enumerate(sorted(heights), taken + 1):
+            if number > MOST_PEOPLE:
+                return
             pool = self.rendered if self.rendered and rng.random() < 0.45 else self.real
             cutout = vary(rng, pick(rng, pool), self.mirrored_landmarks)
             paste_person(rng, sample, cutout, height, number)
@@ -95,7 +144,6 @@ class Bank:
                 if len(near):
                     center = near[int(rng.integers(len(near)))]
                     paste_object(rng, sample, pick(rng, self.streets), center=center, size=height)
-        return sample
 
 
 def pick(rng: Generator, items: Sequence[T]) -> T:

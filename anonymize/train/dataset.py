@@ -375,6 +375,7 @@ def build_rendered(
     people: int,
     views: int = 3,
     seed: int = 0,
+    real_share: float = 0.5,
 ) -> int:
     """Render people in several poses, lights and places each, and write their crops with exact truth (thesis 7.2.1).
 
@@ -386,6 +387,7 @@ def build_rendered(
         people: How many.
         views: Crops of each.
         seed: Same seed, same people.
+        real_share: Share of views in a real person's pose.
 
     Returns:
         Number of crops written.
@@ -398,7 +400,7 @@ def build_rendered(
             person = random_person(rng)
             for view in range(views):
                 height = int(rng.integers(120, 300))
-                drawn = render_person(rng, height_px=height, person=person)
+                drawn = render_person(rng, height_px=height, person=person, real_share=real_share)
                 writer.write(
                     rendered_crop(
                         rng, drawn.image, drawn.alpha, drawn.vertex, places, table, surface, f"{seed}.{number}", view

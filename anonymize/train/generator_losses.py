@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from anonymize.detect.network import DetectorNetwork
 
-PERCEPTUAL_STAGES = 4
-"""Maps of the detector's backbone that `PerceptualDistance` compares: strides 2 to 16."""
+PERCEPTUAL_STAGES = 3
+"""Maps of the detector's backbone that `PerceptualDistance` compares: strides 4 to 16."""
 
 
 @contextmanager
@@ -114,8 +114,7 @@ class PerceptualDistance(nn.Module):
 
     def features(self, pictures: Tensor) -> list[Tensor]:
         """Maps [B, C, h, w] of unit vectors of pictures [B, 3, H, W] in [-1, 1], the finest first."""
-        network = self.detector
-        maps = network.backbone.maps(((pictures + 1) / 2 - network.mean) / network.std)[:PERCEPTUAL_STAGES]
+        maps = self.detector.backbone((pictures + 1) / 2)[:PERCEPTUAL_STAGES]
         return [F.normalize(m.float(), dim=1) for m in maps]
 
     def forward(self, made: Tensor, real: Tensor, hidden: Tensor) -> Tensor:

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchvision.models.detection.image_list import ImageList
-from torchvision.models.detection.roi_heads import fastrcnn_loss
-from torchvision.models.detection.rpn import concat_box_prediction_layers
-from torchvision.ops import roi_align
+from torchvision.ops import box_iou, generalized_box_iou_loss, roi_align
 
-from anonymize.detect.network import CSE_SIZE, DetectorNetwork
+from anonymize.detect.network import REGION_SIZE, STRIDES, DetectorNetwork, Features, Regions, cell_centers
 from anonymize.types import FloatArray
 
+CELLS_PER_PERSON = 10
+SCORE_POWER, IOU_POWER = 0.5, 6.0
+SMALLEST_REACH_PX = 6.0
+"""Cells whose centres lie this near to a person's centre may be theirs, however small the box is."""
 SURFACE_POINTS = 96
 SIMILARITY_SCALE = 20.0
 GEODESIC_SIGMA_CM = 6.0
 KERNEL_SIGMA_CM = 25.0
 PART_WEIGHT = 0.3
-MIN_SURFACE_PX = 20
+MIN_MASK_PX = 16
+"""Smaller people teach neither mask nor surface."""
 
 
 @dataclass(eq=False)
@@ -33,23 +34,25 @@ class Batch:
     Attributes:
         pictures: [B, 3, H, W] uint8 from the loader; float in [0, 1] once on the device.
         person: [B, 1, H/4, W/4] float, share of a cell that is a person.
-        known: [B, 1, H/4, W/4] float, 0 where there is no truth.
-        ignore_sum: [B, H/8 + 1, W/8 + 1] float, summed-area table of the cells without truth.
+        known: [B, 1, H/4, W/4] float, 0 where it is not known whether a person is there.
+        ignore: [B, 1, H/8, W/8] float, share of a cell in which boxes may be missing.
         instances: [B, H, W] uint8.
         landmarks: [B, H, W] int16.
         parts: [B, H, W] uint8.
         boxes: B tensors [K, 4], xyxy.
-        numbers: B tensors [K], each box's value in `instances`.
+        weights: B tensors [K], how sure each box is, in [0, 1].
+        numbers: B tensors [K], each box's value in `instances`; 0 where the mask is not known.
     """
 
     pictures: Tensor
     person: Tensor
     known: Tensor
-    ignore_sum: Tensor
+    ignore: Tensor
     instances: Tensor
     landmarks: Tensor
     parts: Tensor
     boxes: list[Tensor]
+    weights: list[Tensor]
     numbers: list[Tensor]
 
     def to(self, device: torch.device) -> Batch:
@@ -96,53 +99,74 @@ def smooth_embedding(geodesics_cm: FloatArray, dimensions: int) -> FloatArray:
     return unit
 
 
-def ignored_share(boxes: Tensor, table: Tensor) -> Tensor:
-    """Share of each box [K, 4] that has no truth, from a summed-area table at stride 8."""
-    limit_y, limit_x = table.shape[0] - 1, table.shape[1] - 1
-    cells = (boxes / 8).round().long()
-    x1, x2 = cells[:, 0].clamp(0, limit_x), cells[:, 2].clamp(0, limit_x)
-    y1, y2 = cells[:, 1].clamp(0, limit_y), cells[:, 3].clamp(0, limit_y)
-    total = table[y2, x2] - table[y1, x2] - table[y2, x1] + table[y1, x1]
-    return total / ((x2 - x1) * (y2 - y1)).clamp(min=1)
+class Assignment(NamedTuple):
+    """Which cells of a picture are to find which people.
+
+    Attributes:
+        cells: [P] indices of the cells that have a person.
+        people: [P] index of each one's person.
+        targets: [P] float in [0, 1], score that the cell is to give.
+    """
+
+    cells: Tensor
+    people: Tensor
+    targets: Tensor
 
 
-def proposal_losses(
-    network: DetectorNetwork, pyramid: OrderedDict[str, Tensor], batch: Batch
-) -> tuple[dict[str, Tensor], list[Tensor]]:
-    """Losses of the region proposals, and the proposals [K, 4] of each picture."""
-    rpn = network.rpn
-    images = ImageList(batch.pictures, [tuple(batch.pictures.shape[-2:])] * len(batch.boxes))
-    features = list(pyramid.values())
-    objectness, deltas = rpn.head(features)
-    anchors = rpn.anchor_generator(images, features)
-    levels = [o.shape[1] * o.shape[2] * o.shape[3] for o in objectness]
-    objectness, deltas = concat_box_prediction_layers(objectness, deltas)
-    objectness, deltas = objectness.float(), deltas.float()
-    decoded = rpn.box_coder.decode(deltas.detach(), anchors).view(len(anchors), -1, 4)
-    proposals, _ = rpn.filter_proposals(decoded, objectness, images.image_sizes, levels)
-    labels, matched = rpn.assign_targets_to_anchors(anchors, [{"boxes": boxes} for boxes in batch.boxes])
-    for i, label in enumerate(labels):
-        label[(label == 0) & (ignored_share(anchors[i], batch.ignore_sum[i]) > 0.25)] = -1
-    targets = rpn.box_coder.encode(matched, anchors)
-    objectness_loss, box_loss = rpn.compute_loss(objectness, deltas, labels, targets)
-    return {"objectness": objectness_loss, "proposal": box_loss}, proposals
+@torch.no_grad()
+def assign(scores: Tensor, boxes: Tensor, centers: Tensor, truth: Tensor) -> Assignment:
+    """Task-aligned assignment (Feng et al. 2021): the cells that both score and place a person best.
+
+    Args:
+        scores: [N] of the cells, in [0, 1].
+        boxes: [N, 4] of the cells.
+        centers: [N, 2] of the cells.
+        truth: [K, 4], the people's boxes.
+    """
+    middle, half = (truth[:, :2] + truth[:, 2:]) / 2, (truth[:, 2:] - truth[:, :2]) / 2
+    away = (centers[None] - middle[:, None]).abs()  # [K, N, 2]
+    inside = (away <= half.clamp(min=SMALLEST_REACH_PX)[:, None]).all(2)
+    iou = box_iou(truth, boxes) * inside
+    alignment = scores.clamp(min=1e-6) ** SCORE_POWER * (iou + 1e-3) ** IOU_POWER * inside
+    best = torch.zeros_like(inside)
+    count = min(CELLS_PER_PERSON, len(scores))
+    best.scatter_(1, alignment.topk(count, dim=1).indices, True)
+    best &= inside
+    claims = torch.where(best, iou + 1e-6, 0.0)
+    person = claims.argmax(0)  # a cell that several people claim is the one's whom it places best
+    chosen = best & F.one_hot(person, len(truth)).T.bool()
+    alignment, iou = alignment * chosen, iou * chosen
+    top = alignment.amax(1, keepdim=True).clamp(min=1e-12)
+    targets = alignment / top * iou.amax(1, keepdim=True)
+    cells = chosen.any(0).nonzero()[:, 0]
+    people = person[cells]
+    return Assignment(cells, people, targets[people, cells])
 
 
-def box_losses(
-    network: DetectorNetwork, pyramid: OrderedDict[str, Tensor], proposals: list[Tensor], batch: Batch
-) -> dict[str, Tensor]:
-    """Losses of the box head on sampled proposals."""
-    heads = network.roi_heads
-    kept = [p[(ignored_share(p, table) <= 0.25)] for p, table in zip(proposals, batch.ignore_sum, strict=True)]
-    targets = [
-        {"boxes": boxes, "labels": torch.ones(len(boxes), dtype=torch.int64, device=boxes.device)}
-        for boxes in batch.boxes
-    ]
-    sampled, _, labels, regression = heads.select_training_samples(kept, targets)
-    pooled = heads.box_roi_pool(pyramid, sampled, [tuple(batch.pictures.shape[-2:])] * len(sampled))
-    logits, deltas = heads.box_predictor(heads.box_head(pooled))
-    classification, box = fastrcnn_loss(logits.float(), deltas.float(), labels, regression)
-    return {"class": classification, "box": box}
+def box_losses(network: DetectorNetwork, features: Features, batch: Batch) -> dict[str, Tensor]:
+    """Losses of the scores (cross-entropy with soft targets) and of the boxes (Rezatofighi et al. 2019)."""
+    logits, boxes = network.cells(features)
+    centers = torch.cat(
+        [cell_centers(x.shape[-2:], s, x.device) for x, s in zip(features.levels, STRIDES, strict=True)]
+    )
+    unknown = torch.cat([F.avg_pool2d(batch.ignore, s // 8).flatten(1) for s in STRIDES], dim=1) > 0.5
+    target, weight = torch.zeros_like(logits), 1.0 - unknown.float()
+    near: list[Tensor] = []
+    mass: list[Tensor] = []
+    for i, (truth, sureness) in enumerate(zip(batch.boxes, batch.weights, strict=True)):
+        if not len(truth):
+            continue
+        found = assign(logits[i].detach().sigmoid(), boxes[i].detach(), centers, truth)
+        target[i, found.cells] = found.targets
+        weight[i, found.cells] = sureness[found.people]
+        distance = generalized_box_iou_loss(boxes[i, found.cells], truth[found.people], reduction="none")
+        share = found.targets * sureness[found.people]
+        near.append((distance * share).sum())
+        mass.append(share.sum())
+    total = torch.stack(mass).sum().clamp(min=1.0) if mass else logits.new_ones(())
+    entropy = F.binary_cross_entropy_with_logits(logits, target, weight, reduction="sum")
+    box = torch.stack(near).sum() if near else boxes.sum() * 0
+    return {"score": entropy / total, "box": box / total}
 
 
 def person_map_losses(logits: Tensor, batch: Batch) -> dict[str, Tensor]:
@@ -162,81 +186,102 @@ def jitter(boxes: Tensor, generator: torch.Generator | None = None) -> Tensor:
     return boxes + (0.05 * noise).clamp(-0.12, 0.12) * size
 
 
-def chosen(batch: Batch, limit: float) -> tuple[list[Tensor], Tensor, Tensor]:
-    """At most `limit` people of a batch: jittered boxes a picture, and [K] picture and number of each."""
-    total = sum(len(b) for b in batch.boxes)
+class Chosen(NamedTuple):
+    """People of a batch whose regions are learnt.
+
+    Attributes:
+        boxes: Jittered boxes [k, 4] of each picture.
+        pictures: [K] picture of each person.
+        numbers: [K] number of each in the picture's instances.
+    """
+
+    boxes: list[Tensor]
+    pictures: Tensor
+    numbers: Tensor
+
+    @property
+    def flat(self) -> Tensor:
+        return torch.cat(self.boxes)
+
+
+def choose(batch: Batch, limit: float) -> Chosen:
+    """At most about `limit` people of a batch with a known mask, large enough to learn from."""
+    usable = [
+        (numbers > 0) & ((boxes[:, 2:] - boxes[:, :2]).amax(1) >= MIN_MASK_PX)
+        for boxes, numbers in zip(batch.boxes, batch.numbers, strict=True)
+    ]
+    total = sum(int(u.sum()) for u in usable)
     share = min(1.0, limit / max(1, total))
     boxes, pictures, numbers = [], [], []
     for i, (all_boxes, all_numbers) in enumerate(zip(batch.boxes, batch.numbers, strict=True)):
-        pick = torch.rand(len(all_boxes)).to(all_boxes.device) < share
+        pick = usable[i] & (torch.rand(len(all_boxes)).to(all_boxes.device) < share)
         boxes.append(jitter(all_boxes[pick]))
         pictures.append(torch.full((int(pick.sum()),), i, device=all_boxes.device))
         numbers.append(all_numbers[pick])
-    return boxes, torch.cat(pictures), torch.cat(numbers)
+    return Chosen(boxes, torch.cat(pictures), torch.cat(numbers))
 
 
-def mask_loss(
-    network: DetectorNetwork, pyramid: OrderedDict[str, Tensor], batch: Batch, limit: float
+def region_losses(
+    network: DetectorNetwork, features: Features, batch: Batch, surface: SurfaceTargets, limit: float
 ) -> dict[str, Tensor]:
-    """Cross-entropy of the mask head over jittered true boxes."""
-    boxes, pictures, numbers = chosen(batch, limit)
-    if len(numbers) == 0:
-        return {"mask": batch.pictures.sum() * 0}
-    logits = network.masks(batch.pictures, pyramid, boxes).float()
-    target = instance_targets(batch, torch.cat(boxes), pictures, numbers, 28)
-    return {"mask": F.binary_cross_entropy_with_logits(logits, target)}
+    """Losses of mask and embedding over jittered true boxes."""
+    people = choose(batch, limit)
+    if not len(people.numbers):
+        zero = features.merged.sum() * 0
+        return {"mask": zero, "outline": zero, "vertex": zero, "part": zero}
+    regions = Regions(*(values.float() for values in network.regions(features, people.boxes)))
+    own = (batch.instances[people.pictures] == people.numbers[:, None, None]).float()[:, None]  # [K, 1, H, W]
+    unknown = F.interpolate(batch.ignore, size=batch.instances.shape[1:])[people.pictures]
+    target = _over_boxes(own, people.flat)
+    weight = 1 - _over_boxes(unknown * (1 - own), people.flat)
+    probability = regions.masks.sigmoid() * weight
+    overlap = (probability * target).sum((1, 2))
+    dice = 1 - (2 * overlap + 1) / (probability.sum((1, 2)) + (target * weight).sum((1, 2)) + 1)
+    return {
+        "mask": F.binary_cross_entropy_with_logits(regions.masks, target, weight),
+        "outline": dice.mean(),
+    } | surface_losses(network, regions.embeddings, batch, surface, people)
 
 
-def instance_targets(batch: Batch, boxes: Tensor, pictures: Tensor, numbers: Tensor, size: int) -> Tensor:
-    """Each person's own pixels over their box, [K, 1, size, size] in [0, 1]."""
-    own = (batch.instances[pictures] == numbers[:, None, None]).float()[:, None]  # [K, 1, H, W]
+def _over_boxes(planes: Tensor, boxes: Tensor) -> Tensor:
+    """Planes [K, 1, H, W] read over each one's own box [K, 4], [K, S, S] in [0, 1]."""
     rois = torch.cat([torch.arange(len(boxes), device=boxes.device)[:, None].float(), boxes], dim=1)
-    targets: Tensor = roi_align(own, rois, (size, size), aligned=True)
-    return targets
+    values: Tensor = roi_align(planes, rois, REGION_SIZE, aligned=True)[:, 0]
+    return values
 
 
 def surface_losses(
-    network: DetectorNetwork, merged: Tensor, batch: Batch, surface: SurfaceTargets, limit: float
+    network: DetectorNetwork, embeddings: Tensor, batch: Batch, surface: SurfaceTargets, people: Chosen
 ) -> dict[str, Tensor]:
-    """Embedding and body mask of the CSE head (Neverova et al. 2020, soft targets by geodesic distance).
+    """Loss of the embeddings [K, D, S, S] (Neverova et al. 2020, soft targets by geodesic distance).
 
-    Rendered people have a landmark a pixel; of real people only the body part is known, whose landmarks share the
-    target's mass.
+    Rendered people and those to whom a body was fitted have a landmark a pixel; of others at most the body part is
+    known, whose landmarks share the target's mass.
     """
-    boxes, pictures, numbers = chosen(batch, limit)
-    flat = torch.cat(boxes)
-    large = ((flat[:, 2:] - flat[:, :2]).amax(1) >= MIN_SURFACE_PX) if len(flat) else torch.zeros(0, dtype=torch.bool)
-    if not bool(large.any()):
-        zero = batch.pictures.sum() * 0
-        return {"vertex": zero, "part": zero, "body": zero}
-    counts = [len(b) for b in boxes]
-    boxes = [b[k] for b, k in zip(boxes, torch.split(large, counts), strict=True)]
-    flat, pictures, numbers = flat[large], pictures[large], numbers[large]
-    embedding, body = (_stretch(planes) for planes in network.surface(batch.pictures, merged, boxes))
-    target = instance_targets(batch, flat, pictures, numbers, 2 * CSE_SIZE)
-    losses = {"body": F.binary_cross_entropy_with_logits(body, target)}
-    points, landmarks, parts = surface_points(batch, flat, pictures, numbers)  # [K, P, 2], [K, P], [K, P]
-    predicted = F.grid_sample(embedding, points[:, :, None], align_corners=False)[..., 0]  # [K, D, P]
-    predicted = F.normalize(predicted.transpose(1, 2), dim=2)
-    similarity = SIMILARITY_SCALE * predicted @ F.normalize(network.vertex_embedding.float(), dim=1).T  # [K, P, L]
-    log_probability = similarity.log_softmax(dim=2)
+    stretched = F.interpolate(embeddings, scale_factor=2, mode="bilinear", align_corners=False)
+    points, landmarks, parts = surface_points(batch, people)  # [K, P, 2], [K, P], [K, P]
     exact, weak = landmarks >= 0, (landmarks < 0) & (parts > 0)
-    zero = similarity.sum() * 0
-    soft = surface.closeness[landmarks[exact].long()]
-    losses["vertex"] = -(soft * log_probability[exact]).sum(1).mean() if bool(exact.any()) else zero
-    inside = surface.parts[parts[weak].long()]
-    mass = (log_probability[weak] + torch.where(inside > 0, 0.0, -1e4)).logsumexp(dim=1)
-    losses["part"] = -PART_WEIGHT * mass.mean() if bool(weak.any()) else zero
+    predicted = F.grid_sample(stretched, points[:, :, None], align_corners=False)[..., 0]  # [K, D, P]
+    predicted = F.normalize(predicted.transpose(1, 2), dim=2)
+    table = F.normalize(network.vertex_embedding.float(), dim=1).T
+
+    def log_probability(chosen: Tensor) -> Tensor:
+        return (SIMILARITY_SCALE * predicted[chosen] @ table).log_softmax(dim=1)  # [N, L]
+
+    losses = {"vertex": predicted.sum() * 0, "part": predicted.sum() * 0}
+    if bool(exact.any()):
+        soft = surface.closeness[landmarks[exact].long()]
+        losses["vertex"] = -(soft * log_probability(exact)).sum(1).mean()
+    if bool(weak.any()):
+        inside = surface.parts[parts[weak].long()]
+        mass = (log_probability(weak) + torch.where(inside > 0, 0.0, -1e4)).logsumexp(dim=1)
+        losses["part"] = -PART_WEIGHT * mass.mean()
     return losses
 
 
-def _stretch(planes: Tensor) -> Tensor:
-    """Planes [K, C, S, S] at twice the resolution, at which they are compared with the truth (Neverova et al. 2020)."""
-    return F.interpolate(planes.float(), scale_factor=2, mode="bilinear", align_corners=False)
-
-
-def surface_points(batch: Batch, boxes: Tensor, pictures: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def surface_points(batch: Batch, people: Chosen) -> tuple[Tensor, Tensor, Tensor]:
     """Random pixels of each person: place in the box [K, P, 2] in [-1, 1], landmark [K, P] (-1) and part [K, P] (0)."""
+    boxes, pictures, numbers = people.flat, people.pictures, people.numbers
     count = len(boxes)
     place = torch.rand(count, 4 * SURFACE_POINTS, 2).to(boxes.device) * 2 - 1
     pixel = boxes[:, None, :2] + (place + 1) / 2 * (boxes[:, None, 2:] - boxes[:, None, :2])

@@ -37,7 +37,7 @@ class Teachers:
             import onnxruntime
             from ai_edge_litert.interpreter import Interpreter
         except ImportError as error:
-            raise BackendError("labelling needs: pip install onnxruntime ai-edge-litert") from error
+            raise BackendError("labelling needs: pip install 'anonymize[label]'") from error
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         self._bodypix = onnxruntime.InferenceSession(str(folder / "bodypix_mobilenetv1_050_stride8.onnx"), options)

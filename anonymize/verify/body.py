@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from anonymize.detect.predictor import Detector, EmbeddedDetector
+from anonymize.detect.paired import surface_network
+from anonymize.detect.predictor import Detector
 from anonymize.synthesis.surface import PART_NAMES, load_surface
 from anonymize.types import BoolArray, Detections, IntArray
 
@@ -37,9 +38,10 @@ class BodyParts:
     @classmethod
     def of(cls, detector: Detector) -> BodyParts:
         """The parts as this detector tells them."""
-        if isinstance(detector, EmbeddedDetector):
-            surface, landmarks = load_surface(), detector.network.vertex_embedding
-            if len(landmarks) == len(surface.landmarks) and detector.network.config.surface == surface.name:
+        network = surface_network(detector)
+        if network is not None:
+            surface, landmarks = load_surface(), network.vertex_embedding
+            if len(landmarks) == len(surface.landmarks) and network.config.surface == surface.name:
                 return cls(landmarks, surface.name)
         return cls()
 

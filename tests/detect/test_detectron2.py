@@ -12,8 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from anonymize.detect.build import build_detector
+from anonymize.detect import build
+from anonymize.detect.build import build_detector, save_weights
 from anonymize.detect.detectron2 import Detectron2Detector
+from anonymize.detect.network import DetectorConfig, DetectorNetwork
+from anonymize.detect.paired import PairedDetector
 from anonymize.errors import BackendError, OptionError
 
 INSTALLED = importlib.util.find_spec("detectron2") is not None
@@ -93,6 +96,28 @@ def test_surfaces_are_matched_to_masks() -> None:
     assert matched.surface == "smpl_27554"
     (apart,) = Detectron2Detector(predictor(people()), predictor(bodies([35, 5, 55, 35]))).detect([image])
     assert apart.has_cse.tolist() == [False, True]
+
+
+def test_alone_it_gets_the_embedded_surface(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def build_double(configs: str, **_options: Any) -> Detectron2Detector:
+        asked.append(configs)
+        return Detectron2Detector(predictor(people()))
+
+    network = DetectorNetwork(DetectorConfig(size=64, max_size=128))
+    assert network.region_head.points.bias is not None
+    torch.nn.init.constant_(network.region_head.points.bias[:1], 9.0)
+    save_weights(tmp_path / "random.safetensors", network, {})
+    monkeypatch.setattr(build, "weights_path", lambda _name: tmp_path / "random.safetensors")
+    monkeypatch.setattr(build, "build_detectron2_detector", build_double)
+    for name in ("detectron2", "detectron2:a.yaml=b.pkl", "detectron2:a.yaml+embedded"):
+        detector = build_detector(name)
+        (found,) = detector.detect([np.zeros((*SIZE, 3), np.uint8)])
+        assert detector.surface == found.surface == "anny"
+        assert found.has_cse.tolist() == [True]
+    assert not isinstance(build_detector("detectron2:a.yaml+c.yaml"), PairedDetector)
+    assert asked == ["", "a.yaml=b.pkl", "a.yaml", "a.yaml+c.yaml"]
 
 
 def test_no_pictures() -> None:

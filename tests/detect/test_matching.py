@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from anonymize.detect.matching import mask_iou, match_by_iou
+from anonymize.detect.matching import mask_iou, match_by_iou, sample
+from anonymize.masks import paste
 from anonymize.types import RegionMask
 
 SIZE = (60, 80)
@@ -64,3 +65,18 @@ def test_what_lies_in_a_box() -> None:
         assert region.within(np.array(box, np.float32)).box_xyxy == expected
     assert region.within(np.array([0, 0, 9, 60], np.float32)).area == 0
     assert region.within(np.array([40, 0, 49, 60], np.float32)).area == 0
+
+
+@pytest.mark.parametrize("box", [(10, 8, 50, 48), (-7, -3.5, 61, 52), (70, 50, 95, 70), (100, 100, 120, 120)])
+def test_sampling_is_the_reverse_of_pasting(box: tuple[float, ...]) -> None:
+    cells = np.zeros((8, 8), np.float32)
+    cells[2:5, 1:7] = 1
+    edges = np.array(box, np.float32)
+    read = sample(paste(cells, edges, SIZE), edges, 8)
+    x, y = (edges[k] + (np.arange(8) + 0.5) / 8 * (edges[k + 2] - edges[k]) for k in (0, 1))
+    inside = ((y >= 0) & (y < SIZE[0]))[:, None] & ((x >= 0) & (x < SIZE[1]))
+    np.testing.assert_array_equal(read, (cells > 0.5) & inside)
+
+
+def test_nobody_is_sampled_as_nobody() -> None:
+    assert not sample(NOBODY, np.array([0, 0, 10, 10], np.float32), 8).any()

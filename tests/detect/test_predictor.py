@@ -4,15 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from anonymize.detect.build import build_detector, load_network, save_weights
-from anonymize.detect.network import CSE_SIZE, DetectorConfig, DetectorNetwork
-from anonymize.detect.predictor import EmbeddedDetector, PersonMap, assemble, with_doubles
+from anonymize.detect.build import build_detector, load_network, load_vertex_embedding, save_weights
+from anonymize.detect.network import REGION_SIZE, DetectorConfig, DetectorNetwork
+from anonymize.detect.predictor import EmbeddedDetector, assemble, with_doubles
 from anonymize.errors import WeightsError
 from anonymize.types import RegionMask
 
-TINY = DetectorConfig(
-    widths=(4, 4, 8, 8, 8), depths=(1, 1, 1, 1), channels=8, box_features=8, vertices=32, size=64, max_size=128
-)
+TINY = DetectorConfig(channels=8, merged=8, wide=8, vertices=32, size=64, max_size=128)
 SIZE = (96, 128)
 
 
@@ -22,17 +20,11 @@ def network() -> DetectorNetwork:
     return DetectorNetwork(TINY).eval()
 
 
-def no_map(size_hw: tuple[int, int] = SIZE) -> PersonMap:
-    values = np.zeros((size_hw[0] // 4, size_hw[1] // 4), np.float32)
-    return PersonMap(values, np.array([0.25, 0.25], np.float32), size_hw)
-
-
-def heads(count: int, bodies: float = 1.0) -> dict[str, object]:
+def heads(count: int) -> dict[str, object]:
     return {
         "scores": np.full(count, 0.9, np.float32),
-        "masks": np.ones((count, 28, 28), np.float32),
-        "embeddings": torch.ones(count, 16, CSE_SIZE, CSE_SIZE),
-        "bodies": torch.full((count, CSE_SIZE, CSE_SIZE), bodies),
+        "masks": torch.ones(count, REGION_SIZE, REGION_SIZE),
+        "embeddings": torch.ones(count, 16, REGION_SIZE, REGION_SIZE),
         "surface": "anny",
     }
 
@@ -63,66 +55,50 @@ def test_a_batch_gives_what_single_pictures_give(network: DetectorNetwork) -> No
         np.testing.assert_allclose(alone.boxes_xyxy, batched.boxes_xyxy, atol=0.5)
 
 
-def test_nobody_assembles_to_nobody() -> None:
-    found = assemble(size_hw=SIZE, boxes=np.zeros((0, 4), np.float32), person_map=no_map(), **heads(0))
+def test_no_boxes_assemble_to_no_people() -> None:
+    found = assemble(size_hw=SIZE, boxes=np.zeros((0, 4), np.float32), **heads(0))
     assert len(found) == 0
 
 
-def test_mask_and_surface_of_one_person_become_one_person() -> None:
-    boxes = np.array([[20, 10, 50, 80]], np.float32)
-    found = assemble(size_hw=SIZE, boxes=boxes, person_map=no_map(), **heads(1))
-    assert len(found) == 1
+def test_a_mask_ends_where_the_person_does() -> None:
+    outputs = heads(1)
+    outputs["masks"] = torch.zeros(1, REGION_SIZE, REGION_SIZE)
+    outputs["masks"][:, :, : REGION_SIZE // 2] = 1
+    found = assemble(size_hw=SIZE, boxes=np.array([[20, 10, 60, 80]], np.float32), **outputs)
     assert found.has_cse.all()
     covered = found.masks[0].to_full(SIZE)
-    assert covered[11:79, 21:49].all()
-    assert not covered[:9].any() and not covered[82:].any(), "the mask is tight"
+    assert covered[10:80, 20:40].all()
+    assert covered.sum() == 70 * 20
 
 
-def test_a_mask_without_surface_is_a_person_without_cse() -> None:
-    boxes = np.array([[20, 10, 50, 80]], np.float32)
-    found = assemble(size_hw=SIZE, boxes=boxes, person_map=no_map(), **heads(1, bodies=0.0))
-    assert len(found) == 1
-    assert not found.has_cse.any()
+def test_a_person_too_small_for_a_surface_has_none() -> None:
+    boxes = np.array([[20, 10, 30, 25], [40, 10, 80, 90]], np.float32)
+    found = assemble(size_hw=SIZE, boxes=boxes, smallest_surface=16.0, **heads(2))
+    np.testing.assert_array_equal(found.has_cse, [False, True])
     assert found.embeddings is not None
-    assert not found.embeddings.any()
+    assert found.segmentations is not None
+    assert not found.embeddings[0].any()
+    assert not found.segmentations[0].any()
+    assert found.masks[0].area == 150
 
 
-def test_a_surface_without_mask_is_a_person() -> None:
-    outputs = heads(1)
-    outputs["masks"] = np.zeros((1, 28, 28), np.float32)
-    found = assemble(size_hw=SIZE, boxes=np.array([[20, 10, 50, 80]], np.float32), person_map=no_map(), **outputs)
-    assert len(found) == 1
-    assert found.has_cse.all()
+def test_a_box_without_any_pixel_is_no_person() -> None:
+    outputs = heads(2)
+    outputs["masks"][0] = 0
+    found = assemble(size_hw=SIZE, boxes=np.array([[0, 0, 9, 9], [20, 10, 60, 80]], np.float32), **outputs)
+    np.testing.assert_array_equal(found.boxes_xyxy, [[20, 10, 60, 80]])
 
 
-def test_sure_pixels_of_the_dense_map_are_covered_without_a_box() -> None:
-    person_map = no_map()
-    person_map.values[5:20, 4:10] = 0.99
-    found = assemble(size_hw=SIZE, boxes=np.zeros((0, 4), np.float32), person_map=person_map, **heads(0))
-    assert len(found) == 1
-    assert not found.has_cse.any()
-    assert found.masks[0].to_full(SIZE)[24:76, 18:38].all()
-
-
-def test_the_map_completes_a_person_but_takes_no_pixel_of_a_neighbour() -> None:
-    person_map = no_map()
-    person_map.values[5:20, 5:16] = 0.99  # one blob over both people
-    mine, other = np.ones((40, 16), np.bool_), np.ones((40, 16), np.bool_)
-    whole = person_map.near(RegionMask(20, 24, mine), [RegionMask(44, 24, other)])
-    full = whole.to_full(SIZE)
-    assert full[65:69, 22:34].all(), "feet that the mask head missed"
-    assert not full[24:64, 44:60].any()
-
-
-def test_a_faint_foot_beyond_a_gap_is_covered() -> None:
-    person_map = no_map()
-    person_map.values[5:15, 5:9] = 0.99
-    person_map.values[16:19, 9:12] = 0.4  # beside the box, and with a dark knee between
-    whole = person_map.near(RegionMask(20, 20, np.ones((44, 16), np.bool_)), []).to_full(SIZE)
-    assert whole[69:72, 38:44].all()
-    person_map.values[5:16, 14:18] = 0.4  # somebody else far away is left to others
-    whole = person_map.near(RegionMask(20, 20, np.ones((44, 16), np.bool_)), []).to_full(SIZE)
-    assert not whole[20:60, 50:].any()
+def test_surfaces_over_given_boxes_are_those_of_the_detector(network: DetectorNetwork) -> None:
+    image = np.random.default_rng(2).integers(0, 255, (64, 96, 3), dtype=np.uint8)
+    detector = EmbeddedDetector(network, score=0.0)
+    (found,) = detector.detect([image])
+    chosen = np.flatnonzero(found.has_cse)[:3]
+    ((masks, embeddings),) = detector.surfaces([image], [found.boxes_xyxy[chosen]])
+    assert found.embeddings is not None
+    assert found.segmentations is not None
+    torch.testing.assert_close(embeddings, found.embeddings[chosen], atol=0.05, rtol=0.05)
+    torch.testing.assert_close(masks, found.segmentations[chosen], atol=0.05, rtol=0.05)
 
 
 def test_an_unsure_detection_of_the_same_person_completes_the_sure_one() -> None:
@@ -148,6 +124,7 @@ def test_weights_come_back(tmp_path: Path, network: DetectorNetwork) -> None:
     assert again.config == TINY
     for name, value in network.state_dict().items():
         torch.testing.assert_close(again.state_dict()[name].float(), value.float(), atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(load_vertex_embedding(path), again.vertex_embedding.detach())
 
 
 @pytest.mark.parametrize("content", [b"", b"not weights", None])

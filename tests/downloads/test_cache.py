@@ -141,6 +141,18 @@ def test_md5_is_checked_where_that_is_published(server: Server) -> None:
     assert pull(replace(ENTRY, url=f"{server.url}/a", checksum=f"md5:{right}")).exists()
 
 
+def test_the_first_digits_of_a_checksum_are_enough(server: Server, folder: Path) -> None:
+    entry = replace(ENTRY, url=f"{server.url}/a", checksum=f"sha256:{SHA256[:8]}")
+    path = pull(entry)
+    assert cache.check(entry) == "good"
+    path.write_bytes(CONTENT[:-1])
+    assert cache.check(entry) == "changed"
+    path.unlink()
+    with pytest.raises(WeightsError, match="its checksum is another; it was not kept"):
+        pull(replace(entry, checksum="sha256:" + SHA256[1:9]))
+    assert not path.exists()
+
+
 def test_without_a_published_checksum_a_later_change_is_seen(server: Server) -> None:
     entry = replace(ENTRY, url=f"{server.url}/a", checksum=None)
     path = pull(entry)

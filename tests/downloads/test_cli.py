@@ -21,6 +21,10 @@ def test_list_tells_licence_and_address() -> None:
     assert "mask-rcnn-x101" in result.stdout
     assert "CC BY-SA 3.0" in result.stdout
     assert "https://" in result.stdout
+    lines = result.stdout.splitlines()
+    (row,) = (k for k, line in enumerate(lines) if line.startswith("mask-rcnn-r50-v2 "))
+    assert "186 MB" in lines[row] and "sha256, its first 8 digits" in lines[row]
+    assert "BSD-3-Clause" in lines[row + 1] and lines[row + 2].endswith("73cbd019.pth")
 
 
 def test_path_of_what_is_missing_is_one_line(tmp_path: Path) -> None:

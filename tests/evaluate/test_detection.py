@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from anonymize.compose.margin import with_margin
 from anonymize.evaluate.detection import DetectionScores, Truth, false_alarms, truth_of
+from anonymize.synthesis import load_surface
 from anonymize.types import Detections, RegionMask
 
 pytest.importorskip("pycocotools", reason="needs the extra `eval`")
@@ -88,7 +91,13 @@ def test_a_false_alarm_costs_precision_and_paints_the_background() -> None:
 def test_surface_error_is_the_geodesic_distance_of_the_guess() -> None:
     landmarks = np.full(SIZE, -1, np.int16)
     landmarks[10:70, 10:30] = 1
-    geodesics = np.array([[0, 7], [7, 0]], np.float32)
+    surface = replace(
+        load_surface(),
+        vertices=np.array([[0.3, 0, 1], [-0.3, 0, 1]], np.float32),
+        parts=np.array([7, 9]),
+        landmarks=np.arange(2),
+        geodesics_cm=np.array([[0, 7], [7, 0]], np.float32),
+    )
     right = torch.zeros(1, 2, 8, 8)
     right[:, 1] = 1
     for embedding, expected in ((right, 0.0), (right.flip(1), 7.0)):
@@ -99,8 +108,10 @@ def test_surface_error_is_the_geodesic_distance_of_the_guess() -> None:
         )
         picture = Truth(np.zeros((*SIZE, 3), np.uint8), (person(10, 10),), NOTHING, landmarks)
         scores.add(picture, answer)
-        scores.add_surface(picture, answer, torch.eye(2), geodesics)
-        assert scores.summary()["geodesic_error_median_cm"] == expected
+        scores.add_surface(picture, answer, torch.eye(2), surface)
+        figures = scores.summary()
+        assert figures["geodesic_error_median_cm"] == expected
+        assert figures["left_for_right"] == (expected > 0)
 
 
 def test_false_alarms() -> None:

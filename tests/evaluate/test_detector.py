@@ -15,7 +15,7 @@ SIZE_HW = (96, 160)
 @pytest.fixture(scope="module")
 def network() -> DetectorNetwork:
     torch.manual_seed(0)
-    config = DetectorConfig(widths=(4, 8, 8, 8, 16), depths=(1, 1, 1, 1), channels=8, box_features=8, size=64)
+    config = DetectorConfig(channels=8, merged=8, wide=8, size=64)
     return DetectorNetwork(config).eval()
 
 

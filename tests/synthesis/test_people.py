@@ -2,9 +2,19 @@ import numpy as np
 import torch
 
 from anonymize.synthesis import load_surface, random_person, render_person
-from anonymize.synthesis.body import JOINT, joint_transforms, load_body
+from anonymize.synthesis.body import JOINT, JOINTS, joint_transforms, load_body
 from anonymize.synthesis.people import ACCESSORY, NOBODY
-from anonymize.synthesis.poses import gait, random_pose, rotations, standing, stride
+from anonymize.synthesis.poses import (
+    angles_of,
+    gait,
+    random_activity,
+    random_pose,
+    real,
+    real_poses,
+    rotations,
+    standing,
+    stride,
+)
 
 
 def test_the_rest_pose_moves_nothing() -> None:
@@ -20,6 +30,30 @@ def test_poses_turn_without_stretching() -> None:
         turns = rotations(random_pose(rng))
         np.testing.assert_allclose(turns @ turns.transpose(0, 2, 1), np.tile(np.eye(3), (len(turns), 1, 1)), atol=1e-4)
         np.testing.assert_allclose(np.linalg.det(turns), 1, atol=1e-4)
+
+
+def test_angles_are_those_of_the_turns() -> None:
+    rng = np.random.default_rng(2)
+    for _ in range(5):
+        turns = rotations(random_pose(rng))
+        angles = {name: (a, b, c) for name, (a, b, c) in zip(JOINTS, angles_of(turns).tolist(), strict=True)}
+        np.testing.assert_allclose(rotations(angles), turns, atol=1e-4)
+
+
+def test_real_poses_are_drawn_only_when_asked_for() -> None:
+    without = [random_pose(np.random.default_rng(seed)) for seed in range(5)]
+    assert without == [random_pose(np.random.default_rng(seed), real_share=0) for seed in range(5)]
+    kinds = {random_activity(np.random.default_rng(seed), real_share=1)[0] for seed in range(60)}
+    assert kinds == {"real", "sitting"}
+
+
+def test_real_poses_stand_on_their_feet() -> None:
+    rng, body = np.random.default_rng(3), load_body()
+    assert len(real_poses()) > 500 and (real_poses()[:, JOINT["root"], 2] == 0).all()
+    turns = torch.from_numpy(np.stack([rotations(real(rng)) for _ in range(100)]))
+    moved = joint_transforms(body.joints, body.parents, turns)
+    head, foot = (moved[:, j] @ torch.cat([body.joints[j], torch.ones(1)]) for j in (JOINT["head"], JOINT["ankle.L"]))
+    assert ((head - foot)[:, 2] > 0.5).float().mean() > 0.95
 
 
 def test_left_and_right_legs_take_turns() -> None:

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from anonymize.train.bank import MIRRORED_PARTS, Cutout, Photo, cut_out, held_out, paint_over
-from anonymize.train.composites import Bank, Sample, paste_person, random_heights
-from anonymize.train.loader import boxes_of, collate
+from anonymize.train.composites import Bank, Boxed, Sample, paste_person, random_heights
+from anonymize.train.loader import collate, people_of
 from anonymize.train.teachers import IGNORE, combine
 
 SIZE = (64, 96)
@@ -87,24 +87,53 @@ def test_heights_stay_in_range(seed: int) -> None:
         assert all(12 <= h <= 2.4 * 288 for h in heights)
 
 
+def empty() -> Sample:
+    return Sample.of(np.zeros((*SIZE, 3), np.uint8))
+
+
 def test_boxes_hold_their_people() -> None:
-    instances = np.zeros(SIZE, np.uint8)
-    instances[10:30, 5:25] = 1
-    instances[40:42, 40:42] = 2  # too few pixels to be learnt
-    boxes, numbers = boxes_of(instances)
-    np.testing.assert_array_equal(boxes, [[5, 10, 25, 30]])
-    np.testing.assert_array_equal(numbers, [1])
-    assert boxes_of(np.zeros(SIZE, np.uint8))[0].shape == (0, 4)
+    sample = empty()
+    sample.instances[10:30, 5:25] = 1
+    sample.instances[40:42, 40:42] = 2  # too few pixels to be learnt
+    people = people_of(sample)
+    np.testing.assert_array_equal(people.boxes, [[5, 10, 25, 30]])
+    np.testing.assert_array_equal(people.numbers, [1])
+    assert sample.ignore[40:42, 40:42].all()
+    assert sample.ignore.sum() == 4
+    assert people_of(empty()).boxes.shape == (0, 4)
 
 
-def test_collate_sums_what_has_no_truth() -> None:
-    sample = Sample.of(np.zeros((*SIZE, 3), np.uint8))
+def test_a_drawn_box_is_kept_whatever_its_mask() -> None:
+    sample = empty()
+    sample.instances[10:30, 5:25] = 1
+    sample.people = [Boxed(1, (4, 9, 26, 32), 1.0, masked=True), Boxed(2, (50, 10, 70, 50), 0.6, masked=False)]
+    people = people_of(sample)
+    np.testing.assert_array_equal(people.boxes, [[4, 9, 26, 32], [50, 10, 70, 50]])
+    np.testing.assert_array_equal(people.numbers, [1, 0])
+    np.testing.assert_allclose(people.weights, [1.0, 0.6])
+
+
+def test_a_boxed_person_behind_a_pasted_one_is_left_open() -> None:
+    sample = empty()
+    sample.people = [Boxed(1, (10, 10, 30, 50), 1.0, masked=False)]
+    sample.instances[10:40, 8:40] = 2
+    people = people_of(sample)
+    np.testing.assert_array_equal(people.numbers, [2])
+    assert sample.ignore[41:50, 10:30].all()
+
+
+def test_collate_tells_where_nothing_is_known() -> None:
+    sample = empty()
     sample.ignore[:32, :48] = True
-    batch = collate([sample, Sample.of(np.zeros((*SIZE, 3), np.uint8))])
-    assert batch.ignore_sum[0, -1, -1] == pytest.approx(32 * 48 / 64)
-    assert batch.ignore_sum[1].sum() == 0
+    boxed = empty()
+    boxed.people = [Boxed(1, (48, 0, 96, 32), 1.0, masked=False)]
+    batch = collate([sample, boxed])
+    assert batch.ignore[0, 0, :4, :6].min() == 1
+    assert batch.ignore[0, 0].sum() == 24
+    assert batch.ignore[1].sum() == 0, "the box is known, so nothing is missing there"
     assert batch.known[0, 0, 0, 0] == 0
     assert batch.known[0, 0, -1, -1] == 1
+    assert batch.known[1, 0, 2, 20] == 0, "whose pixels they are is not known"
 
 
 def test_passers_by_are_left_out_and_truth_wins() -> None:

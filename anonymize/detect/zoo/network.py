@@ -129,6 +129,8 @@ class ZooNetwork(nn.Module):
 
     pixel_mean: Tensor
     pixel_std: Tensor
+    resizes = False
+    """It takes pictures of the right size."""
 
     def __init__(self, config: ZooConfig, *, score: float = 0.5, detections: int = 100) -> None:
         super().__init__()

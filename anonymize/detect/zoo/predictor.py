@@ -9,11 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from anonymize.detect.batches import by_size
 from anonymize.detect.matching import match_by_iou
 from anonymize.detect.zoo.checkpoint import read_model
 from anonymize.detect.zoo.heads import SURFACE
 from anonymize.detect.zoo.network import Predictions, ZooNetwork, build_network
 from anonymize.detect.zoo.preprocess import MAX_SIDE, MIN_SIDE, resized_hw, to_input
+from anonymize.detect.zoo.torchvision_network import SUFFIX, TorchvisionNetwork, read_torchvision_network
 from anonymize.device import low_precision
 from anonymize.errors import WeightsError
 from anonymize.masks import paste
@@ -32,7 +34,7 @@ class ZooDetector:
         surface: A network that predicts surface embeddings; without one nobody has CSE.
         device: Where to compute.
         score: People with a lower score are left out, in [0, 1].
-        shorter, longer: Sides that pictures are resized to, see `resized_hw`.
+        shorter, longer: Sides that pictures are resized to, see `resized_hw`; torchvision's network has its own.
         dtype: Precision of the networks, float32 or bfloat16.
 
     Raises:
@@ -41,7 +43,7 @@ class ZooDetector:
 
     def __init__(
         self,
-        masks: ZooNetwork,
+        masks: ZooNetwork | TorchvisionNetwork,
         surface: ZooNetwork | None = None,
         *,
         device: torch.device | str = "cpu",
@@ -50,16 +52,18 @@ class ZooDetector:
         longer: int = MAX_SIDE,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        if masks.config.surface or (surface is not None and not surface.config.surface):
+        if (isinstance(masks, ZooNetwork) and masks.config.surface) or (
+            surface is not None and not surface.config.surface
+        ):
             raise WeightsError("the zoo's detector needs a Mask R-CNN first and a CSE second")
         self.device, self.dtype = torch.device(device), dtype
-        self._masks, self._bodies = self._ready(masks, score), None if surface is None else self._ready(surface, score)
+        self._masks, self._bodies = masks, surface
+        for network in (masks, surface):
+            if network is not None:
+                network.score = score
+                network.fold().lower(dtype).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.surface = None if surface is None else SURFACE
         self.shorter, self.longer = shorter, longer
-
-    def _ready(self, network: ZooNetwork, score: float) -> ZooNetwork:
-        network.score = score
-        return network.fold().lower(self.dtype).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
     @torch.inference_mode()
     def vertices(self) -> Tensor | None:
@@ -70,17 +74,21 @@ class ZooDetector:
     def detect(self, images: Sequence[UInt8Array]) -> list[Detections]:
         """See `Detector.detect`. Pictures of one size go through the networks as one batch."""
         results: dict[int, Detections] = {}
-        by_size: dict[tuple[int, int], list[int]] = {}
-        for index, image in enumerate(images):
-            by_size.setdefault((image.shape[0], image.shape[1]), []).append(index)
-        for size, indices in by_size.items():
+        for size, indices in by_size(images).items():
+            same = [images[i] for i in indices]
             resized = resized_hw(size, self.shorter, self.longer)
-            inputs = [to_input(images[i], resized).to(self.device) for i in indices]
+            given = size if self._masks.resizes else resized
+            inputs = self._inputs(same, given)
             found = self._masks(inputs)
-            bodies = [None] * len(inputs) if self._bodies is None else self._bodies(inputs)
+            bodies: list[Predictions | None] = [None] * len(same)
+            if self._bodies is not None:
+                bodies = self._bodies(inputs if given == resized else self._inputs(same, resized))
             for index, people, body in zip(indices, found, bodies, strict=True):
-                results[index] = assemble(size, resized, people, body)
+                results[index] = assemble(size, given, people, body, resized)
         return [results[i] for i in range(len(images))]
+
+    def _inputs(self, images: Sequence[UInt8Array], size_hw: tuple[int, int]) -> list[Tensor]:
+        return [to_input(image, size_hw).to(self.device) for image in images]
 
 
 def boxes_in(size_hw: tuple[int, int], resized: tuple[int, int], boxes: Tensor) -> FloatArray:
@@ -103,18 +111,23 @@ def paste_fading(values: FloatArray, box_xyxy: FloatArray, size_hw: tuple[int, i
 
 
 def assemble(
-    size_hw: tuple[int, int], resized: tuple[int, int], people: Predictions, bodies: Predictions | None
+    size_hw: tuple[int, int],
+    given: tuple[int, int],
+    people: Predictions,
+    bodies: Predictions | None,
+    resized: tuple[int, int],
 ) -> Detections:
     """One frame's predictions to people, see `merge`.
 
     Args:
         size_hw: Size of the frame.
-        resized: Size of the networks' input.
+        given: Size of the Mask R-CNN's input.
         people: Of the Mask R-CNN.
         bodies: Of the CSE; whom only it found is a person too.
+        resized: Size of the CSE's input.
     """
     chosen = (people.classes == PERSON).nonzero()[:, 0]
-    boxes, scores = boxes_in(size_hw, resized, people.boxes[chosen]), people.scores[chosen].cpu().numpy()
+    boxes, scores = boxes_in(size_hw, given, people.boxes[chosen]), people.scores[chosen].cpu().numpy()
     assert people.masks is not None
     values = people.masks[chosen].cpu().numpy()
     regions = [paste_fading(mask, box, size_hw) for mask, box in zip(values, boxes, strict=True)]
@@ -190,10 +203,10 @@ def build_zoo_detector(
     device: torch.device | str = "cpu",
     dtype: torch.dtype | None = None,
 ) -> ZooDetector:
-    """A detector from checkpoints of Detectron2's and DensePose's model zoos.
+    """A detector from checkpoints of Detectron2's, torchvision's and DensePose's model zoos.
 
     Args:
-        masks: The file of a Mask R-CNN.
+        masks: The file of a Mask R-CNN: `.pth` of torchvision's, else of Detectron2's.
         surface: The file of a DensePose CSE; without one nobody has CSE.
         score: People with a lower score are left out, in [0, 1]; None for `DEFAULT_SCORE`.
         device: Where to compute.
@@ -202,8 +215,8 @@ def build_zoo_detector(
     Raises:
         WeightsError: A file cannot be read or is of another model.
     """
-    networks = [None if path is None else build_network(read_model(path), path) for path in (masks, surface)]
-    assert networks[0] is not None
+    people = read_torchvision_network(masks) if masks.suffix == SUFFIX else build_network(read_model(masks), masks)
+    bodies = None if surface is None else build_network(read_model(surface), surface)
     sure = DEFAULT_SCORE if score is None else score
     precision = low_precision(torch.device(device)) if dtype is None else dtype
-    return ZooDetector(networks[0], networks[1], device=device, score=sure, dtype=precision)
+    return ZooDetector(people, bodies, device=device, score=sure, dtype=precision)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from anonymize.errors import WeightsError
 from anonymize.generate.zoo.network import ZooGeneratorConfig, ZooGeneratorNetwork
-from anonymize.parameters import load_strictly
+from anonymize.parameters import load_strictly, read_torch
 
 STATES = ("EMA_generator", "running_average_generator")
 """Keys that the generator's parameters lie under, the first that is there counts."""
@@ -39,15 +38,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], Tensor | None]:
     Raises:
         WeightsError: See `load_generator`.
     """
-    try:
-        with torch.serialization.safe_globals(HARMLESS):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise WeightsError(f"{path} is refused: it is damaged or unsafe to read") from error
-    except OSError as error:
-        raise WeightsError(f"cannot read the weights {path}: {error.strerror or error}") from error
-    except (RuntimeError, EOFError, ValueError, TypeError, AttributeError, IndexError, KeyError) as error:
-        raise WeightsError(f"{path} is damaged or cut off ({type(error).__name__})") from error
+    content = read_torch(path, HARMLESS)
     whole = content if isinstance(content, Mapping) else {}
     state: Any = next((whole[key] for key in STATES if key in whole), None)
     if not isinstance(state, Mapping) or not state:

@@ -1,0 +1,1 @@
+"""What makes and measures the weights; the product runs without it."""
