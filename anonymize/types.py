@@ -238,7 +238,7 @@ class Tracks:
         detections: The people; boxes and masks may be smoothed or filled in. Masks are what the people are.
         ids: [N] int64; from 1 on, one ID is one person through the film. 0 is where somebody may be, nobody knows
             who; below 0 are places that are covered whoever is there.
-        filled: [N] bool, True where the detector missed the person and the tracker filled the gap, or a part of it.
+        filled: [N] bool, True where the detector missed the person and the tracker filled the gap.
     """
 
     detections: Detections

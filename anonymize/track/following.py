@@ -33,7 +33,7 @@ from anonymize.track.association import (
 )
 from anonymize.track.camera_motion import CameraMotion, identity, inverse, then
 from anonymize.track.exchange import exchange
-from anonymize.track.geometry import GRID_HW, mask_grids, mask_of_grid, rows_of
+from anonymize.track.geometry import GRID_HW, OUTLINE, mask_grids, mask_of_grid, rows_of
 from anonymize.track.glance import Glance
 from anonymize.track.identity import WELL_KNOWN, Absence, Entry, looks_evidence, trust
 from anonymize.track.joint import Companion, Joint, companions, divide, owners
@@ -94,7 +94,7 @@ class Following:
         """
         moment = self._enter(frame, found)
         boxes = found.boxes_xyxy.astype(np.float64)
-        seen = Group(boxes, mask_grids(found.masks, boxes))
+        seen = Group(boxes, mask_grids(found.masks, boxes, error=OUTLINE))
         looks = self._look(frame, found, seen.grids)
         distance = self._looks.distance(looks)
         common = self._overlap(moment, seen)

@@ -14,6 +14,8 @@ Boxes = npt.NDArray[np.floating]
 
 GRID_HW = (28, 14)
 """Resolution at which masks are compared, over their boxes."""
+OUTLINE = 0.02
+"""Share of a person's longer side by which the outline of their mask may be wrong."""
 
 
 def box_areas(boxes: Boxes) -> FloatArray:
@@ -55,24 +57,37 @@ def box_share(a: Boxes, b: Boxes) -> FloatArray:
     return share
 
 
-def mask_grids(masks: Sequence[RegionMask], boxes: Boxes) -> BoolArray:
-    """N masks seen through their boxes [N, 4] at [28, 14] points each, [N, 28, 14]."""
+def mask_grids(masks: Sequence[RegionMask], boxes: Boxes, *, error: float = 0.0) -> BoolArray:
+    """N masks seen through their boxes [N, 4] at [28, 14] points each, [N, 28, 14].
+
+    Args:
+        masks: The masks.
+        boxes: The boxes.
+        error: Of the outlines, a share of the longer side; a point that a mask misses by less is inside. Limbs and
+            people cut off by the frame are hardly wider, and may else not overlap with what they were a moment ago.
+    """
     grids = np.zeros((len(masks), *GRID_HW), np.bool_)
     shares_y, shares_x = ((np.arange(size) + 0.5) / size for size in GRID_HW)
     starts = np.array([(mask.x, mask.y) for mask in masks], np.int64).reshape(-1, 2)
     x = boxes[:, :1] + shares_x * (boxes[:, 2:3] - boxes[:, :1])
     y = boxes[:, 1:2] + shares_y * (boxes[:, 3:] - boxes[:, 1:2])
     all_columns, all_rows = np.floor(x).astype(np.int64) - starts[:, :1], np.floor(y).astype(np.int64) - starts[:, 1:]
-    for k, (mask, columns, rows) in enumerate(zip(masks, all_columns, all_rows, strict=True)):
-        height, width = mask.mask.shape
-        if not height or not width:
-            continue
-        if rows[0] >= 0 and rows[-1] < height and columns[0] >= 0 and columns[-1] < width:
-            grids[k] = mask.mask[rows[:, None], columns]
-            continue
-        inside = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))
-        grids[k] = mask.mask[rows.clip(0, height - 1)[:, None], columns.clip(0, width - 1)] & inside
+    for grid, mask, columns, rows in zip(grids, masks, all_columns, all_rows, strict=True):
+        if mask.mask.size:
+            reach = round(error * max(mask.mask.shape))
+            for down, right in {(0, 0), (reach, 0), (-reach, 0), (0, reach), (0, -reach)}:
+                grid |= _read(mask.mask, rows + down, columns + right)
     return grids
+
+
+def _read(mask: BoolArray, rows: IntArray, columns: IntArray) -> BoolArray:
+    """A mask [h, w] at rows and columns, which may lie outside of it."""
+    height, width = mask.shape
+    if rows[0] >= 0 and rows[-1] < height and columns[0] >= 0 and columns[-1] < width:
+        return mask[rows[:, None], columns]
+    inside = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))
+    seen: BoolArray = mask[rows.clip(0, height - 1)[:, None], columns.clip(0, width - 1)] & inside
+    return seen
 
 
 def pair_mask_overlap(

@@ -10,13 +10,13 @@ import cv2
 import numpy as np
 
 from anonymize.masks import grow
+from anonymize.track.geometry import OUTLINE
 from anonymize.types import RegionMask, UInt8Array
 
 LONGER_SIDE = 640
 """Of a small picture at most."""
-RIM, OUTLINE = 2, 0.02
-"""Pixels of a small picture round a person that may show something of them as well; and a share of their longer side,
-by which the outline of a mask may be wrong."""
+RIM = 2
+"""Pixels of a small picture round somebody that may show something of them as well, beside an error of the outline."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from anonymize.masks import grow
 from anonymize.track.association import alike_sized
 from anonymize.track.geometry import hull, move_mask, up_to_border
 from anonymize.track.joint import Companion
@@ -19,6 +20,8 @@ from anonymize.track.surface import gather, still
 from anonymize.track.vacancy import vacant
 from anonymize.types import NOBODY, Detections, RegionMask, Tracks
 
+GROWTH, MIN_GROWTH_PX = 0.03, 2
+"""By how much a guess is grown that is added to the mask of a person who was found, of its height."""
 WIDER, ASPECT = 1.3, 1.8
 """A person is made in a rectangle round all their pixels, of this height over width; what would make it so much larger
 is covered apart from them."""
@@ -39,7 +42,7 @@ class Shown:
         box: [4] float64 xyxy, steadied.
         mask: Their pixels, or all pixels where they may be.
         source: The sighting, or the nearest one in time.
-        filled: Whether the detector missed them, or a part of the mask is a guess.
+        filled: Whether the detector missed them.
         gap_seconds: For how long neither the detector nor the picture tells of them; 0 if it does in this frame.
         before: Their sightings before, if the detector found them in this frame.
     """
@@ -109,7 +112,7 @@ def _everybody(
             perhaps.append(one)
             continue
         twin = shown.get(number)
-        whole = one if twin is None else _with(twin, one)
+        whole = one if twin is None else _with(twin, one, moment)
         if twin is None or _reach(whole.mask) < WIDER * _reach(twin.mask):
             shown[number] = whole
         else:
@@ -124,10 +127,16 @@ def _everybody(
     return [*shown.values(), *([_whoever(perhaps)] if perhaps else [])]
 
 
-def _with(shown: Shown, perhaps: Shown) -> Shown:
-    """A person with the pixels of another way in which they may go on; what is guessed of a mask makes it a guess."""
-    mask = RegionMask.union([shown.mask, perhaps.mask])
-    return replace(shown, mask=mask, filled=shown.filled or perhaps.filled)
+def _with(shown: Shown, perhaps: Shown, moment: Moment) -> Shown:
+    """A person with the pixels of another way in which they may go on.
+
+    A cover is wider where a person was not found. This one may have been, so what is guessed is widened here.
+    """
+    mask = perhaps.mask
+    if perhaps.filled and not shown.filled:
+        assert moment.found is not None
+        mask = grow(mask, max(MIN_GROWTH_PX, round(GROWTH * mask.mask.shape[0])), moment.found.size_hw)
+    return replace(shown, mask=RegionMask.union([shown.mask, mask]))
 
 
 def _exchanged_at(way: Iterable[Sighting], moment: Moment) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 
 from anonymize.track.appearance import Looks
 from anonymize.track.association import Group, overlap
-from anonymize.track.geometry import mask_grids, move_mask, rows_of
+from anonymize.track.geometry import OUTLINE, mask_grids, move_mask, rows_of
 from anonymize.track.moments import Box, Moment, Sighting
 from anonymize.track.picture import find
 
@@ -78,8 +78,8 @@ def _unsure_before(expected: Box, now: Sighting, before: Moment) -> Sighting | N
     if not len(free):
         return None
     boxes = before.found.boxes_xyxy[free].astype(np.float64)
-    known = Group(expected[None], mask_grids([now.mask], now.box[None]))
-    common = overlap(known, Group(boxes, mask_grids([before.found.masks[j] for j in free], boxes)))[0]
+    known = Group(expected[None], mask_grids([now.mask], now.box[None], error=OUTLINE))
+    common = overlap(known, Group(boxes, mask_grids([before.found.masks[j] for j in free], boxes, error=OUTLINE)))[0]
     best = int(common.argmax())
     if common[best] < BACK_OVERLAP:
         return None
