@@ -17,7 +17,7 @@ from anonymize.device import low_precision
 from anonymize.masks import paste, tighten
 from anonymize.types import Detections, FloatArray, RegionMask, UInt8Array
 
-DEFAULT_SCORE = 0.35
+DEFAULT_SCORE = 0.5
 STRIDE = 32
 MIN_SURFACE_PX = 16
 """People whose box is smaller, in the network's picture, have no usable surface: no training saw one."""
@@ -132,7 +132,7 @@ class EmbeddedDetector:
             planes = torch.cat([regions.masks.float().sigmoid()[:, None], regions.embeddings.float()], dim=1)
             planes = read_over(planes, torch.cat(places), torch.cat(boxes))
             masks, embeddings = planes[:, 0], planes[:, 1:]
-            surfaces = zip(masks.split(counts), embeddings.split(counts), strict=True)
+            surfaces = zip(torch.split(masks, counts), torch.split(embeddings, counts), strict=True)
             for i, surface in zip(numbers, surfaces, strict=True):
                 results[i] = surface
         return results
