@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 
 import cv2
 import numpy as np
@@ -75,7 +76,7 @@ def mask_grids(masks: Sequence[RegionMask], boxes: Boxes, *, error: float = 0.0)
     for grid, mask, columns, rows in zip(grids, masks, all_columns, all_rows, strict=True):
         if mask.mask.size:
             reach = round(error * max(mask.mask.shape))
-            for down, right in {(0, 0), (reach, 0), (-reach, 0), (0, reach), (0, -reach)}:
+            for down, right in product({-reach, 0, reach}, repeat=2):
                 grid |= _read(mask.mask, rows + down, columns + right)
     return grids
 
