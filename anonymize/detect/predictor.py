@@ -91,6 +91,7 @@ class EmbeddedDetector:
         return [
             assemble(
                 size_hw,
+                (boxes[i].float().cpu().numpy() / np.tile(scale_xy, 2)).astype(np.float32),
                 (places[i].cpu().numpy() / np.tile(scale_xy, 2)).astype(np.float32),
                 scores[i].float().cpu().numpy(),
                 regions.masks[starts[i] : starts[i + 1]].float().sigmoid(),
@@ -160,6 +161,7 @@ class EmbeddedDetector:
 
 def assemble(
     size_hw: tuple[int, int],
+    boxes: FloatArray,
     regions: FloatArray,
     scores: FloatArray,
     masks: Tensor,
@@ -168,11 +170,12 @@ def assemble(
     smallest_surface: float = 0.0,
     sure_score: float = 0.0,
 ) -> Detections:
-    """One frame's network outputs to people. A person's box is that of the mask, which sees beyond the box head's.
+    """One frame's network outputs to people. A person's box holds the mask, which sees beyond the box head's.
 
     Args:
         size_hw: Size of the frame.
-        regions: [K, 4] float32 xyxy in the frame's pixels, larger than the people.
+        boxes: [K, 4] float32 xyxy in the frame's pixels, inside the frame.
+        regions: [K, 4] float32, what was looked at round each box.
         scores: [K] float32.
         masks: [K, S, S] float in [0, 1], over the regions.
         embeddings: [K, D, S, S] float, over the regions.
@@ -183,7 +186,10 @@ def assemble(
     drawn = [tighten(paste(mask, region, size_hw)) for mask, region in zip(masks.cpu().numpy(), regions, strict=True)]
     seen = np.flatnonzero([region.area > 0 for region in drawn])
     rows = torch.from_numpy(seen).to(embeddings.device)
-    boxes = np.array([drawn[i].box_xyxy for i in seen], np.float32).reshape(-1, 4)
+    extents = np.array([drawn[i].box_xyxy for i in seen], np.float32).reshape(-1, 4)
+    boxes = np.concatenate(
+        [np.minimum(boxes[seen, :2], extents[:, :2]), np.maximum(boxes[seen, 2:], extents[:, 2:])], axis=1
+    )
     planes = torch.cat([masks[rows][:, None], embeddings[rows]], dim=1)
     planes = read_over(planes, *(torch.from_numpy(b).to(planes) for b in (regions[seen], boxes)))
     has_cse = (boxes[:, 2:] - boxes[:, :2]).max(1, initial=0) >= smallest_surface

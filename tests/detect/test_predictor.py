@@ -56,7 +56,7 @@ def test_a_batch_gives_what_single_pictures_give(network: DetectorNetwork) -> No
 
 
 def test_no_boxes_assemble_to_no_people() -> None:
-    found = assemble(size_hw=SIZE, regions=np.zeros((0, 4), np.float32), **heads(0))
+    found = assemble(size_hw=SIZE, boxes=np.zeros((0, 4), np.float32), regions=np.zeros((0, 4), np.float32), **heads(0))
     assert len(found) == 0
 
 
@@ -64,7 +64,12 @@ def test_a_mask_ends_where_the_person_does() -> None:
     outputs = heads(1)
     outputs["masks"] = torch.zeros(1, REGION_SIZE, REGION_SIZE)
     outputs["masks"][:, :, : REGION_SIZE // 2] = 1
-    found = assemble(size_hw=SIZE, regions=np.array([[20, 10, 60, 80]], np.float32), **outputs)
+    found = assemble(
+        size_hw=SIZE,
+        boxes=np.array([[22, 12, 38, 70]], np.float32),
+        regions=np.array([[20, 10, 60, 80]], np.float32),
+        **outputs,
+    )
     assert found.has_cse.all()
     covered = found.masks[0].to_full(SIZE)
     assert covered[10:80, 20:40].all()
@@ -76,7 +81,7 @@ def test_a_mask_ends_where_the_person_does() -> None:
 
 def test_a_person_too_small_for_a_surface_has_none() -> None:
     boxes = np.array([[20, 10, 30, 25], [40, 10, 80, 90]], np.float32)
-    found = assemble(size_hw=SIZE, regions=boxes, smallest_surface=16.0, **heads(2))
+    found = assemble(size_hw=SIZE, boxes=boxes, regions=boxes, smallest_surface=16.0, **heads(2))
     np.testing.assert_array_equal(found.has_cse, [False, True])
     assert found.embeddings is not None
     assert found.segmentations is not None
@@ -88,7 +93,8 @@ def test_a_person_too_small_for_a_surface_has_none() -> None:
 def test_a_box_without_any_pixel_is_no_person() -> None:
     outputs = heads(2)
     outputs["masks"][0] = 0
-    found = assemble(size_hw=SIZE, regions=np.array([[0, 0, 9, 9], [20, 10, 60, 80]], np.float32), **outputs)
+    boxes = np.array([[0, 0, 9, 9], [20, 10, 60, 80]], np.float32)
+    found = assemble(size_hw=SIZE, boxes=boxes, regions=boxes, **outputs)
     np.testing.assert_array_equal(found.boxes_xyxy, [[20, 10, 60, 80]])
 
 
