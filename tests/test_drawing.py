@@ -188,7 +188,7 @@ class TestIdentity:
                 found = super()._detect(size_hw)[[0, 1, 0]]
                 both = RegionMask(4, 8, np.ones((size_hw[0] // 2, 5 * size_hw[1] // 12), np.bool_))
                 boxes = np.stack([*found.boxes_xyxy[:2], np.array(both.box_xyxy, np.float32)])
-                scores = np.array([0.95, 0.95, 0.75], np.float32)
+                scores = np.array([0.95, 0.95, drawing.DEFAULT_SCORE + 0.15], np.float32)
                 return replace(found, boxes_xyxy=boxes, scores=scores, masks=(*found.masks[:2], both))
 
         options = DrawingOptions("generate", identities=(save_picture(tmp_path / "two.png"),), weights=weights)

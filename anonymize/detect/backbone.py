@@ -23,21 +23,22 @@ CHANNELS = tuple(STAGES[stage][3] for stage in LAST_OF_STRIDE.values())
 
 
 class SameConv2d(nn.Conv2d):
-    """A convolution that pads as TensorFlow does: for stride 2 more at the right and the bottom.
+    """A convolution that pads as TensorFlow does: where the padding is odd, more at the right and the bottom.
 
-    The parameters of ImageNet were learnt so. Sides of the input must be multiples of the stride.
+    The parameters of ImageNet were learnt so.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        total = self.kernel_size[0] - self.stride[0]
-        before = total // 2
-        if total % 2 == 0:
-            return F.conv2d(x, self.weight, self.bias, self.stride, before, 1, self.groups)
-        x = F.pad(x, (before, total - before, before, total - before))
-        if self.groups > 1 and x.requires_grad and x.device.type == "cpu":
+        kernel, stride = self.kernel_size[0], self.stride[0]
+        padding = []
+        for side in (x.shape[3], x.shape[2]):
+            total = max(0, (-(-side // stride) - 1) * stride + kernel - side)
+            padding += [total // 2, total - total // 2]
+        x = F.pad(x, padding)
+        if self.groups > 1 and stride > 1 and x.requires_grad and x.device.type == "cpu":
             # the gradient of a strided depthwise convolution takes oneDNN ten times that of one without stride
-            return F.conv2d(x, self.weight, self.bias, 1, 0, 1, self.groups)[..., :: self.stride[0], :: self.stride[1]]
-        return F.conv2d(x, self.weight, self.bias, self.stride, 0, 1, self.groups)
+            return F.conv2d(x, self.weight, self.bias, 1, 0, 1, self.groups)[..., ::stride, ::stride]
+        return F.conv2d(x, self.weight, self.bias, stride, 0, 1, self.groups)
 
 
 def unit(inputs: int, outputs: int, kernel: int = 1, stride: int = 1, *, depthwise: bool = False) -> nn.Sequential:

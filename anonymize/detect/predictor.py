@@ -17,7 +17,7 @@ from anonymize.device import low_precision
 from anonymize.masks import paste, tighten
 from anonymize.types import Detections, FloatArray, RegionMask, UInt8Array
 
-DEFAULT_SCORE = 0.5
+DEFAULT_SCORE = 0.4
 STRIDE = 32
 MIN_SURFACE_PX = 16
 """People whose box is smaller, in the network's picture, have no usable surface: no training saw one."""

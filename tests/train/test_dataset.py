@@ -56,9 +56,7 @@ class OnePerson(EmbeddedDetector):
 
 @pytest.fixture
 def detector() -> OnePerson:
-    config = DetectorConfig(widths=(4, 8, 8, 8, 8), depths=(1, 1, 1, 1), channels=8, box_features=8)
-    torch.manual_seed(0)
-    return OnePerson(DetectorNetwork(config))
+    config = DetectorConfig(channels=8, merged=8, wide=8)
 
 
 def drawn(view: int = 0) -> PersonCrop:
