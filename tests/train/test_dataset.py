@@ -57,6 +57,8 @@ class OnePerson(EmbeddedDetector):
 @pytest.fixture
 def detector() -> OnePerson:
     config = DetectorConfig(channels=8, merged=8, wide=8)
+    torch.manual_seed(0)
+    return OnePerson(DetectorNetwork(config))
 
 
 def drawn(view: int = 0) -> PersonCrop:
