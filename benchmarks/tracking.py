@@ -45,7 +45,7 @@ from flicker import flicker
 
 from anonymize.compose import covers_of
 from anonymize.detect.build import build_detector
-from anonymize.detect.network import CSE_SIZE
+from anonymize.detect.network import REGION_SIZE
 from anonymize.detect.zoo.predictor import SIZE as ZOO_SIZE
 from anonymize.evaluate.tracking import TrackingScores, score
 from anonymize.pipeline import build_tracker
@@ -284,7 +284,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     table = ideal_embedding()
     if a.cost:
-        for size, whose in ((CSE_SIZE, "embedded"), (ZOO_SIZE, "zoo")):
+        for size, whose in ((REGION_SIZE, "embedded"), (ZOO_SIZE, "zoo")):
             print(f"10 people, surface of the {whose} detector, {size} x {size}: {cost(table, size):.1f} ms a frame")
     embedded = a.detector in (None, "embedded")
     weights = weights_path("detector-embedded.safetensors") if embedded else Path(a.detector)
