@@ -27,6 +27,21 @@ def grow(mask: RegionMask, radius: int, size_hw: tuple[int, int]) -> RegionMask:
     return RegionMask(left, top, np.asarray(cv2.distanceTransform(outside, cv2.DIST_L2, 3)) < radius + 0.5)
 
 
+def fill_holes(mask: RegionMask, share: float) -> RegionMask:
+    """A mask with those of its holes filled that have at most a share of its area.
+
+    A hole is enclosed: it does not reach the rectangle's border.
+    """
+    if not mask.area:
+        return mask
+    empty = np.pad(~mask.mask, 1, constant_values=True).astype(np.uint8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(empty, connectivity=4)
+    small = np.zeros(count, np.bool_)
+    small[1:] = stats[1:, cv2.CC_STAT_AREA] <= share * mask.area
+    small[[0, labels[0, 0]]] = False
+    return RegionMask(mask.x, mask.y, mask.mask | small[labels][1:-1, 1:-1])
+
+
 def paste(values: FloatArray, box_xyxy: FloatArray, size_hw: tuple[int, int], *, threshold: float = 0.5) -> RegionMask:
     """Stretch a head's output over its box and cut it at a threshold (He et al. 2017, section 3.1).
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from anonymize.masks import grow, paste, tighten
+from anonymize.masks import fill_holes, grow, paste, tighten
 from anonymize.types import RegionMask
 
 SIZE = (60, 80)
@@ -25,6 +25,18 @@ def test_grown_by_pixels_inside_the_frame() -> None:
     assert rectangle(0, 50, 10, 10).share_in(corner) == 1
     assert not corner.to_full(SIZE)[47, 12], "corners are round"
     assert grow(RegionMask(0, 0, np.zeros((0, 0), np.bool_)), 3, SIZE).area == 0
+
+
+def test_small_holes_are_filled_and_large_ones_and_bays_are_not() -> None:
+    mask = np.ones((40, 20), np.bool_)
+    mask[5:8, 5:8] = False  # a hole of 9 pixels
+    mask[15:30, 5:15] = False  # one of 150
+    mask[33:36, :4] = False  # a bay
+    filled = fill_holes(RegionMask(10, 10, mask), 0.05)
+    assert filled.box_xyxy == (10, 10, 30, 50)
+    assert filled.mask[5:8, 5:8].all()
+    np.testing.assert_array_equal(filled.mask[12:], mask[12:])
+    assert fill_holes(RegionMask(0, 0, np.zeros((3, 3), np.bool_)), 0.05).area == 0
 
 
 def test_paste_places_a_head_s_output_in_its_box() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from anonymize.compose.cover import pieces
-from anonymize.masks import grow, paste, tighten
+from anonymize.masks import fill_holes, grow, paste, tighten
 from anonymize.types import NOBODY, Detections, RegionMask, Tracks
 
 MARGIN, DOUBTFUL_MARGIN = 0.02, 0.05
@@ -18,6 +18,8 @@ the place itself is a guess, such as in a gap that the tracker filled."""
 MIN_MARGIN_PX = 2
 SURE_SCORE, UNSURE_SCORE = 0.6, 0.25
 """From the first on a score leaves no doubt, up to the second all of it."""
+HOLE = 0.05
+"""Holes of a mask up to this share of the person's area are covered too: more are mistakes than gaps under an arm."""
 COVERED_FROM = 0.25
 """A point of the box may be body surface above this: a limb too much is better than a limb left out."""
 
@@ -37,6 +39,7 @@ def covers_of(tracks: Tracks) -> tuple[RegionMask, ...]:
             continue
         doubt = 1.0 if filled else doubt_of(score)
         people = pieces(whole) if number == NOBODY else [whole]  # each has a margin of their own size
+        people = [fill_holes(person, HOLE) for person in people]
         covers.append(RegionMask.union([with_margin(person, found.size_hw, doubt=doubt) for person in people]))
     return tuple(covers)
 

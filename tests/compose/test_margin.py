@@ -120,3 +120,13 @@ def test_a_gap_of_a_track_is_covered_wider_than_what_was_found() -> None:
     for person, cover in zip(true, covers, strict=True):
         assert person.share_in(cover) == 1
     assert covers[3].area > max(cover.area for k, cover in enumerate(covers) if k != 3)
+
+
+def test_a_hole_of_the_mask_is_covered_but_not_the_gap_under_an_arm() -> None:
+    mask = np.ones((100, 40), np.bool_)
+    mask[20:26, 10:16] = False
+    mask[40:80, 12:28] = False
+    [cover] = covers_of(people(RegionMask(50, 50, mask)))
+    full = cover.to_full(SIZE)
+    assert full[70:76, 60:66].all()
+    assert not full[100, 70]
