@@ -13,12 +13,12 @@ from numpy.random import Generator
 
 from anonymize.errors import OptionError
 from anonymize.train.bank import NO_LANDMARK, Cutout, held_out
+from anonymize.train.blazepose import CROP
 from anonymize.train.box_teachers import box_iou
 from anonymize.train.composites import Boxed, Sample, Size
+from anonymize.train.fits import load_fits
 from anonymize.types import BoolArray, FloatArray, UInt8Array
 
-MASK_SIDE = 256
-"""Pixels along the crop of one person in which BlazePose gives the mask."""
 MIN_PRESENCE, MIN_INSIDE, MIN_FILL, MIN_DEEPLAB = 0.8, 0.85, 0.7, 0.5
 """A mask is trusted when the person is there, the mask lies in the box, it spans the box, and DeepLab sees people."""
 DEEPLAB_FROM_PX = 150.0
@@ -56,9 +56,9 @@ class PersonMask:
 
     def mask(self) -> BoolArray:
         """[256, 256] bool."""
-        return np.unpackbits(self.bits).reshape(MASK_SIDE, MASK_SIDE).astype(np.bool_)
+        return np.unpackbits(self.bits).reshape(CROP, CROP).astype(np.bool_)
 
-    def to_picture(self, side: int = MASK_SIDE) -> np.ndarray:
+    def to_picture(self, side: int = CROP) -> np.ndarray:
         """Affine map [2, 3] from the pixels of the crop, `side` along its side, to those of the picture."""
         scale = self.side / side
         return np.array(
@@ -168,22 +168,16 @@ def _load_masks(folder: Path) -> dict[tuple[str, int], PersonMask]:
     with np.load(path) as data:
         trusted = _trusted(data)
         names, rows, crops, bits = data["picture"], data["box"], data["crop"], data["masks"]
-    fits = _load_fits(folder / "fits.npz")
+    landmarks: dict[int, np.ndarray] = {}
+    if (folder / "fits.npz").exists():
+        fits = load_fits(folder / "fits.npz")
+        landmarks = {int(fits.row[i]): fits.landmarks[i] for i in np.flatnonzero(fits.kept)}
     return {
         (str(names[i]), int(rows[i])): PersonMask(
-            (float(crops[i, 0]), float(crops[i, 1])), float(crops[i, 2]), bits[i], fits.get(int(i))
+            (float(crops[i, 0]), float(crops[i, 1])), float(crops[i, 2]), bits[i], landmarks.get(int(i))
         )
         for i in np.flatnonzero(trusted)
     }
-
-
-def _load_fits(path: Path) -> dict[int, np.ndarray]:
-    if not path.exists():
-        return {}
-    with np.load(path) as data:
-        kept = np.flatnonzero(data["kept"])
-        rows, landmarks = data["row"], data["landmarks"]
-        return {int(rows[i]): landmarks[i] for i in kept}
 
 
 class Pictures:
@@ -290,7 +284,7 @@ def _draw_mask(sample: Sample, number: int, box: FloatArray, mask: PersonMask, t
         whole[:2, 2] += 0.5 * (whole[:2, 0] + whole[:2, 1]) - 0.5
         return whole[:2]
 
-    values = cv2.warpAffine(mask.mask().astype(np.uint8) * 255, warp(MASK_SIDE), size, flags=cv2.INTER_LINEAR)
+    values = cv2.warpAffine(mask.mask().astype(np.uint8) * 255, warp(CROP), size, flags=cv2.INTER_LINEAR)
     own = values > 127
     sample.instances[place][own] = number
     sample.landmarks[place][own] = NO_LANDMARK

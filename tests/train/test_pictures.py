@@ -1,4 +1,5 @@
 import json
+from dataclasses import fields
 from pathlib import Path
 
 import cv2
@@ -7,6 +8,7 @@ import pytest
 
 from anonymize.errors import OptionError
 from anonymize.train.bank import held_out
+from anonymize.train.fits import Fits
 from anonymize.train.loader import people_of
 from anonymize.train.pictures import (
     BoxedPicture,
@@ -49,7 +51,8 @@ def folder(tmp_path: Path) -> Path:
     np.savez(tmp_path / "blazepose.npz", crop=[[80.0, 60.0, 100.0]], masks=[np.packbits(mask.reshape(-1))], **arrays)
     landmarks = np.full((1, 64, 64), -1, np.int16)
     landmarks[0, :, :32], landmarks[0, :, 32:] = 0, 1
-    np.savez(tmp_path / "fits.npz", row=[0], kept=[True], landmarks=landmarks)
+    others = {field.name: np.zeros(1, np.float32) for field in fields(Fits)}
+    np.savez(tmp_path / "fits.npz", **others | {"row": [0], "kept": [True], "landmarks": landmarks})
     return tmp_path
 
 
