@@ -16,11 +16,11 @@ from anonymize.train.bank import NO_LANDMARK, Cutout, held_out
 from anonymize.train.blazepose import CROP
 from anonymize.train.box_teachers import box_iou
 from anonymize.train.composites import Boxed, Sample, Size
-from anonymize.train.fits import load_fits
+from anonymize.train.fits import Limits, load_fits
 from anonymize.types import BoolArray, FloatArray, UInt8Array
 
-MIN_PRESENCE, MIN_INSIDE, MIN_FILL, MIN_DEEPLAB = 0.8, 0.85, 0.7, 0.5
-"""A mask is trusted when the person is there, the mask lies in the box, it spans the box, and DeepLab sees people."""
+MIN_DEEPLAB = 0.5
+"""A mask is trusted when it agrees with its box (`Limits`) and DeepLab sees people on this share of it."""
 DEEPLAB_FROM_PX = 150.0
 """Side of the crop from which DeepLab is asked."""
 SURE_TEACHER = 0.5
@@ -154,7 +154,10 @@ def load_poses(folder: Path) -> dict[tuple[str, int], FloatArray]:
 
 def _trusted(poses: Mapping[str, np.ndarray]) -> BoolArray:
     """Which people of a `blazepose.npz` pass the check of their mask."""
-    sure: BoolArray = (poses["presence"] > MIN_PRESENCE) & (poses["inside"] >= MIN_INSIDE) & (poses["fill"] >= MIN_FILL)
+    limits = Limits()
+    sure: BoolArray = (
+        (poses["presence"] > limits.presence) & (poses["inside"] >= limits.inside) & (poses["fill"] >= limits.fill)
+    )
     if "deeplab" in poses:  # which finds no small people
         sure &= (poses["deeplab"] >= MIN_DEEPLAB) | (poses["crop"][:, 2] < DEEPLAB_FROM_PX)
     return sure
