@@ -247,7 +247,7 @@ def test_limits_of_the_right_side_mirror_the_left() -> None:
 def test_random_poses_are_within_reach() -> None:
     """The joints' frames are those of the renderer: a drawn pose is a swing and a twist of each joint."""
     turns = torch.from_numpy(rotations(random_pose(np.random.default_rng(0))))
-    left, right = fitting.frames()
+    left, right = articulation.frames()
     vectors = fitting.swing_twist(left.transpose(1, 2) @ turns @ right.transpose(1, 2))
     again = fitting.turned(torch.eye(3)[None], vectors[None])[0]
     torch.testing.assert_close(again[1:], turns[1:], atol=1e-3, rtol=0)
