@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from anonymize.track import PeopleTracker
-from anonymize.track.association import assign, goes_on, likest, mistaken, pair_returned
-from anonymize.track.following import Following
-from anonymize.track.people import Person
+from anonymize.track.model.track import Person
+from anonymize.track.online.association import assign, goes_on, likest, mistaken, pair_returned
+from anonymize.track.online.follow import Following
 from anonymize.types import BoolArray, Detections, FloatArray, Frame, RegionMask, Tracks
 
 SIZE = (60, 240)

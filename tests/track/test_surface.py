@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from anonymize.track import PeopleTracker
-from anonymize.track.surface import NEWS, SURFACE_SIZE, shrink, shrink_surfaces
+from anonymize.track.output.surface import NEWS, SURFACE_SIZE, shrink, shrink_surfaces
 from anonymize.types import Detections, Frame, RegionMask
 
 

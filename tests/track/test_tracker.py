@@ -8,9 +8,9 @@ import pytest
 
 from anonymize.errors import OptionError
 from anonymize.track import PeopleTracker
-from anonymize.track.following import Following
-from anonymize.track.moments import Moment
-from anonymize.track.people import Person
+from anonymize.track.model.frame_state import Moment
+from anonymize.track.model.track import Person
+from anonymize.track.online.follow import Following
 from anonymize.types import BoolArray, Detections, Frame, RegionMask, Tracks
 
 SIZE = (40, 200)

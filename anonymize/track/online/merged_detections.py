@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from anonymize.track.association import Group
 from anonymize.track.geometry import Boxes, box_share, pair_mask_overlap, rows_of, share_in_any
+from anonymize.track.online.association import Group
 from anonymize.types import BoolArray, FloatArray, RegionMask
 
 PART_OF = 0.6

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from anonymize.track.moments import Moment, Sighting
+from anonymize.track.model.frame_state import Moment, Sighting
 from anonymize.types import BoolArray, Detections
 
 SURFACE_SIZE = 56

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from anonymize.track.geometry import move_mask
-from anonymize.track.moments import Box, Sighting
+from anonymize.track.model.frame_state import Box, Sighting
 from anonymize.types import RegionMask, UInt8Array
 
 BOX_SECONDS = 0.12  # deviation of the weights over time

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from anonymize.track.camera_motion import inverse, then
-from anonymize.track.moments import Moment
+from anonymize.track.model.camera_motion import inverse, then
+from anonymize.track.model.frame_state import Moment
 from anonymize.types import BoolArray, FloatArray, RegionMask, UInt8Array
 
 MOMENTS = 6

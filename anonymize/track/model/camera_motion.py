@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from anonymize.track.glance import Glance
+from anonymize.track.model.thumbnail import Glance
 from anonymize.types import UInt8Array
 
 Transform = npt.NDArray[np.float64]
