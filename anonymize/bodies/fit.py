@@ -353,6 +353,12 @@ class Before:
     scale_sigma: Tensor
     place_sigma: Tensor
 
+    @classmethod
+    def cat(cls, several: Sequence[Before]) -> Before:
+        """The people of several, one after the other."""
+        rest = (torch.cat([getattr(b, f.name) for b in several]) for f in fields(cls)[1:])
+        return cls(BodyPose.cat([b.pose for b in several]), *rest)
+
 
 class BodyFitter:
     """Fits bodies to what a detector says.

@@ -329,9 +329,7 @@ def put_on(w: Wardrobe, look: Look, add: object) -> None:
     else:
         width = 0.006 + 0.018 * look.share("lower_ease")
         if skirt:
-            w.shell(
-                np.minimum(np.where(trunk, 0.1, np.where(leg > -1, 0.25 - leg, -0.1)), 1.05 - z), 0.004, bottom_row
-            )
+            w.shell(np.minimum(np.where(trunk, 0.1, np.where(leg > -1, 0.25 - leg, -0.1)), 1.05 - z), 0.004, bottom_row)
             w.baked(
                 "skirt.long", bottom_row, CLOTHES, puff=0.004 + width, hem=0.3 + 0.5 * (1 - look.share("lower_length"))
             )

@@ -78,15 +78,43 @@ def stand(look: Look, pose: BodyPose) -> Standing:
     return Standing(torch.cat([places, camera[:, 2:] + FAR_M], 1), normals, height_px, torch.stack(feet))
 
 
-def draw(look: Look, standing: Standing, box_xyxy: tuple[int, int, int, int], light: Light) -> tuple[Tensor, Tensor]:
-    """Linear colour [h, w, 3] and alpha [h, w] in [0, 1] of an avatar over a rectangle of the frame.
+@dataclass(frozen=True, eq=False)
+class Visible:
+    """What is seen of an avatar over a rectangle of the frame, before it is lit.
 
-    Args:
-        look: Who.
-        standing: Where and how.
-        box_xyxy: The rectangle, pixels.
-        light: The light, its direction in the body's rest axes as the camera sees them (z up, -y towards the camera).
+    Attributes:
+        alpha: [h, w] float32 in [0, 1].
+        pixel: [P] int64, flat index of the pixel of each sample, `FINE` ** 2 of them in a whole pixel.
+        material: [P] int64, row of `table`.
+        canonical, normal: [P, 3].
+        openness: [P].
+        table: [M, C].
     """
+
+    alpha: Tensor
+    pixel: Tensor
+    material: Tensor
+    canonical: Tensor
+    normal: Tensor
+    openness: Tensor
+    table: Tensor
+
+    def lit(self, light: Light) -> Tensor:
+        """Linear colour [h, w, 3], where alpha is above 0.
+
+        Args:
+            light: Its direction in rest axes as the camera sees them: z up, -y towards the camera.
+        """
+        view = self.normal.new_tensor([[0.0, -1.0, 0.0]]).expand_as(self.normal)
+        paint = shading.shade(self.table, self.material, self.canonical, self.normal, view, self.openness, light)
+        height, width = self.alpha.shape
+        sums = torch.zeros(height * width, 4)
+        sums.index_add_(0, self.pixel, torch.cat([paint, torch.ones_like(paint[:, :1])], 1))
+        return (sums[:, :3] / sums[:, 3:].clamp(min=1)).view(height, width, 3)
+
+
+def rasterized(look: Look, standing: Standing, box_xyxy: tuple[int, int, int, int]) -> Visible:
+    """What is seen of an avatar over a rectangle of the frame, pixels xyxy."""
     left, top, right, bottom = box_xyxy
     height, width = bottom - top, right - left
     mesh = look.coarse if standing.height_px < COARSE_BELOW_PX else look.mesh
@@ -102,20 +130,15 @@ def draw(look: Look, standing: Standing, box_xyxy: tuple[int, int, int, int], li
     wide = width * FINE
     pixel = torch.div(visible.pixel, wide * FINE, rounding_mode="floor") * width
     pixel = pixel + torch.div(visible.pixel % wide, FINE, rounding_mode="floor")
-    view = standing.normals.new_tensor([[0.0, -1.0, 0.0]]).expand(len(pixel), 3)
-    paint = shading.shade(
-        mesh.table,
-        mesh.material[kept][visible.face],
-        visible.interpolate(mesh.canonical, faces),
-        visible.interpolate(standing.normals, faces),
-        view,
-        visible.interpolate(mesh.openness[:, None], faces)[:, 0],
-        light,
+    return Visible(
+        alpha=(torch.bincount(pixel, minlength=height * width) / FINE**2).view(height, width),
+        pixel=pixel,
+        material=mesh.material[kept][visible.face],
+        canonical=visible.interpolate(mesh.canonical, faces),
+        normal=visible.interpolate(standing.normals, faces),
+        openness=visible.interpolate(mesh.openness[:, None], faces)[:, 0],
+        table=mesh.table,
     )
-    sums = torch.zeros(height * width, 4)
-    sums.index_add_(0, pixel, torch.cat([paint, torch.ones_like(paint[:, :1])], 1))
-    colour = sums[:, :3] / sums[:, 3:].clamp(min=1)
-    return colour.view(height, width, 3), (sums[:, 3] / FINE**2).view(height, width)
 
 
 def outline(standing: Standing, size_hw: tuple[int, int]) -> tuple[int, int, int, int]:
