@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from anonymize.core.types import BoolArray, Detections, FloatArray, Frame, IntArray, RegionMask
 from anonymize.track.appearance import Looks, PartTable, describe
 from anonymize.track.association import (
     CHANGED_LOOKS,
@@ -43,7 +44,6 @@ from anonymize.track.parts import join_whole
 from anonymize.track.people import GALLERY, Person, at_border, extent, joined
 from anonymize.track.retracing import PICTURE_SECONDS, retrace, seen_by_picture, sighting_of
 from anonymize.track.surface import shrink_surfaces
-from anonymize.types import BoolArray, Detections, FloatArray, Frame, IntArray, RegionMask
 
 LATELY_SECONDS = 1.0  # who was seen within it is looked for where they should be
 AT_ONCE_SECONDS = 0.35  # who was missing for longer than this is looked at for a while first

@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from anonymize.core.types import BoolArray, Detections, Frame, RegionMask
 from anonymize.track.appearance import Looks
 from anonymize.track.camera_motion import Transform, apply_to_boxes, inverse, then
 from anonymize.track.geometry import iou_of
 from anonymize.track.glance import Glance
 from anonymize.track.joint import Companion
-from anonymize.types import BoolArray, Detections, Frame, RegionMask
 
 Box = npt.NDArray[np.float64]
 

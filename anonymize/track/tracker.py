@@ -7,13 +7,13 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-from anonymize.errors import OptionError
+from anonymize.core.errors import OptionError
+from anonymize.core.types import Detections, Frame, Tracks
 from anonymize.track.appearance import PartTable
 from anonymize.track.following import Following
 from anonymize.track.lookahead import complete
 from anonymize.track.moments import Moment, rebase
 from anonymize.track.surface import NEAR_SECONDS
-from anonymize.types import Detections, Frame, Tracks
 
 SURE_SCORE = 0.6
 UNSURE_SCORE = 0.25

@@ -7,6 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from anonymize.core.types import NOBODY, Detections, Frame, RegionMask
 from anonymize.track.appearance import Looks
 from anonymize.track.camera_motion import identity
 from anonymize.track.exchange import exchange
@@ -15,7 +16,6 @@ from anonymize.track.lookahead import complete
 from anonymize.track.moments import Moment, Sighting
 from anonymize.track.parts import join_whole
 from anonymize.track.people import Person, joined, share_pixels
-from anonymize.types import NOBODY, Detections, Frame, RegionMask
 
 SIZE = (40, 200)
 

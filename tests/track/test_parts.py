@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from anonymize.core.types import Detections, Frame, RegionMask
 from anonymize.track.appearance import Looks, PartTable, describe
 from anonymize.track.association import assign, likely
 from anonymize.track.camera_motion import CameraMotion, apply_to_boxes, identity, inverse, then
@@ -26,7 +27,6 @@ from anonymize.track.kalman import Motion
 from anonymize.track.moments import Moment, Sighting
 from anonymize.track.picture import find
 from anonymize.track.smoothing import steady_box, steady_mask
-from anonymize.types import Detections, Frame, RegionMask
 
 SIZE = (120, 160)
 

@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
+from anonymize.core.types import Detections, Frame, RegionMask
 from anonymize.track.camera_motion import identity
 from anonymize.track.glance import Glance
 from anonymize.track.moments import Moment
 from anonymize.track.vacancy import vacant
-from anonymize.types import Detections, Frame, RegionMask
 
 SIZE = (120, 200)
 HERE = RegionMask(80, 20, np.ones((80, 40), np.bool_))
