@@ -281,3 +281,23 @@ class PersonRequest:
             raise ValueError(f"hidden must be {self.image.shape[:2]} bool, got {self.hidden.shape} {self.hidden.dtype}")
         if self.box_xyxy.shape != (4,):
             raise ValueError(f"box_xyxy must be (4,), got {self.box_xyxy.shape}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Replacement:
+    """A generated person, to be stretched over the rectangle that was asked for.
+
+    Attributes:
+        image: [h, w, 3] uint8 RGB.
+        alpha: [h, w] uint8, opacity of the person: 255 where they hide what is behind them, 0 where they are not. None
+            where the generator does not say what of the picture is the person.
+    """
+
+    image: UInt8Array = field(repr=False)
+    alpha: UInt8Array | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.dtype != np.uint8:
+            raise ValueError(f"image must be [h, w, 3] uint8, got {self.image.shape} {self.image.dtype}")
+        if self.alpha is not None and (self.alpha.shape != self.image.shape[:2] or self.alpha.dtype != np.uint8):
+            raise ValueError(f"alpha must be {self.image.shape[:2]} uint8, got {self.alpha.shape} {self.alpha.dtype}")

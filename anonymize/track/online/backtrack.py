@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from anonymize.track.appearance import Looks
-from anonymize.track.association import Group, overlap
 from anonymize.track.geometry import OUTLINE, mask_grids, move_mask, rows_of
-from anonymize.track.moments import Box, Moment, Sighting
-from anonymize.track.picture import find
+from anonymize.track.model.appearance import Looks
+from anonymize.track.model.frame_state import Box, Moment, Sighting
+from anonymize.track.online.association import Group, overlap
+from anonymize.track.online.template import find
 
 PICTURE_SECONDS = 0.5
 """For so long somebody is followed by their picture alone."""

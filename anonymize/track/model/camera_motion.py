@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anonymize.core.types import UInt8Array
-from anonymize.track.glance import Glance
+from anonymize.track.model.thumbnail import Glance
 
 Transform = npt.NDArray[np.float64]
 Points = npt.NDArray[np.float32]

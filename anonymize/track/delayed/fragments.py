@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Collection, Iterable
 
-from anonymize.track.moments import Sighting
-from anonymize.track.people import Person, share_pixels
+from anonymize.track.model.frame_state import Sighting
+from anonymize.track.model.track import Person, share_pixels
 
 PART_OF = 0.7
 """Somebody new, this much of whom is pixels of one other person, `OFTEN`, is a part of that person."""

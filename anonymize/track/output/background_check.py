@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 
 from anonymize.core.types import BoolArray, FloatArray, RegionMask, UInt8Array
-from anonymize.track.camera_motion import inverse, then
-from anonymize.track.moments import Moment
+from anonymize.track.model.camera_motion import inverse, then
+from anonymize.track.model.frame_state import Moment
 
 MOMENTS = 6
 """Moments before, and as many after, that a place is compared with: the nearest that show most of it without people."""

@@ -15,11 +15,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from anonymize.track.association import CROWDED, LOOKS_WEIGHT, alike_sized, crowding
 from anonymize.track.geometry import centre_distance, iou_of
-from anonymize.track.loose_ends import REACH, SPEED
-from anonymize.track.moments import Moment, Sighting
-from anonymize.track.people import Person, joined
+from anonymize.track.model.frame_state import Moment, Sighting
+from anonymize.track.model.track import Person, joined
+from anonymize.track.online.association import CROWDED, LOOKS_WEIGHT, alike_sized, crowding
+from anonymize.track.output.gaps import REACH, SPEED
 
 LONGEST_SECONDS = 0.4
 """Whoever is taken for somebody else for longer is somebody else as far as can be told."""

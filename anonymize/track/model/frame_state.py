@@ -10,11 +10,11 @@ import numpy.typing as npt
 from torch import Tensor
 
 from anonymize.core.types import BoolArray, Detections, Frame, RegionMask
-from anonymize.track.appearance import Looks
-from anonymize.track.camera_motion import Transform, apply_to_boxes, inverse, then
 from anonymize.track.geometry import iou_of
-from anonymize.track.glance import Glance
-from anonymize.track.joint import Companion
+from anonymize.track.model.appearance import Looks
+from anonymize.track.model.camera_motion import Transform, apply_to_boxes, inverse, then
+from anonymize.track.model.thumbnail import Glance
+from anonymize.track.online.merged_detections import Companion
 
 Box = npt.NDArray[np.float64]
 

@@ -9,8 +9,17 @@ from dataclasses import replace
 import numpy as np
 
 from anonymize.core.types import BoolArray, Detections, FloatArray, Frame, IntArray, RegionMask
-from anonymize.track.appearance import Looks, PartTable, describe
-from anonymize.track.association import (
+from anonymize.track.delayed.fragments import join_whole
+from anonymize.track.delayed.id_swaps import exchange
+from anonymize.track.delayed.reidentification import WELL_KNOWN, Absence, Entry, looks_evidence, trust
+from anonymize.track.geometry import GRID_HW, OUTLINE, mask_grids, mask_of_grid, rows_of
+from anonymize.track.model.appearance import Looks, PartTable, describe
+from anonymize.track.model.camera_motion import CameraMotion, identity, inverse, then
+from anonymize.track.model.frame_state import Box, Moment, Sighting
+from anonymize.track.model.kalman import Motion
+from anonymize.track.model.thumbnail import Glance
+from anonymize.track.model.track import GALLERY, Person, at_border, extent, joined
+from anonymize.track.online.association import (
     CHANGED_LOOKS,
     CLEAR,
     CONFIRMED_LOOKS,
@@ -32,18 +41,9 @@ from anonymize.track.association import (
     pair_sure,
     pair_unsure,
 )
-from anonymize.track.camera_motion import CameraMotion, identity, inverse, then
-from anonymize.track.exchange import exchange
-from anonymize.track.geometry import GRID_HW, OUTLINE, mask_grids, mask_of_grid, rows_of
-from anonymize.track.glance import Glance
-from anonymize.track.identity import WELL_KNOWN, Absence, Entry, looks_evidence, trust
-from anonymize.track.joint import Companion, Joint, companions, divide, owners
-from anonymize.track.kalman import Motion
-from anonymize.track.moments import Box, Moment, Sighting
-from anonymize.track.parts import join_whole
-from anonymize.track.people import GALLERY, Person, at_border, extent, joined
-from anonymize.track.retracing import PICTURE_SECONDS, retrace, seen_by_picture, sighting_of
-from anonymize.track.surface import shrink_surfaces
+from anonymize.track.online.backtrack import PICTURE_SECONDS, retrace, seen_by_picture, sighting_of
+from anonymize.track.online.merged_detections import Companion, Joint, companions, divide, owners
+from anonymize.track.output.surface import shrink_surfaces
 
 LATELY_SECONDS = 1.0  # who was seen within it is looked for where they should be
 AT_ONCE_SECONDS = 0.35  # who was missing for longer than this is looked at for a while first

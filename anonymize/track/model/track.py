@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from anonymize.core.types import RegionMask
-from anonymize.track.appearance import Looks
-from anonymize.track.identity import WELL_KNOWN, Entry
-from anonymize.track.moments import Box, Moment, Sighting
+from anonymize.track.delayed.reidentification import WELL_KNOWN, Entry
+from anonymize.track.model.appearance import Looks
+from anonymize.track.model.frame_state import Box, Moment, Sighting
 
 GALLERY = 6
 """Looks of somebody that are kept, of as many appearances."""

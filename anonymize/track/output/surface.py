@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from anonymize.core.types import BoolArray, Detections
-from anonymize.track.moments import Moment, Sighting
+from anonymize.track.model.frame_state import Moment, Sighting
 
 SURFACE_SIZE = 56
 """Cells along a box that surface predictions are kept with at most; no network predicts finer ones."""

@@ -10,15 +10,15 @@ import numpy as np
 
 from anonymize.core.masks import grow
 from anonymize.core.types import NOBODY, Detections, RegionMask, Tracks
-from anonymize.track.association import alike_sized
 from anonymize.track.geometry import hull, move_mask, up_to_border
-from anonymize.track.joint import Companion
-from anonymize.track.loose_ends import ways_across
-from anonymize.track.moments import Box, Moment, Sighting
-from anonymize.track.people import Person, joined
-from anonymize.track.smoothing import steady_box, steady_mask
-from anonymize.track.surface import gather, still
-from anonymize.track.vacancy import vacant
+from anonymize.track.model.frame_state import Box, Moment, Sighting
+from anonymize.track.model.track import Person, joined
+from anonymize.track.online.association import alike_sized
+from anonymize.track.online.merged_detections import Companion
+from anonymize.track.output.background_check import vacant
+from anonymize.track.output.gaps import ways_across
+from anonymize.track.output.smoothing import steady_box, steady_mask
+from anonymize.track.output.surface import gather, still
 
 GROWTH, MIN_GROWTH_PX = 0.03, 2
 """By how much a guess is grown that is added to the mask of a person who was found, of its height."""

@@ -13,10 +13,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from anonymize.track.association import alike_sized
 from anonymize.track.geometry import centre_distance
-from anonymize.track.moments import Moment, Sighting
-from anonymize.track.people import Person
+from anonymize.track.model.frame_state import Moment, Sighting
+from anonymize.track.model.track import Person
+from anonymize.track.online.association import alike_sized
 
 REACH, SPEED = 0.3, 0.8
 """How far somebody may have come meanwhile, in heights: at once, and more a second."""
