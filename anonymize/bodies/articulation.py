@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from anonymize.synthesis.body import JOINT, JOINTS
-from anonymize.synthesis.poses import hanging
+from anonymize.bodies.body import JOINT, JOINTS
+from anonymize.bodies.poses import hanging
 
 # Of each joint of the left side and of the trunk: swing about x and y, then twist about the bone, radians:
 # (mean, spread, lowest, highest) of each. A limb swings to the front by negative x and outward by negative y.

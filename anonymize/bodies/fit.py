@@ -20,10 +20,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from anonymize.bodies.articulation import exponential, frames, limits, swing_twist, to_camera
-from anonymize.synthesis.body import JOINTS, load_body
-from anonymize.synthesis.poses import real_poses
-from anonymize.synthesis.surface import load_surface
-from anonymize.types import BoolArray, FloatArray
+from anonymize.bodies.body import JOINTS, load_body
+from anonymize.bodies.poses import real_poses
+from anonymize.core.body_surface import load_surface
+from anonymize.core.types import BoolArray, FloatArray
 
 POINTS = 512
 """Landmarks that are fitted; the first ones are spread evenly over the surface."""
@@ -154,7 +154,7 @@ class Landmarks:
 @cache
 def landmarks() -> Landmarks:
     """The first `POINTS` landmarks of the surface."""
-    from anonymize.synthesis.body import vertex_normals
+    from anonymize.bodies.body import vertex_normals
 
     body, surface = load_body(), load_surface()
     chosen = surface.landmarks[:POINTS]

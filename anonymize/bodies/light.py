@@ -8,8 +8,8 @@ from functools import cache
 import cv2
 import numpy as np
 
-from anonymize.synthesis.shading import Light
-from anonymize.types import BoolArray, FloatArray, Replacement, UInt8Array
+from anonymize.bodies.shading import Light
+from anonymize.core.types import BoolArray, FloatArray, Replacement, UInt8Array
 
 GAMMA = 2.2
 ALBEDO = 0.32

@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from anonymize.synthesis import shading
-from anonymize.synthesis.body import JOINT, load_body
-from anonymize.synthesis.people import CLOTHES, HAIR, SKIN_TONES, Mesh, Wardrobe, linear, outfit_parts
-from anonymize.synthesis.shading import Material
+from anonymize.bodies import shading
+from anonymize.bodies.body import JOINT, load_body
+from anonymize.bodies.people import CLOTHES, HAIR, SKIN_TONES, Mesh, Wardrobe, linear, outfit_parts
+from anonymize.bodies.shading import Material
 
 PARTS: dict[str, int] = {
     "sex": 1,

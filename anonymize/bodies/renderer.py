@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from anonymize.bodies import shading
 from anonymize.bodies.articulation import to_camera
+from anonymize.bodies.body import JOINT, JOINTS, joint_transforms, load_body, skin
 from anonymize.bodies.fit import BodyPose, pose_landmarks
 from anonymize.bodies.look import Look
-from anonymize.synthesis import shading
-from anonymize.synthesis.body import JOINT, JOINTS, joint_transforms, load_body, skin
-from anonymize.synthesis.people import HAIR
-from anonymize.synthesis.raster import rasterize
-from anonymize.synthesis.shading import Light
+from anonymize.bodies.people import HAIR
+from anonymize.bodies.raster import rasterize
+from anonymize.bodies.shading import Light
 
 FINE = 2
 """Samples along a side of a pixel."""

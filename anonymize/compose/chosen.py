@@ -8,7 +8,7 @@ import numpy as np
 
 from anonymize.compose.composer import Composer
 from anonymize.compose.generated import PersonGenerator, people_of
-from anonymize.types import Frame, IntArray, PersonRequest, RegionMask, Replacement, Tracks
+from anonymize.core.types import Frame, IntArray, PersonRequest, RegionMask, Replacement, Tracks
 
 
 class ChosenComposer:

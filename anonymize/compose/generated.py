@@ -10,7 +10,7 @@ import numpy as np
 
 from anonymize.compose.composer import Composer
 from anonymize.compose.cover import grow_region, outward_rim
-from anonymize.types import BoolArray, Frame, IntArray, PersonRequest, RegionMask, Replacement, Tracks, UInt8Array
+from anonymize.core.types import BoolArray, Frame, IntArray, PersonRequest, RegionMask, Replacement, Tracks, UInt8Array
 
 RIM_PER_CELL = 0.5
 """Width of the rim in pixels of the generated picture."""

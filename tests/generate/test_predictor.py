@@ -6,11 +6,11 @@ import torch
 
 from anonymize.compose import CoverComposer, covers_of
 from anonymize.compose.generated import GeneratedComposer, left_to_cover
-from anonymize.errors import OptionError, WeightsError
+from anonymize.core.errors import OptionError, WeightsError
+from anonymize.core.types import Frame, PersonRequest, Replacement, Tracks
 from anonymize.generate.build import build_generator, load_network, save_weights
 from anonymize.generate.network import GeneratorNetwork
 from anonymize.generate.predictor import EmbeddedGenerator
-from anonymize.types import Frame, PersonRequest, Replacement, Tracks
 
 from .conftest import SIZE, TINY, assert_drawn, negative, people
 

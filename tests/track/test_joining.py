@@ -7,6 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from anonymize.core.types import NOBODY, Detections, Frame, RegionMask
 from anonymize.track.delayed.fragments import join_whole
 from anonymize.track.delayed.id_swaps import exchange
 from anonymize.track.model.appearance import Looks
@@ -15,7 +16,6 @@ from anonymize.track.model.frame_state import Moment, Sighting
 from anonymize.track.model.thumbnail import Glance
 from anonymize.track.model.track import Person, joined, share_pixels
 from anonymize.track.output.fill import complete
-from anonymize.types import NOBODY, Detections, Frame, RegionMask
 
 SIZE = (40, 200)
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from anonymize.core.types import RegionMask
 from anonymize.track.online.association import Group
 from anonymize.track.online.merged_detections import DIP_SECONDS, Companion, Joint, companions, divide, owners
-from anonymize.types import RegionMask
 
 
 def group(boxes: list[list[float]]) -> Group:

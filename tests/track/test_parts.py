@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from anonymize.core.types import Detections, Frame, RegionMask
 from anonymize.track.geometry import (
     box_iou,
     empty_mask,
@@ -26,7 +27,6 @@ from anonymize.track.model.thumbnail import Glance
 from anonymize.track.online.association import assign, likely
 from anonymize.track.online.template import find
 from anonymize.track.output.smoothing import steady_box, steady_mask
-from anonymize.types import Detections, Frame, RegionMask
 
 SIZE = (120, 160)
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from anonymize.core.types import BoolArray, FloatArray
 from anonymize.track.geometry import box_share, centre_distance
 from anonymize.track.online.association import SAME_LOOKS, alike_sized
-from anonymize.types import BoolArray, FloatArray
 
 Boxes = npt.NDArray[np.float64]
 Seconds = npt.NDArray[np.float64]

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from anonymize.core.types import BoolArray, Detections, FloatArray, IntArray, UInt8Array
 from anonymize.track.geometry import GRID_HW
-from anonymize.types import BoolArray, Detections, FloatArray, IntArray, UInt8Array
 
 ROWS, COLUMNS = GRID_HW  # points that are looked at, over a person's box
 LANDMARKS = 128  # enough to tell the parts apart; they are spread evenly over the body

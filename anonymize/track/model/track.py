@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from anonymize.core.types import RegionMask
 from anonymize.track.delayed.reidentification import WELL_KNOWN, Entry
 from anonymize.track.model.appearance import Looks
 from anonymize.track.model.frame_state import Box, Moment, Sighting
-from anonymize.types import RegionMask
 
 GALLERY = 6
 """Looks of somebody that are kept, of as many appearances."""

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
+from anonymize.core.types import BoolArray, FloatArray, IntArray
 from anonymize.track.geometry import box_areas, box_common, box_iou, box_share, centre_distance, pair_mask_overlap
-from anonymize.types import BoolArray, FloatArray, IntArray
 
 Boxes = npt.NDArray[np.float64]
 Pairs = list[tuple[int, int]]

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from anonymize.core.types import BoolArray, Detections, FloatArray, Frame, IntArray, RegionMask
 from anonymize.track.delayed.fragments import join_whole
 from anonymize.track.delayed.id_swaps import exchange
 from anonymize.track.delayed.reidentification import WELL_KNOWN, Absence, Entry, looks_evidence, trust
@@ -43,7 +44,6 @@ from anonymize.track.online.association import (
 from anonymize.track.online.backtrack import PICTURE_SECONDS, retrace, seen_by_picture, sighting_of
 from anonymize.track.online.merged_detections import Companion, Joint, companions, divide, owners
 from anonymize.track.output.surface import shrink_surfaces
-from anonymize.types import BoolArray, Detections, FloatArray, Frame, IntArray, RegionMask
 
 LATELY_SECONDS = 1.0  # who was seen within it is looked for where they should be
 AT_ONCE_SECONDS = 0.35  # who was missing for longer than this is looked at for a while first

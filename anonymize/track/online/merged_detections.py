@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from anonymize.core.types import BoolArray, FloatArray, RegionMask
 from anonymize.track.geometry import Boxes, box_share, pair_mask_overlap, rows_of, share_in_any
 from anonymize.track.online.association import Group
-from anonymize.types import BoolArray, FloatArray, RegionMask
 
 PART_OF = 0.6
 """A detection with so much of it in others, which are surer, may be a part of these people."""

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from anonymize.types import UInt8Array
+from anonymize.core.types import UInt8Array
 
 Box = npt.NDArray[np.float64]
 

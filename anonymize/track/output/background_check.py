@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from anonymize.core.types import BoolArray, FloatArray, RegionMask, UInt8Array
 from anonymize.track.model.camera_motion import inverse, then
 from anonymize.track.model.frame_state import Moment
-from anonymize.types import BoolArray, FloatArray, RegionMask, UInt8Array
 
 MOMENTS = 6
 """Moments before, and as many after, that a place is compared with: the nearest that show most of it without people."""

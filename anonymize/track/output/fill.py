@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from anonymize.masks import grow
+from anonymize.core.masks import grow
+from anonymize.core.types import NOBODY, Detections, RegionMask, Tracks
 from anonymize.track.geometry import hull, move_mask, up_to_border
 from anonymize.track.model.frame_state import Box, Moment, Sighting
 from anonymize.track.model.track import Person, joined
@@ -18,7 +19,6 @@ from anonymize.track.output.background_check import vacant
 from anonymize.track.output.gaps import ways_across
 from anonymize.track.output.smoothing import steady_box, steady_mask
 from anonymize.track.output.surface import gather, still
-from anonymize.types import NOBODY, Detections, RegionMask, Tracks
 
 GROWTH, MIN_GROWTH_PX = 0.03, 2
 """By how much a guess is grown that is added to the mask of a person who was found, of its height."""

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from anonymize.core.types import RegionMask, UInt8Array
 from anonymize.track.geometry import move_mask
 from anonymize.track.model.frame_state import Box, Sighting
-from anonymize.types import RegionMask, UInt8Array
 
 BOX_SECONDS = 0.12  # deviation of the weights over time
 BOX_REACH = 3  # frames to each side

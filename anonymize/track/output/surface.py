@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from anonymize.core.types import BoolArray, Detections
 from anonymize.track.model.frame_state import Moment, Sighting
-from anonymize.types import BoolArray, Detections
 
 SURFACE_SIZE = 56
 """Cells along a box that surface predictions are kept with at most; no network predicts finer ones."""
