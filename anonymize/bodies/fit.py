@@ -289,7 +289,7 @@ def axes_of(pose: BodyPose, posed: Posed) -> Tensor:
     angle = square.sqrt()
     x, y, _ = swing.unbind(-1)
     zero = torch.zeros_like(x)
-    cross = torch.stack([zero, zero, y, zero, zero, -x, -y, x, zero], -1).unflatten(-1, (3, 3))
+    cross = torch.stack([zero, zero, y, zero, zero, -x, -y, x, zero], -1).view(*x.shape, 3, 3)
     jacobian = (
         torch.eye(3) + (1 - angle.cos()) / square * cross + (angle - angle.sin()) / (square * angle) * cross @ cross
     )
@@ -333,7 +333,8 @@ def rotation_vector(turn: Tensor) -> Tensor:
     )
     sine = skew.norm(dim=-1, keepdim=True) / 2
     cosine = (turn.diagonal(dim1=-2, dim2=-1).sum(-1, keepdim=True) - 1) / 2
-    return skew / (2 * sine).clamp(min=1e-6) * torch.atan2(sine, cosine)
+    vector: Tensor = skew / (2 * sine).clamp(min=1e-6) * torch.atan2(sine, cosine)
+    return vector
 
 
 @dataclass(frozen=True, eq=False)

@@ -116,7 +116,7 @@ def surroundings(image: UInt8Array, hidden: BoolArray, box_xyxy: tuple[int, ...]
     if np.count_nonzero(known) < FEWEST_PIXELS:
         grey = np.full(3, 0.6, np.float32)
         return Surroundings(grey, 0.5 * grey, 0.0, 0.6, 1.0)
-    linear = (part.astype(np.float32) / 255) ** GAMMA
+    linear = np.asarray((part.astype(np.float32) / 255) ** GAMMA, np.float32)
     mean = mean_light(linear, known)
     level = float(mean.mean())
     tint = (mean / max(level, 1e-4)) ** COLOURED

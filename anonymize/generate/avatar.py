@@ -116,7 +116,7 @@ class AvatarGenerator(TrackGenerator):
         self._fitter = BodyFitter(vertex_embedding)
         self._follows: OrderedDict[int, Follow] = OrderedDict()
         self._looks: OrderedDict[int, Look] = OrderedDict()
-        self._figures: deque[tuple[Tracks, dict[int, Figure]]] = deque(maxlen=KEPT)
+        self._figures: deque[tuple[IntArray, dict[int, Figure]]] = deque(maxlen=KEPT)
         self._lights: OrderedDict[int, Surroundings] = OrderedDict()
         self._frame = 0
         generator = torch.Generator().manual_seed(0)
@@ -139,7 +139,7 @@ class AvatarGenerator(TrackGenerator):
         able = np.zeros(len(tracks), np.bool_)
         able[list(figures)] = True
         accepted = replace(tracks, detections=replace(found, has_cse=able))
-        self._figures.append((accepted, figures))
+        self._figures.append((tracks.ids, figures))
         return accepted
 
     def place(self, tracks: Tracks, covers: Sequence[RegionMask]) -> IntArray:
@@ -163,7 +163,7 @@ class AvatarGenerator(TrackGenerator):
 
     def _figures_of(self, tracks: Tracks) -> dict[int, Figure]:
         for known, figures in self._figures:
-            if known is tracks:
+            if known is tracks.ids:
                 return figures
         raise ValueError("these people were not accepted before")
 
