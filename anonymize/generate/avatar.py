@@ -181,12 +181,13 @@ class AvatarGenerator(TrackGenerator):
             if observation is not None:
                 seen[row] = observation
         poses: dict[int, BodyPose] = {}
-        for fresh in (True, False):
-            some = [row for row in seen if (self._known(int(tracks.ids[row])) is None) == fresh]
+        known = [row for row in seen if self._known(int(tracks.ids[row])) is not None]
+        fresh = [row for row in seen if row not in known]
+        for some in (known, fresh):
             if not some:
                 continue
             both = Observation.cat([seen[row] for row in some])
-            if fresh:
+            if some is fresh:
                 pose = self._fitter.begin(both).pose
             else:
                 before = [self._before(int(tracks.ids[row]), tracks, row) for row in some]
