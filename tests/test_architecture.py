@@ -6,9 +6,9 @@ import sys
 from configparser import ConfigParser
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
-from _pytest.mark import ParameterSet
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "anonymize"
@@ -93,7 +93,7 @@ FOLDERS = sorted({module.rpartition(".")[0] for module in MODULES})
 UNDONE = {"anonymize.track": "its folders still import each other both ways"}
 
 
-def folder_cases() -> list[ParameterSet]:
+def folder_cases() -> list[Any]:
     marks = {name: pytest.mark.xfail(reason=reason) for name, reason in UNDONE.items()}
     return [pytest.param(name, marks=marks.get(name, ())) for name in FOLDERS]
 
