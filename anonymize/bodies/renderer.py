@@ -12,10 +12,11 @@ from anonymize.bodies import shading
 from anonymize.bodies.articulation import to_camera
 from anonymize.bodies.body import JOINT, JOINTS, joint_transforms, load_body, skin
 from anonymize.bodies.fit import BodyPose, pose_landmarks
+from anonymize.bodies.folds import Bend
 from anonymize.bodies.look import Look
-from anonymize.bodies.people import HAIR
 from anonymize.bodies.raster import rasterize
 from anonymize.bodies.shading import Light
+from anonymize.bodies.wardrobe import HAIR
 
 FINE = 2
 """Samples along a side of a pixel."""
@@ -39,12 +40,14 @@ class Standing:
         normals: [N, 3], rest axes.
         height_px: A standing person's height at this scale.
         feet: [2, 2], column and row of the middle of each sole.
+        bend: What the pose does to cloth.
     """
 
     points: Tensor
     normals: Tensor
     height_px: float
     feet: Tensor
+    bend: Bend
 
 
 def stand(look: Look, pose: BodyPose) -> Standing:
@@ -75,7 +78,9 @@ def stand(look: Look, pose: BodyPose) -> Standing:
         ankle, toes = (own[JOINT[f"{n}.{side}"]] for n in ("ankle", "toes"))
         sole = to_camera((ankle + toes) / 2)[:2] + torch.tensor([0.0, 0.06])
         feet.append(scale * (sole - a.mean(0)) + middle)
-    return Standing(torch.cat([places, camera[:, 2:] + FAR_M], 1), normals, height_px, torch.stack(feet))
+    return Standing(
+        torch.cat([places, camera[:, 2:] + FAR_M], 1), normals, height_px, torch.stack(feet), Bend.of(transforms)
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +94,7 @@ class Visible:
         canonical, normal: [P, 3].
         openness: [P].
         table: [M, C].
+        bend: What the pose does to cloth.
     """
 
     alpha: Tensor
@@ -98,6 +104,7 @@ class Visible:
     normal: Tensor
     openness: Tensor
     table: Tensor
+    bend: Bend
 
     def lit(self, light: Light) -> Tensor:
         """Linear colour [h, w, 3], where alpha is above 0.
@@ -106,7 +113,9 @@ class Visible:
             light: Its direction in rest axes as the camera sees them: z up, -y towards the camera.
         """
         view = self.normal.new_tensor([[0.0, -1.0, 0.0]]).expand_as(self.normal)
-        paint = shading.shade(self.table, self.material, self.canonical, self.normal, view, self.openness, light)
+        paint = shading.shade(
+            self.table, self.material, self.canonical, self.normal, view, self.openness, light, bend=self.bend
+        )
         height, width = self.alpha.shape
         sums = torch.zeros(height * width, 4)
         sums.index_add_(0, self.pixel, torch.cat([paint, torch.ones_like(paint[:, :1])], 1))
@@ -136,8 +145,10 @@ def rasterized(look: Look, standing: Standing, box_xyxy: tuple[int, int, int, in
         material=mesh.material[kept][visible.face],
         canonical=visible.interpolate(mesh.canonical, faces),
         normal=visible.interpolate(standing.normals, faces),
-        openness=visible.interpolate(mesh.openness[:, None], faces)[:, 0],
+        openness=visible.interpolate(mesh.openness[:, None], faces)[:, 0]
+        * (1 - visible.occlusion((height * FINE, width * FINE), FINE * standing.height_px / ADULT_M)),
         table=mesh.table,
+        bend=standing.bend,
     )
 
 
