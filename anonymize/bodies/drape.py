@@ -12,13 +12,12 @@ from functools import cache
 import numpy as np
 
 from anonymize.bodies.body import JOINT, load_body
-from anonymize.core.types import FloatArray
 
 ANGLES = 40
 """Directions in which a ring's radius is known."""
 SLICES = {"trunk": 44, "arm": 26, "leg": 30}
 REACH = {"trunk": (-1.42, -0.15), "arm": (0.0, 1.04), "leg": (0.06, 1.04)}
-"""First and last place along each limb: minus the height on the mean adult; 0 at the shoulder, 1 at the wrist and so on."""
+"""First and last place along each limb: minus the mean adult's height; 0 at shoulder or hip, 1 at wrist or ankle."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,14 +32,14 @@ class Limb:
         radius: [n, ANGLES] metres, convex hull of the body.
     """
 
-    places: FloatArray
-    lengths: FloatArray
-    centres: FloatArray
-    across: FloatArray
-    aside: FloatArray
-    radius: FloatArray
+    places: np.ndarray
+    lengths: np.ndarray
+    centres: np.ndarray
+    across: np.ndarray
+    aside: np.ndarray
+    radius: np.ndarray
 
-    def _mixed(self, table: FloatArray, along: np.ndarray) -> np.ndarray:
+    def _mixed(self, table: np.ndarray, along: np.ndarray) -> np.ndarray:
         at = np.interp(along, self.places, np.arange(len(self.places)))
         low = np.minimum(at.astype(int), len(self.places) - 2)
         share = (at - low)[:, None]
@@ -55,7 +54,7 @@ class Limb:
         )
         return angle
 
-    def ring_points(self, radius: FloatArray, along: np.ndarray, angle: np.ndarray) -> np.ndarray:
+    def ring_points(self, radius: np.ndarray, along: np.ndarray, angle: np.ndarray) -> np.ndarray:
         """Points [N, 3] of the tube of these radii [n, ANGLES] at places and angles [N]."""
         rows = self._mixed(radius, along)
         turn = (angle / (2 * np.pi) * ANGLES) % ANGLES
@@ -68,7 +67,7 @@ class Limb:
         points: np.ndarray = self._mixed(self.centres, along) + far[:, None] * direction
         return points
 
-    def hung(self, radius: FloatArray, cling: float | FloatArray) -> FloatArray:
+    def hung(self, radius: np.ndarray, cling: float | np.ndarray) -> np.ndarray:
         """Radii [n, ANGLES] of a cloth on these that draws in by at most `cling` metres per metre ([n] or one)."""
         steps = np.diff(self.lengths, prepend=0) * cling
         fallen = radius.copy()
@@ -76,7 +75,7 @@ class Limb:
             fallen[i] = np.maximum(radius[i], fallen[i - 1] - steps[i])
         fallen = (np.roll(fallen, 1, 1) + 2 * fallen + np.roll(fallen, -1, 1)) / 4
         padded = np.concatenate([fallen[:1], fallen, fallen[-1:]])
-        smooth: FloatArray = np.maximum((padded[:-2] + 2 * fallen + padded[2:]) / 4, radius)
+        smooth: np.ndarray = np.maximum((padded[:-2] + 2 * fallen + padded[2:]) / 4, radius)
         return smooth
 
 
@@ -104,7 +103,8 @@ def places_of(name: str) -> np.ndarray:
         trunk = (r["arm"] == -1) & ~r["head"].astype(bool) & ((r["leg"] == -1) | (r["leg"] < 0.9))
         return np.where(trunk, -r["z"], np.nan)
     kind, _, side = name.partition(".")
-    return np.where((r[kind] > -1) & (left == (side == "L")), r[kind], np.nan)
+    # the foot is no part of what a trouser leg is wide for
+    return np.where((r[kind] > -1) & (r[kind] <= 1.01) & (left == (side == "L")), r[kind], np.nan)
 
 
 def limb(name: str, rest: np.ndarray, joints: np.ndarray) -> Limb:
@@ -171,12 +171,12 @@ def monotone(along: np.ndarray, heights: np.ndarray) -> tuple[np.ndarray, np.nda
 def hulls(
     points: np.ndarray,
     along: np.ndarray,
-    places: FloatArray,
-    centres: FloatArray,
-    across: FloatArray,
-    aside: FloatArray,
+    places: np.ndarray,
+    centres: np.ndarray,
+    across: np.ndarray,
+    aside: np.ndarray,
     width: float,
-) -> FloatArray:
+) -> np.ndarray:
     """Radius [n, ANGLES] of the convex hull of the points within `width` of each place, by its support function."""
     theta = 2 * np.pi * np.arange(ANGLES) / ANGLES
     facing = np.stack([np.cos(theta), np.sin(theta)])  # [2, ANGLES]
@@ -194,5 +194,5 @@ def hulls(
         support[:, k] = np.interp(places, places[known], support[known, k])
     cosine = np.cos(theta[:, None] - theta[None])  # [angle, normal]
     reach = np.where(cosine > 0.15, support[:, None, :] / np.maximum(cosine, 0.15), np.inf)
-    radius: FloatArray = np.maximum(reach.min(2), 0.01)
+    radius: np.ndarray = np.maximum(reach.min(2), 0.01)
     return radius

@@ -128,7 +128,10 @@ def shoes(w: Wardrobe, look: Look, add: Add) -> None:
     """One of the baked pairs."""
     names = [n for n in w.model.garment_names if n.startswith("shoes")]
     white = look.share("shoes") > 0.7
-    cloth = fabric(look, "shoe_colour", lightness=80 if white else 22, spread=8 if white else 10)
+    cloth = fabric(look, "shoe_colour")
+    muted = look.numbers("shoe_colour") * np.array([1, 0.5, 0.5])
+    colour = cloth_colour(muted, lightness=78 if white else 24, spread=8 if white else 10)
+    cloth = replace(cloth, colour=colour)
     row = add(replace(cloth, folds=0.1, gloss=0.06))
     w.baked(names[min(int(look.share("hem") * len(names)), len(names) - 1)], row, CLOTHES)
 
@@ -150,10 +153,10 @@ def bottoms(w: Wardrobe, look: Look, add: Add, kind: str, bare: bool, seed: int)
         muted = look.numbers("lower_colour") * np.array([1, 0.7, 0.7])
         material = replace(material, colour=cloth_colour(muted, lightness=34, spread=18))
     measures = {
-        "slim": (0.004 + 0.006 * ease, 0.35, 0.3),
-        "jeans": (0.01 + 0.012 * ease, 0.12, 0.25 * cut),
-        "chinos": (0.012 + 0.012 * ease, 0.06, 0.3 * cut),
-        "wide": (0.022 + 0.014 * ease, 0.0, 0.0),
+        "slim": (0.003 + 0.005 * ease, 0.4, 0.3),
+        "jeans": (0.007 + 0.01 * ease, 0.14, 0.2 * cut),
+        "chinos": (0.01 + 0.01 * ease, 0.08, 0.3 * cut),
+        "wide": (0.018 + 0.012 * ease, 0.0, 0.0),
     }
     loose, cling, taper = measures[kind]
     end = 0.97 + 0.04 * cut

@@ -55,16 +55,17 @@ def maps() -> Tensor:
         keep = np.exp(-(((fx / across) ** 2 + (fy / along) ** 2) ** (power / 2)))
         keep[0, 0] = 0
         values: np.ndarray = np.fft.ifft2(spectrum * keep).real
-        return values / values.std()
+        values /= values.std()
+        return values
 
-    warp = noise(5, 5)
-    hanging = noise(9, 2.2) + 0.35 * noise(18, 6)
+    warp = noise(3.5, 3.5)
+    hanging = noise(6, 1.6) + 0.3 * noise(12, 4)
     y = np.arange(SIZE)[:, None] / SIZE
-    ridge = np.abs(np.sin(np.pi * (9 * y + 0.55 * warp + 0.35 * noise(3, 9)))) ** 0.8
-    squeezed = (0.6 - ridge) * (0.7 + 0.5 * noise(6, 6)) + 0.15 * noise(14, 14)
+    ridge = np.abs(np.sin(np.pi * (7 * y + 0.8 * warp + 0.3 * noise(3, 6))))
+    squeezed = (0.6 - ridge) * (0.6 + 0.6 * noise(4, 4)) + 0.3 * noise(5, 7)
     out = []
     for height in (hanging, squeezed):
-        smooth = np.fft.ifft2(np.fft.fft2(height) * np.exp(-(fx**2 + fy**2) / 45**2)).real
+        smooth = np.fft.ifft2(np.fft.fft2(height) * np.exp(-(fx**2 + fy**2) / 24**2)).real
         smooth = (smooth - smooth.mean()) / smooth.std()
         along, across = (np.roll(smooth, -1, a) - np.roll(smooth, 1, a) for a in (0, 1))
         scale = np.sqrt((along**2 + across**2).mean())

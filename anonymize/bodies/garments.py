@@ -68,13 +68,13 @@ def neckline(w: Wardrobe, top: Top) -> np.ndarray:
         notch = 1.5 - top.vee
         wedge = np.abs(x) - 0.45 * (top.neck / max(top.vee, 0.05)) * np.maximum(z - notch, 0)
         field = np.where((y < -0.03) & (z > notch), np.minimum(field, wedge), field)
-    return np.where(w.region("head").astype(bool), np.minimum(field, 1.585 - z), field)
+    covered: np.ndarray = np.where(w.region("head").astype(bool), np.minimum(field, 1.585 - z), field)
+    return covered
 
 
 def wear_top(w: Wardrobe, top: Top, material: int, *, seed: int = 0, cover: bool = True) -> None:
     """Put a top on."""
     arm, leg, z = w.region("arm"), w.region("leg"), w.region("z")
-    x, y = w.base.vertices.numpy().T[:2]
     radii = {}
     for name, one in w.limbs.items():
         if name.startswith("leg"):
@@ -200,7 +200,9 @@ def wear_trousers(
     w.thickness = np.where(hips > 0, w.thickness + 0.5 * ease, w.thickness).astype(np.float32)
     heights = -w.limbs["trunk"].places
     below = np.clip((waist + 0.03 - heights) / 0.05, 0, 1)[:, None]
-    w.worn["trunk"] = w.worn["trunk"] * (1 - below) + np.maximum(radii["trunk"], w.worn["trunk"]) * below
+    # the legs stand further out than the hips
+    legs = 1.3 * ease * np.clip((1.02 - heights) / 0.08, 0, 1)[:, None] + 0.004
+    w.worn["trunk"] = w.worn["trunk"] * (1 - below) + np.maximum(radii["trunk"] + legs, w.worn["trunk"]) * below
     for side in SIDES:
         w.worn[f"leg.{side}"] = radii[f"leg.{side}"]
 

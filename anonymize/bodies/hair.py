@@ -21,7 +21,7 @@ def put_on_hat(w: Wardrobe, look: Look, cloth: Callable[[str], int]) -> bool:
     row = cloth("hat_colour")
     scalp, face_z, depth = w.region("scalp"), w.region("face_z"), w.region("depth")
     head = w.region("head").astype(bool)
-    x, y, z = w.base.vertices.numpy().T
+    x, _, z = w.base.vertices.numpy().T
     if share < 0.03 and look.female:  # headscarf
         eye = w.model.eyes.mean(0)
         oval = ((x / 0.068) ** 2 + ((z - eye[2] + 0.015) / 0.1) ** 2) ** 0.5 - 1

@@ -214,7 +214,7 @@ def sewn(detail: Tensor, position: Tensor) -> Tensor:
             value = torch.where(front, line(edge, 0.005, 0.35), value)
             value = value * torch.where(front & (z > 1.36), line(side - 0.035, 0.004, -0.25), 1.0)
         elif kind == KNIT:
-            value = 1 + 0.06 * torch.sin(z * 2 * torch.pi / 0.012)
+            value = 1 + 0.04 * torch.sin(z * 2 * torch.pi / 0.012)
         else:
             fly = line(x - 0.012, 0.003, 0.25)
             value = torch.where(front & (z > 0.93), fly, value)
@@ -257,16 +257,15 @@ def paint_face(colour: Tensor, hair: Tensor, local: Tensor) -> Tensor:
 
 
 def strands(position: Tensor, normal: Tensor, view: Tensor, towards: Tensor) -> tuple[Tensor, Tensor]:
-    """Brightness [P] of strands of hair at canonical points, and of the light that runs along them (Kajiya, Kay 1989)."""
+    """Brightness [P] of strands of hair at canonical points, and of light along them (Kajiya and Kay 1989)."""
     x, y, z = position.unbind(1)
     angle = torch.atan2(x, y + 0.05)
     wave = 9 * angle + 1.2 * torch.sin(23 * z + 3 * angle)
     bands = 0.5 * torch.sin(wave * 5.3 + 7 * z) + 0.3 * torch.sin(wave * 13.1 - 11 * z)
     fine = hashed(torch.floor(torch.stack([wave * 9, z * 12 + wave, y * 12], 1))) - 0.5
     bright = 1 + 0.35 * bands + 0.5 * fine
-    down = torch.nn.functional.normalize(
-        normal.new_tensor([0.0, 0.0, -1.0]) + 0 * normal - (-normal[:, 2:]) * normal, dim=1
-    )
+    # strands hang down, along the surface
+    down = torch.nn.functional.normalize(normal.new_tensor([0.0, 0.0, -1.0]) + normal[:, 2:] * normal, dim=1)
     half = torch.nn.functional.normalize(view + towards, dim=1)
     sine = (1 - (down * half).sum(1) ** 2).clamp(min=0)
     return bright.clamp(min=0.25), sine**30 * (0.6 + 0.8 * fine).clamp(min=0)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from anonymize.bodies import colours
 from anonymize.bodies import look as looks
 from anonymize.bodies.look import LATENT, Look
 
@@ -19,7 +20,7 @@ def test_same_z_same_person() -> None:
 
 
 def test_people_differ() -> None:
-    shirts = {tuple(looks.cloth_colour(drawn(k).numbers("upper_colour"))) for k in range(20)}
+    shirts = {tuple(colours.cloth_colour(drawn(k).numbers("upper_colour"))) for k in range(20)}
     assert len(shirts) == 20
     assert {drawn(k).female for k in range(20)} == {False, True}
 
@@ -49,8 +50,8 @@ def test_z_must_have_all_numbers() -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_a_colour_that_was_read_is_the_one_that_is_worn(seed: int) -> None:
     numbers = np.random.default_rng(seed).uniform(-0.8, 0.8, 3)
-    colour = np.array(looks.cloth_colour(numbers))
-    np.testing.assert_allclose(looks.cloth_colour(looks.cloth_numbers(colour)), colour, atol=0.02)
+    colour = np.array(colours.cloth_colour(numbers))
+    np.testing.assert_allclose(colours.cloth_colour(colours.cloth_numbers(colour)), colour, atol=0.02)
 
 
 def test_choices_have_their_shares_and_the_first_in_the_middle() -> None:
