@@ -30,7 +30,7 @@ from anonymize.errors import AnonymizeError
 from anonymize.media import FilmWriter, check_image_output, open_film, read_image, write_image
 from anonymize.prefetch import Prefetch
 from anonymize.synthesis.surface import load_surface
-from anonymize.track import LOOKAHEAD_SECONDS, UNSURE_SCORE, PartTable, PeopleTracker, Tracker
+from anonymize.track import LOOKAHEAD_SECONDS, UNSURE_SCORE, PartTable, PeopleTracker, Tracker, TrackerConfig
 from anonymize.types import Detections, Frame, Tracks
 
 BATCH = 4
@@ -261,7 +261,7 @@ def build_tracker(
         if len(embedding) == len(surface.landmarks) and network.config.surface == surface.name:
             parts = PartTable(embedding, surface.landmark_parts, surface.name)
     sure = DEFAULT_SCORE if score is None else score
-    return PeopleTracker(sure=sure, lookahead_seconds=lookahead, parts=parts)
+    return PeopleTracker(TrackerConfig(min_sure_score=sure, lookahead_seconds=lookahead), parts=parts)
 
 
 def detect(frames: Iterable[Frame], detector: Detector) -> Iterator[tuple[Frame, Detections]]:

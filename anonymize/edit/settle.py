@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from anonymize.compose.margin import COVERED_FROM
 from anonymize.errors import AnonymizeError
 from anonymize.masks import tighten
-from anonymize.track.output.surface import shrink
+from anonymize.track.model.surface_size import shrink
 from anonymize.types import Frame, Tracks
 
 BODY_THRESHOLD = 0.5
