@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from anonymize.errors import OptionError
+from anonymize.core.errors import OptionError
 
 GRID_HW = (28, 14)
 """Points along a box at which masks are compared and colours are read."""

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from anonymize.core.types import BoolArray, FloatArray, IntArray, RegionMask
 from anonymize.track.config import GRID_HW
-from anonymize.types import BoolArray, FloatArray, IntArray, RegionMask
 
 Boxes = npt.NDArray[np.floating]
 

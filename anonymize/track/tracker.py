@@ -7,13 +7,13 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
+from anonymize.core.types import Detections, Frame, Tracks
 from anonymize.track.config import TrackerConfig
 from anonymize.track.delayed.naming import name_tracks
 from anonymize.track.model.appearance import PartTable
 from anonymize.track.model.frame_state import FrameState, rebase
 from anonymize.track.online.follow import TrackerState
 from anonymize.track.output.fill import complete
-from anonymize.types import Detections, Frame, Tracks
 
 
 class Tracker(Protocol):

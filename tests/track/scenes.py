@@ -8,12 +8,12 @@ from fractions import Fraction
 
 import numpy as np
 
+from anonymize.core.types import BoolArray, Detections, Frame, RegionMask, Tracks
 from anonymize.track import PeopleTracker, TrackerConfig
 from anonymize.track.model.camera_motion import identity
 from anonymize.track.model.frame_state import FrameState, Observation
 from anonymize.track.model.thumbnail import Thumbnail
 from anonymize.track.model.track import Track
-from anonymize.types import BoolArray, Detections, Frame, RegionMask, Tracks
 
 CONFIG = TrackerConfig()
 SIZE = (40, 200)

@@ -6,9 +6,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from anonymize.core.types import BoolArray, Detections, FloatArray, Frame, RegionMask, Tracks
 from anonymize.track import PeopleTracker, TrackerConfig
 from anonymize.track.online.follow import TrackerState
-from anonymize.types import BoolArray, Detections, FloatArray, Frame, RegionMask, Tracks
 
 SIZE = (60, 240)
 RED, GREEN, BLUE = (200, 30, 30), (30, 180, 40), (40, 60, 200)

@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from anonymize.errors import OptionError
+from anonymize.core.errors import OptionError
+from anonymize.core.types import Detections, Frame, RegionMask
 from anonymize.track import PeopleTracker, TrackerConfig
 from anonymize.track.delayed.naming import name_tracks
 from anonymize.track.model.frame_state import FrameState
 from anonymize.track.model.track import Track
 from anonymize.track.online.follow import TrackerState
-from anonymize.types import Detections, Frame, RegionMask
 from tests.track.scenes import SIZE, covered, frame, lefts, people
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from anonymize.core.types import BoolArray, FloatArray, IntArray
 from anonymize.track.config import TrackerConfig
 from anonymize.track.model.appearance import Appearance
 from anonymize.track.model.evidence import low_quantile_distance, trust
 from anonymize.track.model.store import TrackStore
 from anonymize.track.online.association import Pairs, assign
-from anonymize.types import BoolArray, FloatArray, IntArray
 
 
 def appearance_evidence(

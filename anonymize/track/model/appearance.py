@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from anonymize.core.types import BoolArray, Detections, FloatArray, IntArray, UInt8Array
 from anonymize.track.config import BODY_PART_GROUPS, FEATURES, GRID_HW, GROUPS, MASK_CELLS, SLOTS, TrackerConfig
-from anonymize.types import BoolArray, Detections, FloatArray, IntArray, UInt8Array
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from anonymize.core.types import UInt8Array
 from anonymize.track.config import TrackerConfig
 from anonymize.track.model.thumbnail import Thumbnail
-from anonymize.types import UInt8Array
 
 Transform = npt.NDArray[np.float64]
 Points = npt.NDArray[np.float32]

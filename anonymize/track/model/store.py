@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from anonymize.core.types import BoolArray, FloatArray, IntArray
 from anonymize.track.config import GRID_HW, TrackerConfig
 from anonymize.track.model.appearance import Appearance
 from anonymize.track.model.camera_motion import Transform
 from anonymize.track.model.frame_state import Box, FrameState
 from anonymize.track.model.kalman import Float64, Motion
 from anonymize.track.model.track import Track, joined
-from anonymize.types import BoolArray, FloatArray, IntArray
 
 
 class TrackStore:

@@ -7,8 +7,8 @@ from dataclasses import replace
 from torch import Tensor
 from torch.nn import functional as F
 
+from anonymize.core.types import Detections
 from anonymize.track.config import TrackerConfig
-from anonymize.types import Detections
 
 
 def shrink(planes: Tensor, cells: int = TrackerConfig.max_surface_cells) -> Tensor:

@@ -9,9 +9,9 @@ from functools import cached_property
 import cv2
 import numpy as np
 
-from anonymize.masks import grow
+from anonymize.core.masks import grow
+from anonymize.core.types import RegionMask, UInt8Array
 from anonymize.track.config import TrackerConfig
-from anonymize.types import RegionMask, UInt8Array
 
 
 @dataclass(frozen=True, eq=False)

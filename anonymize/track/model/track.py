@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from anonymize.core.types import RegionMask
 from anonymize.track.config import TrackerConfig
 from anonymize.track.model.appearance import Appearance
 from anonymize.track.model.frame_state import Box, FrameState, Observation
-from anonymize.types import RegionMask
 
 
 @dataclass(eq=False)

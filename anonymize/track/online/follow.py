@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from anonymize.core.types import BoolArray, Detections, FloatArray, Frame, IntArray, RegionMask
 from anonymize.track.config import TrackerConfig
 from anonymize.track.geometry import mask_grids, mask_of_grid, rows_of
 from anonymize.track.model.appearance import Appearance, PartTable, describe
@@ -30,7 +31,6 @@ from anonymize.track.online.association import (
 )
 from anonymize.track.online.backtrack import backtrack, match_template
 from anonymize.track.online.merged_detections import MergedDetection, divide, occluded_tracks, owners
-from anonymize.types import BoolArray, Detections, FloatArray, Frame, IntArray, RegionMask
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from anonymize.core.types import FloatArray, RegionMask
 from anonymize.track.config import TrackerConfig
 from anonymize.track.geometry import box_share, pair_mask_overlap, rows_of, share_in_any
 from anonymize.track.model.frame_state import OccludedTrack
 from anonymize.track.online.association import Shapes
-from anonymize.types import FloatArray, RegionMask
 
 
 def owners(found: Shapes, scores: FloatArray, config: TrackerConfig) -> dict[int, list[int]]:

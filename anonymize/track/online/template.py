@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from anonymize.core.types import UInt8Array
 from anonymize.track.config import TrackerConfig
-from anonymize.types import UInt8Array
 
 Box = npt.NDArray[np.float64]
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from anonymize.core.types import BoolArray, FloatArray, RegionMask, UInt8Array
 from anonymize.track.config import TrackerConfig
 from anonymize.track.model.camera_motion import inverse, then
 from anonymize.track.model.frame_state import FrameState
-from anonymize.types import BoolArray, FloatArray, RegionMask, UInt8Array
 
 
 def shows_background(

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from anonymize.masks import grow
+from anonymize.core.masks import grow
+from anonymize.core.types import NOBODY, Detections, RegionMask, Tracks
 from anonymize.track.config import TrackerConfig
 from anonymize.track.geometry import hull, move_mask, up_to_border
 from anonymize.track.model.evidence import alike_sized
@@ -18,7 +19,6 @@ from anonymize.track.output.background_check import shows_background
 from anonymize.track.output.gaps import gaps_from_id_swaps
 from anonymize.track.output.smoothing import steady_box, steady_mask
 from anonymize.track.output.surface import gather, still
-from anonymize.types import NOBODY, Detections, RegionMask, Tracks
 
 Path = Sequence[Observation]
 

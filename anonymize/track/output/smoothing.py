@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from anonymize.core.types import RegionMask, UInt8Array
 from anonymize.track.config import TrackerConfig
 from anonymize.track.geometry import move_mask
 from anonymize.track.model.frame_state import Box, Observation
-from anonymize.types import RegionMask, UInt8Array
 
 
 def steady_box(observations: Sequence[Observation], at: int, config: TrackerConfig) -> Box:

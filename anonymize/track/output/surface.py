@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from anonymize.core.types import BoolArray, Detections
 from anonymize.track.config import TrackerConfig
 from anonymize.track.model.frame_state import FrameState, Observation
-from anonymize.types import BoolArray, Detections
 
 
 def gather(

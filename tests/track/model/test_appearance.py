@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from anonymize.core.types import Detections, RegionMask
 from anonymize.track import PartTable
 from anonymize.track.geometry import empty_mask, mask_grids
 from anonymize.track.model.appearance import Appearance, describe
-from anonymize.types import Detections, RegionMask
 from tests.track.scenes import CONFIG
 
 SIZE = (120, 160)

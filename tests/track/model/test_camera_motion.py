@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from anonymize.core.types import RegionMask
 from anonymize.track.model.camera_motion import (
     CameraMotion,
     apply_to_boxes,
@@ -13,7 +14,6 @@ from anonymize.track.model.camera_motion import (
     then,
 )
 from anonymize.track.model.thumbnail import Thumbnail
-from anonymize.types import RegionMask
 from tests.track.scenes import CONFIG
 
 SIZE = (120, 160)

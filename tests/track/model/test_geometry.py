@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from anonymize.core.types import RegionMask
 from anonymize.track.geometry import (
     box_iou,
     empty_mask,
@@ -13,7 +14,6 @@ from anonymize.track.geometry import (
     pair_mask_overlap,
     up_to_border,
 )
-from anonymize.types import RegionMask
 
 SIZE = (120, 160)
 

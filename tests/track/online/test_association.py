@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from anonymize.core.types import FloatArray
 from anonymize.track.model.track import at_border
 from anonymize.track.online.association import (
     assign,
@@ -12,7 +13,6 @@ from anonymize.track.online.association import (
     pair_sure,
     pair_unsure,
 )
-from anonymize.types import FloatArray
 from tests.track.scenes import CONFIG
 
 TRUSTED = np.ones(1, np.float32)

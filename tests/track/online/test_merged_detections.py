@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from anonymize.core.types import RegionMask
 from anonymize.track.model.frame_state import OccludedTrack
 from anonymize.track.online.association import Shapes
 from anonymize.track.online.merged_detections import MergedDetection, divide, occluded_tracks, owners
-from anonymize.types import RegionMask
 from tests.track.scenes import CONFIG, standing
 
 

@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
+from anonymize.core.types import Detections, Frame, RegionMask
 from anonymize.track.model.camera_motion import identity
 from anonymize.track.model.frame_state import FrameState
 from anonymize.track.model.thumbnail import Thumbnail
 from anonymize.track.output.background_check import shows_background
-from anonymize.types import Detections, Frame, RegionMask
 from tests.track.scenes import CONFIG
 
 SIZE = (120, 200)

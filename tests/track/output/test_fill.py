@@ -6,12 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from anonymize.core.types import NOBODY, RegionMask, Tracks
 from anonymize.track.model.frame_state import FrameState, Observation
 from anonymize.track.model.thumbnail import Thumbnail
 from anonymize.track.model.track import Track
 from anonymize.track.output.fill import complete
 from anonymize.track.output.gaps import gaps_from_id_swaps
-from anonymize.types import NOBODY, RegionMask, Tracks
 from tests.track.scenes import CONFIG, SIZE, frame_states, people, seen, track, tracked
 
 

@@ -6,11 +6,11 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from anonymize.core.types import Detections, Frame, RegionMask
 from anonymize.track.model.camera_motion import identity
 from anonymize.track.model.frame_state import FrameState, Observation
 from anonymize.track.model.thumbnail import Thumbnail
 from anonymize.track.output.smoothing import steady_box, steady_mask
-from anonymize.types import Detections, Frame, RegionMask
 from tests.track.scenes import CONFIG
 
 SIZE = (120, 160)
