@@ -15,6 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from anonymize.core.errors import BackendError
+from anonymize.core.files import whole_file
 from anonymize.core.types import FloatArray, UInt8Array
 
 YOLOX_SIDE = 416
@@ -174,9 +175,8 @@ def label_boxes(pictures: Path, teachers: Path, output: Path) -> int:
             "scores": np.round(found.scores, 3).tolist(),
         }
         if count % 200 == 0 or count == len(todo):
-            temporary = output.with_suffix(".tmp")
-            temporary.write_text(json.dumps(known))
-            temporary.replace(output)
+            with whole_file(output, overwrite=True) as partial:
+                partial.write_text(json.dumps(known))
     return len(todo)
 
 
