@@ -10,13 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from anonymize.core.types import BoolArray, FloatArray, IntArray, RegionMask
+from anonymize.track.config import GRID_HW
 
 Boxes = npt.NDArray[np.floating]
-
-GRID_HW = (28, 14)
-"""Resolution at which masks are compared, over their boxes."""
-OUTLINE = 0.02
-"""Share of a person's longer side by which the outline of their mask may be wrong."""
 
 
 def box_areas(boxes: Boxes) -> FloatArray:
@@ -65,7 +61,7 @@ def mask_grids(masks: Sequence[RegionMask], boxes: Boxes, *, error: float = 0.0)
         masks: The masks.
         boxes: The boxes.
         error: Of the outlines, a share of the longer side; a point that a mask misses by less is inside. Limbs and
-            people cut off by the frame are hardly wider, and may else not overlap with what they were a moment ago.
+            people cut off by the frame are hardly wider, and may otherwise not overlap with the frame before.
     """
     grids = np.zeros((len(masks), *GRID_HW), np.bool_)
     shares_y, shares_x = ((np.arange(size) + 0.5) / size for size in GRID_HW)
@@ -137,7 +133,7 @@ def share_in_any(box: Boxes, grid: BoolArray, boxes: Boxes, grids: BoolArray) ->
 
 
 def empty_mask() -> RegionMask:
-    """Nobody's pixels."""
+    """A mask without pixels."""
     return RegionMask(0, 0, np.zeros((0, 0), np.bool_))
 
 
@@ -188,7 +184,7 @@ def up_to_border(mask: RegionMask, size_hw: tuple[int, int]) -> RegionMask:
 
 
 def mask_of_grid(grid: BoolArray, box: Boxes, size_hw: tuple[int, int]) -> RegionMask:
-    """The mask of somebody in a box [4], of whom only what `mask_grids` has seen is known, [28, 14] bool."""
+    """The mask in a box [4] of which only what `mask_grids` has read is known, [28, 14] bool."""
     rows, columns = GRID_HW
     return move_mask(RegionMask(0, 0, grid), np.array([0.0, 0.0, columns, rows]), box, size_hw)
 
