@@ -6,7 +6,6 @@ import sys
 from configparser import ConfigParser
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -90,15 +89,9 @@ def test_imports_are_seen() -> None:
 
 
 FOLDERS = sorted({module.rpartition(".")[0] for module in MODULES})
-UNDONE = {"anonymize.track": "its folders still import each other both ways"}
 
 
-def folder_cases() -> list[Any]:
-    marks = {name: pytest.mark.xfail(reason=reason) for name, reason in UNDONE.items()}
-    return [pytest.param(name, marks=marks.get(name, ())) for name in FOLDERS]
-
-
-@pytest.mark.parametrize("folder", folder_cases())
+@pytest.mark.parametrize("folder", FOLDERS)
 def test_no_circle_between_the_modules_and_folders_of_a_folder(folder: str) -> None:
     assert not circles(children_graph(folder))
 

@@ -27,7 +27,6 @@ BODY_FACES, LOW_FACES = 10_400, 1_500
 GARMENT_FACES, GARMENT_LOW_FACES = 1_700, 400
 SHAPES, RANK = 1_600, 20
 LANDMARKS = 1024
-DECIMETRE = 0.1  # MakeHuman's unit
 SIDED = ("clavicle", "shoulder", "elbow", "wrist", "fingers", "hip", "knee", "ankle", "toes")
 JOINTS = ("root", "spine", "chest", "neck", "head", *(f"{n}.{s}" for s in "LR" for n in SIDED))
 PARENTS = (-1, 0, 1, 2, 3, 2, 5, 6, 7, 8, 0, 10, 11, 12, 2, 14, 15, 16, 17, 0, 19, 20, 21)
