@@ -28,7 +28,7 @@ from anonymize.generate.base import DEFAULT_TRUNCATION, TrackGenerator
 from anonymize.generate.build import build_generator, check_pairing
 from anonymize.generate.zoo.predictor import ZooGenerator
 from anonymize.media import read_image
-from anonymize.track import PeopleTracker
+from anonymize.track import PeopleTracker, TrackerConfig
 
 Mode = Literal["generate", "avatar", "blur", "pixelate", "solid"]
 DEFAULT_MODE: Mode = "generate"
@@ -253,7 +253,7 @@ def read_identity(path: Path, generator: TrackGenerator, detector: Detector) -> 
     [found] = detector.detect([picture.image])
     found = found[found.scores >= DEFAULT_SCORE]
     # as people of a picture are told apart everywhere: two who were found as one too are no third person
-    [(_, tracks)] = PeopleTracker(sure=DEFAULT_SCORE).track([(picture, found)])
+    [(_, tracks)] = PeopleTracker(TrackerConfig(min_sure_score=DEFAULT_SCORE)).track([(picture, found)])
     height, width = found.size_hw
     corners = found.boxes_xyxy.clip(0, (width, height, width, height))
     found = found[[int(abs(corners - box).max(1).argmin()) for box in tracks.detections.boxes_xyxy]]

@@ -29,7 +29,7 @@ from anonymize.detect.paired import surface_network
 from anonymize.detect.predictor import DEFAULT_SCORE, Detector
 from anonymize.media import FilmWriter, check_image_output, open_film, read_image, write_image
 from anonymize.selection.regions import Region, apply_regions, read_regions
-from anonymize.track import LOOKAHEAD_SECONDS, UNSURE_SCORE, PartTable, PeopleTracker, Tracker
+from anonymize.track import LOOKAHEAD_SECONDS, UNSURE_SCORE, PartTable, PeopleTracker, Tracker, TrackerConfig
 from anonymize.tracksfile.quantize import settle
 from anonymize.tracksfile.record import check_tracks_path, record
 
@@ -261,7 +261,7 @@ def build_tracker(
         if len(embedding) == len(surface.landmarks) and network.config.surface == surface.name:
             parts = PartTable(embedding, surface.landmark_parts, surface.name)
     sure = DEFAULT_SCORE if score is None else score
-    return PeopleTracker(sure=sure, lookahead_seconds=lookahead, parts=parts)
+    return PeopleTracker(TrackerConfig(min_sure_score=sure, lookahead_seconds=lookahead), parts=parts)
 
 
 def detect(frames: Iterable[Frame], detector: Detector) -> Iterator[tuple[Frame, Detections]]:

@@ -34,6 +34,12 @@ CLOTHES_COLOURS = (
 )  # fmt: skip
 
 
+# lightness and its spread of cloths (`cloth_colour`)
+TROUSERS = {"lightness": 34.0, "spread": 18.0, "chroma": 0.7}
+DARK_SHOES = {"lightness": 24.0, "spread": 10.0, "chroma": 0.5}
+WHITE_SHOES = {"lightness": 78.0, "spread": 8.0, "chroma": 0.5}
+
+
 def linear(colour: tuple[float, ...]) -> Colour:
     """sRGB 0..255 to linear 0..1."""
     r, g, b = ((c / 255) ** 2.2 for c in colour)
@@ -47,27 +53,35 @@ def pick(rng: Generator, palette: tuple[tuple[int, int, int], ...], spread: floa
     return linear((r, g, b))
 
 
-def cloth_colour(numbers: np.ndarray, *, lightness: float = 48.0, spread: float = 22.0, blue: float = 0.0) -> Colour:
+def cloth_colour(
+    numbers: np.ndarray, *, lightness: float = 48.0, spread: float = 22.0, chroma: float = 1.0, blue: float = 0.0
+) -> Colour:
     """Linear RGB of 3 numbers of z: lightness, and the two axes of CIE Lab.
 
     The spread of lightness and the chroma for a distance r of the two, r (2.5 + 3.1 r^2), are those of 1,235 photos of
     garments (`assets/README.md`): half of them have a chroma below 8, a tenth one above 42.
+
+    Args:
+        numbers: [3], standard normal.
+        lightness, spread: Mean and standard deviation of the lightness, 0 to 100.
+        chroma: Factor on the chroma.
+        blue: How much bluer, in units of Lab's b.
     """
     level = float(np.clip(lightness + spread * numbers[0], 9, 93))
     pair = numbers[1:].clip(-2.6, 2.6)
-    a, b = (float(v) for v in pair * (2.5 + 3.1 * min(float(pair @ pair), 7.0)))
+    a, b = (float(v) for v in chroma * pair * (2.5 + 3.1 * min(float(pair @ pair), 7.0)))
     return lab_to_linear(level, a, b - blue)
 
 
 def cloth_numbers(
-    colour: np.ndarray, *, lightness: float = 48.0, spread: float = 22.0, blue: float = 0.0
+    colour: np.ndarray, *, lightness: float = 48.0, spread: float = 22.0, chroma: float = 1.0
 ) -> np.ndarray:
     """The 3 numbers of z of which `cloth_colour` makes a linear RGB colour [3], about."""
     level, a, b = linear_to_lab(colour)
-    chroma = float(np.hypot(a, b + blue))
-    roots = np.roots([3.1, 0, 2.5, -chroma])
+    strength = float(np.hypot(a, b)) / chroma
+    roots = np.roots([3.1, 0, 2.5, -strength])
     size = float(roots[np.abs(roots.imag).argmin()].real)
-    pair = np.array([a, b + blue]) * (size / max(chroma, 1e-6))
+    pair = np.array([a, b]) * (size / max(strength * chroma, 1e-6))
     return np.array([(level - lightness) / spread, *pair])
 
 

@@ -10,7 +10,7 @@ import torch
 
 from anonymize.bodies import shading
 from anonymize.bodies.body import load_body
-from anonymize.bodies.colours import cloth_colour
+from anonymize.bodies.colours import DARK_SHOES, TROUSERS, WHITE_SHOES, cloth_colour
 from anonymize.bodies.garments import Top, wear_hood, wear_skirt, wear_top, wear_trousers
 from anonymize.bodies.hair import grow_hair, put_on_hat
 from anonymize.bodies.look import Look, choice, hair_colour, skin_colour
@@ -110,7 +110,7 @@ def put_on(w: Wardrobe, look: Look, add: Add) -> None:
     shoes(w, look, add)
     if lower == "dress" and upper in ("jacket", "coat", "hoodie"):
         lower = "skirt"
-    bare = warmth < 0.45 and look.share("lower_length") > 0.72
+    bare = warmth < 0.64 and look.share("lower_length") > 0.72
     if lower not in ("skirt", "dress"):
         bottoms(w, look, add, lower, bare, seed)
     else:
@@ -128,11 +128,8 @@ def shoes(w: Wardrobe, look: Look, add: Add) -> None:
     """One of the baked pairs."""
     names = [n for n in w.model.garment_names if n.startswith("shoes")]
     white = look.share("shoes") > 0.7
-    cloth = fabric(look, "shoe_colour")
-    muted = look.numbers("shoe_colour") * np.array([1, 0.5, 0.5])
-    colour = cloth_colour(muted, lightness=78 if white else 24, spread=8 if white else 10)
-    cloth = replace(cloth, colour=colour)
-    row = add(replace(cloth, folds=0.1, gloss=0.06))
+    colour = cloth_colour(look.numbers("shoe_colour"), **(WHITE_SHOES if white else DARK_SHOES))
+    row = add(replace(fabric(look, "shoe_colour"), colour=colour, folds=0.1, gloss=0.06))
     w.baked(names[min(int(look.share("hem") * len(names)), len(names) - 1)], row, CLOTHES)
 
 
@@ -149,9 +146,8 @@ def bottoms(w: Wardrobe, look: Look, add: Add, kind: str, bare: bool, seed: int)
             colour = cloth_colour(np.array([blue[0], 0.3 * blue[1], 0.3 * blue[2]]), lightness=19, spread=8, blue=2)
         material = replace(fabric(look, "lower_colour"), colour=colour, grain=0.12, detail=shading.JEANS)
     else:
-        material = fabric(look, "lower_colour", lightness=34, spread=18, detail=shading.CHINOS)
-        muted = look.numbers("lower_colour") * np.array([1, 0.7, 0.7])
-        material = replace(material, colour=cloth_colour(muted, lightness=34, spread=18))
+        colour = cloth_colour(look.numbers("lower_colour"), **TROUSERS)
+        material = replace(fabric(look, "lower_colour", detail=shading.CHINOS), colour=colour)
     measures = {
         "slim": (0.003 + 0.005 * ease, 0.4, 0.3),
         "jeans": (0.007 + 0.01 * ease, 0.14, 0.2 * cut),

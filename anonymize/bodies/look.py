@@ -17,7 +17,17 @@ import torch
 from torch import Tensor
 
 from anonymize.bodies.body import load_body
-from anonymize.bodies.colours import GREY_HAIR, HAIR_TONES, SKIN_TONES, between, linear
+from anonymize.bodies.colours import (
+    DARK_SHOES,
+    GREY_HAIR,
+    HAIR_TONES,
+    SKIN_TONES,
+    TROUSERS,
+    between,
+    cloth_numbers,
+    linear,
+    linear_to_lab,
+)
 from anonymize.bodies.wardrobe import Mesh
 
 PARTS: dict[str, int] = {
@@ -200,3 +210,72 @@ def hair_colour(look: Look) -> tuple[float, float, float]:
     if look.old:
         colour = 0.25 * colour + 0.75 * np.array(GREY_HAIR)
     return linear(tuple((colour + np.array([6, 0, -4]) * look.number("hair_tint")).clip(6, 240)))
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What a picture shows of a person, linear RGB [3] each as under white light; None where it is not seen.
+
+    Attributes:
+        skin, hair, upper, lower, shoes: Colours.
+        bare_arms, bare_legs: Whether forearms and calves have the skin's colour rather than the clothes'.
+        shape: [SHAPES] fitted shape coefficients, about.
+    """
+
+    skin: np.ndarray | None
+    hair: np.ndarray | None
+    upper: np.ndarray | None
+    lower: np.ndarray | None
+    shoes: np.ndarray | None
+    bare_arms: bool
+    bare_legs: bool
+    shape: np.ndarray
+
+
+def z_of(seen: Seen) -> Tensor:
+    """z [LATENT] float32 of a person who looks like what was seen; all that was not seen is as of the mean person."""
+    z = np.zeros(LATENT)
+
+    def put(part: str, *numbers: float) -> None:
+        start, stop = span(part)
+        z[start:stop] = numbers
+
+    fitted = len(seen.shape)
+    likeliest = np.inf
+    for female, (mean, spread) in enumerate(adult_shapes()):
+        own, axes = mean.numpy()[:fitted], spread.numpy()[:fitted]
+        # ridge: the prior of z is standard normal, that of what was fitted has about the spread of half a unit
+        offsets = np.linalg.solve(axes.T @ axes + 0.25 * np.eye(axes.shape[1]), axes.T @ (seen.shape - own))
+        cost = float(np.square(seen.shape - own - axes @ offsets).sum() / 0.25 + np.square(offsets).sum())
+        if cost < likeliest:
+            likeliest = cost
+            put("shape", *offsets.clip(-2, 2))
+            put("sex", 1.0 if female else -1.0)
+    shares = np.linspace(0.01, 0.99, 99)
+    if seen.skin is not None:
+        put("skin", normal_number(nearest_share("skin", seen.skin, shares, z)))
+    if seen.hair is not None:
+        put("hair_tone", normal_number(nearest_share("hair_tone", seen.hair, shares, z)))
+    if seen.upper is not None:
+        put("upper_colour", *cloth_numbers(seen.upper))
+        # a T-shirt or a sweater
+        put("upper", normal_number(0.2 if seen.bare_arms else 0.6))
+    if seen.lower is not None:
+        put("lower_colour", *cloth_numbers(seen.lower, **TROUSERS))
+        put("lower", normal_number(0.77))  # neither denim nor a skirt
+        put("lower_length", 1.2 if seen.bare_legs else 0.0)
+    if seen.shoes is not None:
+        put("shoe_colour", *cloth_numbers(seen.shoes, **DARK_SHOES))
+    return torch.from_numpy(z).float()
+
+
+def nearest_share(part: str, colour: np.ndarray, shares: np.ndarray, z: np.ndarray) -> float:
+    """The share of a property for which skin or hair comes nearest to a linear colour."""
+    aim = linear_to_lab(colour)
+    off = []
+    for share in shares.tolist():
+        tried = z.copy()
+        tried[span(part)[0]] = normal_number(share)
+        made = (skin_colour if part == "skin" else hair_colour)(Look(tried))
+        off.append(float(np.square(linear_to_lab(np.array(made)) - aim).sum()))
+    return float(shares[int(np.argmin(off))])

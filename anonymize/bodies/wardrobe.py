@@ -135,40 +135,6 @@ class Wardrobe:
         )
         self.count += len(rest)
 
-    def shell(
-        self,
-        field: np.ndarray,
-        thickness: np.ndarray | float,
-        material: int,
-        pixel_class: int = CLOTHES,
-        *,
-        cover: bool = True,
-    ) -> None:
-        """A layer over part of the body, pushed out along its normals.
-
-        Args:
-            field: [N], positive on the vertices of the body in use that are covered; the hem runs where it is 0.
-            thickness: [N] or one number, metres.
-            material: Row of the material.
-            pixel_class: CLOTHES, HAIR or ACCESSORY.
-            cover: Drop the body under it.
-        """
-        level = torch.from_numpy(np.asarray(field, np.float32))
-        push = torch.from_numpy(np.broadcast_to(np.asarray(thickness, np.float32), field.shape).copy())
-        pushed = self.base_rest + self.base_normals * push[:, None]
-        columns = torch.cat([pushed, self.base.vertices, self.base.weights, self.base.openness[:, None]], 1)
-        columns, owner, faces = clip(columns, self.base.owner, self.base.faces, level)
-        if len(faces) == 0:
-            return
-        used, compact = torch.unique(faces, return_inverse=True)
-        columns = columns[used]
-        rest = columns[:, :3]
-        piece = replace(self.base, vertices=columns[:, 3:6], weights=columns[:, 6:-1], openness=columns[:, -1])
-        rows = torch.full((len(faces),), material)
-        self._append(rest, vertex_normals(rest, compact), piece, compact, rows, pixel_class, owner[used])
-        if cover:
-            self.hidden |= field > 0
-
     def along(self, name: str) -> np.ndarray:
         """Where along a limb the vertices of the body in use lie; NaN where they do not."""
         places: np.ndarray = places_of(name)[self.owner]
@@ -282,26 +248,13 @@ class Wardrobe:
         piece = replace(self.base, vertices=torch.from_numpy(canonical).float(), weights=weights, openness=openness)
         self._append(rest, normals, piece, faces, torch.full((len(faces),), material), CLOTHES, owner)
 
-    def baked(
-        self,
-        name: str,
-        material: Tensor | int,
-        pixel_class: int,
-        *,
-        faces: Tensor | None = None,
-        puff: float = 0.0,
-        hem: float | None = None,
-    ) -> None:
-        """A baked garment or hair, puffed up by so many metres; cut off at the height `hem` of the mean adult."""
+    def baked(self, name: str, material: int, pixel_class: int, *, puff: float = 0.0) -> None:
+        """A baked garment or hair, puffed up by so many metres."""
         piece = self.model.garment(name, low=self.low)
-        if hem is not None:
-            piece = shortened(piece, hem)
         rest = piece.vertices + torch.einsum("r,rnc->nc", self.shape, piece.components)
         normals = vertex_normals(rest, piece.faces)
-        rest = rest + normals * puff
-        rows = material if isinstance(material, Tensor) else torch.full((len(piece.faces),), material)
-        kept = slice(None) if faces is None else faces
-        self._append(rest, normals, piece, piece.faces[kept], rows[kept], pixel_class, piece.owner)
+        rows = torch.full((len(piece.faces),), material)
+        self._append(rest + normals * puff, normals, piece, piece.faces, rows, pixel_class, piece.owner)
         if len(piece.hides) and not self.low:
             self.hidden[piece.hides.numpy()] = True
         elif len(piece.hides):
@@ -383,23 +336,6 @@ def nearest_on(name: str, canonical: np.ndarray) -> tuple[Tensor, Tensor]:
     nearest, index = distance.topk(8, largest=False)
     weight = 1 / (nearest + 0.03) ** 2
     return torch.from_numpy(among)[index], weight / weight.sum(1, keepdim=True)
-
-
-def shortened(piece: Piece, hem: float) -> Piece:
-    """The part of a garment above a height on the mean adult, metres."""
-    count, joints = len(piece.vertices), piece.weights.shape[1]
-    shapes = piece.components.permute(1, 0, 2).reshape(count, -1)
-    columns = torch.cat([piece.vertices, piece.weights, piece.openness[:, None], shapes], 1)
-    columns, owner, faces = clip(columns, piece.owner, piece.faces, piece.vertices[:, 2] - hem)
-    return replace(
-        piece,
-        vertices=columns[:, :3],
-        faces=faces,
-        components=columns[:, 4 + joints :].reshape(len(columns), -1, 3).permute(1, 0, 2),
-        weights=columns[:, 3 : 3 + joints],
-        owner=owner,
-        openness=columns[:, 3 + joints],
-    )
 
 
 def clip(columns: Tensor, owner: Tensor, faces: Tensor, level: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -192,7 +192,7 @@ def plain(
         raise OptionError(f"workers, engines and copies are for folders; {source} is none")
     from anonymize.media import is_image
     from anonymize.pipeline import anonymize_image, anonymize_video
-    from anonymize.report import FilmReport, check_report_path
+    from anonymize.report import FilmReport, check_report_path, write_page
 
     if report is not None:
         if report.absolute() == output.absolute():
@@ -227,5 +227,5 @@ def plain(
         settings = {
             name.replace("_", " "): value.name if isinstance(value, Path) else value for name, value in told.items()
         }
-        page.write(report, summary, settings, weights_files(drawing), overwrite=overwrite)
+        write_page(report, page, summary, settings, weights_files(drawing), overwrite=overwrite)
     tell(summary, quiet)
