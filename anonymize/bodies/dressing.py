@@ -166,7 +166,7 @@ def tops(w: Wardrobe, look: Look, add: Add, kind: str, dress_too: bool, seed: in
     ease, neck, hem = look.share("ease"), look.share("neckline"), look.share("hem")
     fitted = 0.25 if look.female else 0.0
     cling = 0.05 + fitted + 0.3 * (1 - ease)
-    low = 0.9 - 0.07 * hem
+    low = 0.93 - 0.07 * hem
     sleeve = {"tank": 0.02, "tshirt": 0.27 + 0.14 * look.share("sleeve"), "polo": 0.33}.get(kind, 0.99)
     if kind == "shirt" and look.share("sleeve") > 0.75:
         sleeve = 0.62

@@ -201,7 +201,7 @@ def wear_trousers(
     heights = -w.limbs["trunk"].places
     below = np.clip((waist + 0.03 - heights) / 0.05, 0, 1)[:, None]
     # the legs stand further out than the hips
-    legs = 1.3 * ease * np.clip((1.02 - heights) / 0.08, 0, 1)[:, None] + 0.004
+    legs = 1.1 * ease * np.clip((1.0 - heights) / 0.1, 0, 1)[:, None] + 0.004
     w.worn["trunk"] = w.worn["trunk"] * (1 - below) + np.maximum(radii["trunk"] + legs, w.worn["trunk"]) * below
     for side in SIDES:
         w.worn[f"leg.{side}"] = radii[f"leg.{side}"]

@@ -38,6 +38,10 @@ class Fragments:
     def __len__(self) -> int:
         return len(self.pixel)
 
+    def __getitem__(self, rows: Tensor) -> Fragments:
+        """Those of these rows [K] int64."""
+        return Fragments(self.pixel[rows], self.face[rows], self.weights[rows], self.depth[rows])
+
     def interpolate(self, values: Tensor, faces: Tensor) -> Tensor:
         """Values at vertices [N, C] blended over the faces [F, 3], [P, C]."""
         corners = values[faces[self.face]]  # [P, 3, C]

@@ -215,8 +215,8 @@ class Wardrobe:
             tail: How much further the front and the back reach than the sides, in the unit of the places.
         """
         one, mean = self.limbs[name], mean_limb(name)
-        sides = 14 if self.low else 36
-        rings = max(4, round(one_length(one, first, last) / (0.09 if self.low else 0.035)))
+        sides = 14 if self.low else 28
+        rings = max(4, round(one_length(one, first, last) / (0.09 if self.low else 0.045)))
         share = np.linspace(0, 1, rings)
         angle = np.repeat(2 * np.pi * np.arange(sides)[None] / sides, rings, 0)
         along = first + share[:, None] * (last - first + tail * np.sin(angle) ** 2)
