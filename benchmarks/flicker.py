@@ -1,4 +1,4 @@
-"""How unsteady the replacement of somebody is who stands still while the picture has film noise."""
+"""How unsteady the replacement of a person is who stands still while the picture has film noise."""
 
 import tempfile
 from dataclasses import replace
@@ -28,7 +28,7 @@ DISTANCE = (3.5, 7.0)  # metres
 
 
 def stand(seed: int, noise: float) -> tuple[list[Frame], np.ndarray]:
-    """A film of somebody who does not move at all, and their pixels [H, W]."""
+    """A film of a person who does not move at all, and their pixels [H, W]."""
     rng, camera, [walker] = film_walkers(900 + seed, SIZE_HW, 1)
     xy = (float(rng.uniform(-0.8, 0.8)), float(rng.uniform(*DISTANCE)))
     place = random_place(rng, kind=places.STREET, ways=np.array([[xy, (xy[0] + 0.1, xy[1])]]))
