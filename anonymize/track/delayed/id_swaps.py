@@ -15,8 +15,9 @@ from itertools import pairwise, takewhile
 
 import numpy as np
 
+from anonymize.core.boxes import iou_of
 from anonymize.track.config import TrackerConfig
-from anonymize.track.geometry import centre_distance, iou_of
+from anonymize.track.geometry import centre_distance
 from anonymize.track.model.evidence import alike_sized, crowding
 from anonymize.track.model.frame_state import FrameState, Observation
 from anonymize.track.model.track import Track, joined
