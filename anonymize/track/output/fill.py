@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from anonymize.core.masks import grow
-from anonymize.core.types import NOBODY, Detections, RegionMask, Tracks
+from anonymize.core.types import UNKNOWN_TRACK, Detections, RegionMask, Tracks
 from anonymize.track.config import TrackerConfig
 from anonymize.track.geometry import hull, move_mask, up_to_border
 from anonymize.track.model.evidence import alike_sized
@@ -161,7 +161,7 @@ class _Filling:
 def _occluded(track: OccludedTrack, frame: FrameState) -> Shown:
     """An occluded track as it is handed on: without an ID."""
     box = np.array(track.mask.box_xyxy, np.float64)
-    return Shown(NOBODY, box, track.mask, Observation(frame, box, track.mask, track.score), filled=True)
+    return Shown(UNKNOWN_TRACK, box, track.mask, Observation(frame, box, track.mask, track.score), filled=True)
 
 
 def merge_unidentified(some: Sequence[Shown]) -> list[Shown]:
@@ -170,7 +170,7 @@ def merge_unidentified(some: Sequence[Shown]) -> list[Shown]:
         return []
     mask = RegionMask.union([one.mask for one in some])
     source = replace(some[0].source, row=-1)  # without a surface
-    return [Shown(NOBODY, np.array(mask.box_xyxy, np.float64), mask, source, filled=True)]
+    return [Shown(UNKNOWN_TRACK, np.array(mask.box_xyxy, np.float64), mask, source, filled=True)]
 
 
 def show(number: int, path: Path, frame: FrameState, config: TrackerConfig) -> Shown | None:
