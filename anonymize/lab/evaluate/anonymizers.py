@@ -6,21 +6,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 
-from anonymize.build import DrawingOptions, Mode, build_composer, make_generator
+from anonymize.build import DrawingOptions, build_composer, make_generator
 from anonymize.compose import Composer, CoverComposer, GeneratedComposer, covers_of
 from anonymize.core.types import Frame, IntArray, PersonRequest, RegionMask, Replacement, Tracks, UInt8Array
 from anonymize.detect.predictor import DEFAULT_SCORE, Detector
 from anonymize.generate.base import TrackGenerator
 from anonymize.generate.build import check_pairing
-from anonymize.track import PeopleTracker
+from anonymize.track import PeopleTracker, TrackerConfig
 
 OTHERS = 1_000_000
 """Tracks from here on are bystanders, and people whose looks are not to be kept."""
 PER_PICTURE = "new z each"
+Mode = Literal["solid", "pixelate", "blur", "generate"]
+"""Those that need no frames before."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +44,10 @@ class StillPictures:
 
     def __init__(self, generator: TrackGenerator) -> None:
         self._generator, self._next = generator, 1
+
+    def accept(self, tracks: Tracks, covers: Sequence[RegionMask]) -> Tracks:
+        """See `PersonGenerator`."""
+        return self._generator.accept(tracks, covers)
 
     def place(self, tracks: Tracks, covers: Sequence[RegionMask]) -> IntArray:
         """See `PersonGenerator`."""
@@ -119,7 +126,7 @@ class Studio:
         made: dict[str, list[UInt8Array]] = {name: [] for name in self._anonymizers}
         detected = self._detector.detect(pictures)
         for image, person, found in zip(pictures, people, detected, strict=True):
-            tracker = PeopleTracker(sure=DEFAULT_SCORE, lookahead_seconds=0)
+            tracker = PeopleTracker(TrackerConfig(min_sure_score=DEFAULT_SCORE, lookahead_seconds=0))
             [(frame, tracks)] = tracker.track([(Frame(image, 0, 0, Fraction(1)), found)])
             covers = covers_of(tracks)
             areas = [cover.area for cover in covers]

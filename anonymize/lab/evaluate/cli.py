@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated, Literal, get_args
 
 import typer
 
-from anonymize.cli.common import Device, Mode
+from anonymize.cli.common import Device
+
+PictureMode = Literal["solid", "pixelate", "blur", "generate"]
 
 app = typer.Typer(help="Measure weights and results (extra `eval`).", no_args_is_help=True)
 
@@ -85,7 +87,9 @@ def reid(
             help="Tells people apart: .onnx, .xml of OpenVINO, or a checkpoint of Torchreid's OSNet.",
         ),
     ] = None,
-    mode: Annotated[list[Mode] | None, typer.Option(show_default="all", help="Repeatable: how to anonymize.")] = None,
+    mode: Annotated[
+        list[PictureMode] | None, typer.Option(show_default="all", help="Repeatable: how to anonymize.")
+    ] = None,
     weights: Annotated[str, typer.Option(help="Of generate: embedded, zoo or a file.")] = "embedded",
     baseline: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="Another generator, to hold against it.")
@@ -116,7 +120,7 @@ def reid(
     where = resolve_device(device)
     told_apart_by = load_reidentifier(network) if network is not None else None
     detector = build_detector("zoo" if weights == "zoo" else "embedded", device=where)
-    anonymizers = build_anonymizers(mode or get_args(Mode), detector, where, weights, baseline)
+    anonymizers = build_anonymizers(mode or get_args(PictureMode), detector, where, weights, baseline)
     found = measure(
         sightings,
         told_apart_by or TrackerAppearance(detector),

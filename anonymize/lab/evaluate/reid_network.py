@@ -15,8 +15,10 @@ from anonymize.core.types import Detections, FloatArray, RegionMask, UInt8Array
 from anonymize.detect.predictor import Detector
 from anonymize.lab.evaluate.osnet import load_osnet
 from anonymize.pipeline import part_table
+from anonymize.track import TrackerConfig
+from anonymize.track.config import FEATURES, SLOTS
 from anonymize.track.geometry import mask_grids
-from anonymize.track.model.appearance import FEATURES, SLOTS, Looks, describe
+from anonymize.track.model.appearance import Appearance, describe
 
 SIZE_HW = (256, 128)
 """Of the pictures that networks see which leave it open."""
@@ -97,25 +99,28 @@ class TrackerAppearance:
         self._detector, self._parts = detector, part_table(detector)
 
     def describe(self, pictures: Sequence[UInt8Array]) -> FloatArray:
-        """See `Reidentifier`; values and weights of `Looks`, flat."""
+        """See `Reidentifier`; values and weights of `Appearance`, flat."""
         looks = []
         for picture, found in zip(pictures, self._detector.detect(pictures), strict=True):
             areas = [mask.area for mask in found.masks]
             person = found[[int(np.argmax(areas))]] if any(areas) else _whole(found.size_hw)
-            looks.append(describe(picture, person, self._parts, mask_grids(person.masks, person.boxes_xyxy)))
-        everybody = Looks.of(looks)
+            grids = mask_grids(person.masks, person.boxes_xyxy)
+            looks.append(describe(picture, person, self._parts, grids, TrackerConfig()))
+        everybody = Appearance.concatenate(looks)
         return np.concatenate([everybody.values.reshape(len(pictures), -1), everybody.weights], 1)
 
     def distances(self, queries: FloatArray, gallery: FloatArray) -> FloatArray:
         """See `Reidentifier`."""
         known = _looks(gallery)
         starts = range(0, len(queries), QUERIES_AT_ONCE)
-        return np.concatenate([_looks(queries[i : i + QUERIES_AT_ONCE]).distance(known) for i in starts])
+        return np.concatenate(
+            [_looks(queries[i : i + QUERIES_AT_ONCE]).distance(known, TrackerConfig.min_shared_share) for i in starts]
+        )
 
 
-def _looks(rows: FloatArray) -> Looks:
+def _looks(rows: FloatArray) -> Appearance:
     count = SLOTS * FEATURES
-    return Looks(rows[:, :count].reshape(-1, SLOTS, FEATURES), rows[:, count:])
+    return Appearance(rows[:, :count].reshape(-1, SLOTS, FEATURES), rows[:, count:])
 
 
 def _whole(size_hw: tuple[int, int]) -> Detections:
