@@ -21,7 +21,7 @@ from anonymize.bodies.shading import encode
 from anonymize.core.body_surface import PART_NAMES, load_surface
 from anonymize.core.errors import OptionError
 from anonymize.core.types import (
-    NOBODY,
+    UNKNOWN_TRACK,
     BoolArray,
     Detections,
     FloatArray,
@@ -138,7 +138,7 @@ class AvatarGenerator(TrackGenerator):
         if found.surface != self.surface:
             raise OptionError(f"avatars need the surface {self.surface!r}, got {found.surface!r}")
         numbers = tracks.ids.tolist()
-        rows = [row for row, k in enumerate(numbers) if found.has_cse[row] and covers[row].area and k > NOBODY]
+        rows = [row for row, k in enumerate(numbers) if found.has_cse[row] and covers[row].area and k > UNKNOWN_TRACK]
         figures: dict[int, Figure] = {}
         for row, pose in self._fit(tracks, rows).items():
             figure = self._figure(self._look(numbers[row]), pose, found.size_hw)
