@@ -24,6 +24,8 @@ COARSE_BELOW_PX = 90
 """People of a smaller height are drawn from the coarse mesh."""
 FAR_M = 100.0
 """Distance of the camera: far, as a weak perspective has it."""
+LAYER_M = 0.12
+"""Depth of a layer, whose samples in a pixel are shaded as one."""
 CURLED = -0.45
 """Turn of the fingers of a hand at rest, radians."""
 MATCHED = tuple(JOINT[name] for name in JOINTS if name.partition(".")[0] not in ("root", "fingers", "toes", "clavicle"))
@@ -87,9 +89,12 @@ def stand(look: Look, pose: BodyPose) -> Standing:
 class Visible:
     """What is seen of an avatar over a rectangle of the frame, before it is lit.
 
+    Each material of a pixel in each layer of depth is one fragment, however many samples it has (multisampling).
+
     Attributes:
         alpha: [h, w] float32 in [0, 1].
-        pixel: [P] int64, flat index of the pixel of each sample that has a colour.
+        pixel: [P] int64, flat index of each fragment's pixel.
+        share: [P] float32, samples of the fragment.
         material: [P] int64, row of `table`.
         canonical, normal: [P, 3].
         openness: [P].
@@ -99,6 +104,7 @@ class Visible:
 
     alpha: Tensor
     pixel: Tensor
+    share: Tensor
     material: Tensor
     canonical: Tensor
     normal: Tensor
@@ -118,7 +124,7 @@ class Visible:
         )
         height, width = self.alpha.shape
         sums = torch.zeros(height * width, 4)
-        sums.index_add_(0, self.pixel, torch.cat([paint, torch.ones_like(paint[:, :1])], 1))
+        sums.index_add_(0, self.pixel, torch.cat([paint, torch.ones_like(paint[:, :1])], 1) * self.share[:, None])
         return (sums[:, :3] / sums[:, 3:].clamp(min=1)).view(height, width, 3)
 
 
@@ -137,24 +143,25 @@ def rasterized(look: Look, standing: Standing, box_xyxy: tuple[int, int, int, in
     faces = mesh.faces[kept]
     visible = rasterize(points, faces, (height * FINE, width * FINE))
     wide = width * FINE
-    line, column = torch.div(visible.pixel, wide, rounding_mode="floor"), visible.pixel % wide
-    pixel = torch.div(line, FINE, rounding_mode="floor") * width + torch.div(column, FINE, rounding_mode="floor")
-    alpha = (torch.bincount(pixel, minlength=height * width) / FINE**2).view(height, width)
-    open_sky = 1 - visible.occlusion((height * FINE, width * FINE), FINE * standing.height_px / ADULT_M)
-    # half the samples, as on a chessboard, say a pixel's colour; all of them where those miss what is in it
-    even = (line + column) % 2 == 0
-    seen = torch.zeros(height * width, dtype=torch.bool).index_fill_(0, pixel[even], True)
-    chosen = (even | ~seen[pixel]).nonzero()[:, 0]
-    visible, pixel, open_sky = visible[chosen], pixel[chosen], open_sky[chosen]
-    attributes = torch.cat([mesh.canonical, standing.normals, mesh.openness[:, None]], 1)
-    canonical, normal, openness = visible.interpolate(attributes, faces).split((3, 3, 1), 1)
+    pixel = torch.div(visible.pixel, wide * FINE, rounding_mode="floor") * width
+    pixel = pixel + torch.div(visible.pixel % wide, FINE, rounding_mode="floor")
+    material = mesh.material[kept][visible.face]
+    layer = (visible.depth / LAYER_M).long() % 16
+    key, order = ((pixel * len(mesh.table) + material) * 16 + layer).sort(stable=True)
+    _, count = torch.unique_consecutive(key, return_counts=True)
+    chosen = order[count.cumsum(0) - count]
+    seen = replace(visible[chosen], pixel=pixel[chosen])
+    columns = torch.cat([mesh.canonical, standing.normals, mesh.openness[:, None]], 1)
+    values = seen.interpolate(columns, faces)
+    taken = seen.occlusion((height, width), standing.height_px / ADULT_M)
     return Visible(
-        alpha=alpha,
-        pixel=pixel,
-        material=mesh.material[kept][visible.face],
-        canonical=canonical,
-        normal=normal,
-        openness=openness[:, 0] * open_sky,
+        alpha=(torch.bincount(pixel, minlength=height * width) / FINE**2).view(height, width),
+        pixel=seen.pixel,
+        share=count.float(),
+        material=material[chosen],
+        canonical=values[:, :3],
+        normal=values[:, 3:6],
+        openness=values[:, 6] * (1 - taken),
         table=mesh.table,
         bend=standing.bend,
     )
