@@ -62,7 +62,8 @@ def ruffled(radius: np.ndarray, amount: float, seed: int, waves: int = 5) -> np.
 def neckline(w: Wardrobe, top: Top) -> np.ndarray:
     """Positive where the body in use is covered as far as the neck is concerned, [N] about metres."""
     x, y, z = w.base.vertices.numpy().T
-    away = np.sqrt(x**2 + (y + 0.03) ** 2 + (0.75 * (z - 1.555)) ** 2)
+    behind = np.where(y > -0.03, 1.5, 1.0) * (y + 0.03)  # necklines are higher at the back
+    away = np.sqrt(x**2 + behind**2 + (0.75 * (z - 1.555)) ** 2)
     field = np.minimum(away - top.neck, 1.6 - z)
     if top.vee > 0:
         notch = 1.5 - top.vee
