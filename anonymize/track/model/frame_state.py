@@ -34,6 +34,7 @@ class Moment:
         free: [N] bool, detections that are nobody's so far.
         companions: Pixels of people who are found only together with somebody else; see `joint.Companion`.
         glance: A small picture, which stays when the frame has left.
+        camera: [2, 3] float64, takes pixels of the frame before to pixels of this one; None if the camera rests.
         handed_on: Surface predictions (embedding and segmentation) with which people were handed on, by detection.
     """
 
@@ -43,6 +44,7 @@ class Moment:
     place: Transform
     free: BoolArray
     glance: Glance = field(repr=False)
+    camera: Transform | None = None
     companions: Sequence[Companion] = field(default_factory=list, repr=False)
     handed_on: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict, repr=False)
 

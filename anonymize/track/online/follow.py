@@ -146,13 +146,15 @@ class Following:
         before, now = self._before, frame.pts_seconds
         glance = Glance.at(frame.image, found.masks)
         transform = self._camera.update(glance)
+        rests = np.array_equal(transform, identity())
         if before is None:
             place = identity()
-        elif np.array_equal(transform, identity()):
+        elif rests:
             place = before.place
         else:
             place = then(inverse(transform), before.place)
         moment = Moment(frame, shrink_surfaces(found), now, place, np.ones(len(found), np.bool_), glance)
+        moment.camera = None if rests else transform
         if before is not None:
             if place is not before.place:
                 self._motion.warp(transform)

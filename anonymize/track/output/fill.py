@@ -73,7 +73,7 @@ def complete(
     shown.sort(key=lambda s: (s.source.moment is not moment or s.source.row < 0, s.source.row))
     size_hw = moment.found.size_hw
     if not shown:
-        return Tracks(moment.found[[]], np.zeros(0, np.int64), np.zeros(0, np.bool_))
+        return Tracks(moment.found[[]], np.zeros(0, np.int64), np.zeros(0, np.bool_), moment.camera)
     height, width = size_hw
     before = [still(s.source, s.before) for s in shown]
     has_cse, embeddings, segmentations = gather(moment, [s.source for s in shown], before)
@@ -87,7 +87,8 @@ def complete(
         segmentations=segmentations,
         surface=moment.found.surface,
     )
-    return Tracks(found, np.array([s.number for s in shown], np.int64), np.array([s.filled for s in shown], np.bool_))
+    ids, filled = np.array([s.number for s in shown], np.int64), np.array([s.filled for s in shown], np.bool_)
+    return Tracks(found, ids, filled, moment.camera)
 
 
 def _everybody(
