@@ -16,21 +16,21 @@ from pathlib import Path
 
 import torch
 
+from anonymize.build import DrawingOptions, Mode, build_composer, own_looks
 from anonymize.compose import BatchComposer, Composer, OverlayComposer, covers_of, with_backgrounds
+from anonymize.core.body_surface import load_surface
+from anonymize.core.device import DeviceName, resolve_device
+from anonymize.core.errors import AnonymizeError
+from anonymize.core.prefetch import Prefetch
+from anonymize.core.types import Detections, Frame, Tracks
 from anonymize.detect.build import build_detector
 from anonymize.detect.paired import surface_network
 from anonymize.detect.predictor import DEFAULT_SCORE, Detector
-from anonymize.device import DeviceName, resolve_device
-from anonymize.drawing import DrawingOptions, Mode, build_composer, own_looks
-from anonymize.edit.record import check_tracks_path, record
-from anonymize.edit.regions import Region, apply_regions, read_regions
-from anonymize.edit.settle import settle
-from anonymize.errors import AnonymizeError
 from anonymize.media import FilmWriter, check_image_output, open_film, read_image, write_image
-from anonymize.prefetch import Prefetch
-from anonymize.synthesis.surface import load_surface
-from anonymize.track import LOOKAHEAD_SECONDS, UNSURE_SCORE, PartTable, PeopleTracker, Tracker
-from anonymize.types import Detections, Frame, Tracks
+from anonymize.selection.regions import Region, apply_regions, read_regions
+from anonymize.track import LOOKAHEAD_SECONDS, UNSURE_SCORE, PartTable, PeopleTracker, Tracker, TrackerConfig
+from anonymize.tracksfile.quantize import settle
+from anonymize.tracksfile.record import check_tracks_path, record
 
 BATCH = 4
 """Frames that the detector sees at once, and whose people the generator makes at once."""
@@ -260,7 +260,7 @@ def build_tracker(
         if len(embedding) == len(surface.landmarks) and network.config.surface == surface.name:
             parts = PartTable(embedding, surface.landmark_parts, surface.name)
     sure = DEFAULT_SCORE if score is None else score
-    return PeopleTracker(sure=sure, lookahead_seconds=lookahead, parts=parts)
+    return PeopleTracker(TrackerConfig(min_sure_score=sure, lookahead_seconds=lookahead), parts=parts)
 
 
 def detect(frames: Iterable[Frame], detector: Detector) -> Iterator[tuple[Frame, Detections]]:

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from anonymize.types import Background, BoolArray, FloatArray, RegionMask, UInt8Array
+from anonymize.core.types import Background, BoolArray, FloatArray, RegionMask, UInt8Array
 
 CELLS = 48
 """Size to which the longer side of a place is reduced before it is filled."""
 INPAINT_RADIUS_CELLS = 3
-KNOWN_SHARE = 0.25
+KNOWN_SHARE = 0.5
 """A cell is known if this share of its pixels is."""
 SHARP_CELLS = 6.0
 """Depth in a place at which structure carried on from its border has lost half its weight to a smooth mean."""
@@ -104,14 +104,19 @@ def merged(boxes: Sequence[tuple[int, int, int, int]]) -> list[tuple[int, int, i
     """Rectangles that share no pixel, round rectangles that may."""
     apart: list[tuple[int, int, int, int]] = []
     for box in boxes:
-        while near := [
-            b for b in apart if min(box[2], b[2]) > max(box[0], b[0]) and min(box[3], b[3]) > max(box[1], b[1])
-        ]:
+        while near := [other for other in apart if overlap(box, other)]:
             apart = [b for b in apart if b not in near]
             left, top, right, bottom = zip(box, *near, strict=True)
             box = min(left), min(top), max(right), max(bottom)
         apart.append(box)
     return apart
+
+
+def overlap(first_xyxy: Sequence[int], second_xyxy: Sequence[int]) -> bool:
+    """Whether two rectangles share a pixel."""
+    width = min(first_xyxy[2], second_xyxy[2]) - max(first_xyxy[0], second_xyxy[0])
+    height = min(first_xyxy[3], second_xyxy[3]) - max(first_xyxy[1], second_xyxy[1])
+    return width > 0 and height > 0
 
 
 def inpaint(image: UInt8Array, hidden: BoolArray) -> UInt8Array:

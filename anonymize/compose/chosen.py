@@ -8,7 +8,7 @@ import numpy as np
 
 from anonymize.compose.composer import CoverPainter
 from anonymize.compose.generated import PersonGenerator
-from anonymize.types import BoolArray, Frame, IntArray, PersonRequest, RegionMask, Replacement, Tracks, UInt8Array
+from anonymize.core.types import BoolArray, Frame, IntArray, PersonRequest, RegionMask, Replacement, Tracks, UInt8Array
 
 
 class ChosenComposer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-from anonymize.types import BoolArray, Frame, RegionMask, Tracks, UInt8Array
+from anonymize.core.types import BoolArray, Frame, RegionMask, Tracks, UInt8Array
 
 
 class Composer(Protocol):

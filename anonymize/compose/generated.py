@@ -11,7 +11,7 @@ import numpy as np
 from anonymize.compose.background import fill_places
 from anonymize.compose.composer import CoverPainter
 from anonymize.compose.margin import tight_mask
-from anonymize.types import (
+from anonymize.core.types import (
     BoolArray,
     FloatArray,
     Frame,
@@ -142,9 +142,9 @@ def paste(image: UInt8Array, edited: BoolArray, request: PersonRequest, person: 
         x1, y1, x2, y2 = region.box_xyxy
     else:
         x1, y1, x2, y2 = max(0, left), max(0, top), min(image.shape[1], right), min(image.shape[0], bottom)
-        opacity = stretched(person.alpha, request.box_xyxy, (x1, y1, x2, y2)).clip(0, 255) / np.float32(255)
-    if x2 <= x1 or y2 <= y1:
-        return
+        if x2 <= x1 or y2 <= y1:
+            return
+        opacity = (stretched(person.alpha, request.box_xyxy, (x1, y1, x2, y2)) / 255).clip(0, 1).astype(np.float32)
     colours = stretched(person.image, request.box_xyxy, (x1, y1, x2, y2))
     part = slice(y1, y2), slice(x1, x2)
     under = image[part].astype(np.float32)

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anonymize.compose.background import Place, fill_places, fringe_of, push_pull
-from anonymize.types import BoolArray, FloatArray, Frame, RegionMask, Tracks, UInt8Array
+from anonymize.core.types import BoolArray, FloatArray, Frame, RegionMask, Tracks, UInt8Array
 
 Covered = tuple[Frame, Tracks, Sequence[RegionMask]]
 """A frame, its people, and what must be covered of each of them."""
@@ -52,7 +52,7 @@ CELL = 4
 DARK_LEVELS = 8.0
 """What is darker than this says little about the light."""
 ROUGH_LEVELS = 12.0
-"""Standard deviation between plate and frame, beside their mean difference, up to which they show the same."""
+"""Standard deviation between plate and frame, beside a change of the light, up to which they show the same."""
 LIGHT_LEVELS = 48.0
 """Mean difference that a change of the light can explain."""
 TRUST = 15
@@ -142,7 +142,7 @@ class CleanPlate:
         self._shot: Shot | None = None
         self._place: Matrix = np.eye(3)
         self._covers: Sequence[RegionMask] = ()
-        self._left: list[tuple[float, RegionMask]] = []  # places of covers that have gone, with the time until when
+        self._left: list[tuple[float, RegionMask]] = []  # places of covers that have gone, and when
         self._looked_seconds = np.inf
 
     def arrive(self, frame: Frame, tracks: Tracks, covers: Sequence[RegionMask]) -> View:
@@ -161,10 +161,8 @@ class CleanPlate:
                     box = around(region, frame.size_hw)
                     self._shot.forget(box.mask, (box.x, box.y), self._place)
         gone = [around(region, frame.size_hw) for region in self._covers if appeared(region, covers)]
-        self._left = [
-            (until, region) for until, region in self._left if abs(until - now) <= 2 * WAITING_SECONDS and until > now
-        ]
-        self._left += [(now + WAITING_SECONDS, region) for region in gone]
+        self._left = [(since, region) for since, region in self._left if 0 <= now - since < WAITING_SECONDS]
+        self._left += [(now, region) for region in gone]
         self._covers = covers
         if not 0 <= now - self._looked_seconds < LOOK_SECONDS:
             self._looked_seconds = now
@@ -270,17 +268,18 @@ def compare(place: Place, colours: UInt8Array, known: BoolArray) -> tuple[FloatA
         return np.ones(colours.shape, np.float32), np.zeros_like(known)
     frame = place.image[::fringe, ::fringe].astype(np.float32)
     plate = colours[::fringe, ::fringe].astype(np.float32)
-    difference = frame - plate
-    samples = [frame, plate, difference, (difference * difference).mean(2, keepdims=True), np.ones_like(frame[..., :1])]
-    stacked = np.concatenate(samples, 2) * ring[..., None]  # [., ., 11]
+    samples = [frame, plate, frame * frame, frame * plate, plate * plate, np.ones_like(frame[..., :1])]
+    stacked = np.concatenate(samples, 2) * ring[..., None]  # [., ., 16]
     cells = np.add.reduceat(stacked, np.arange(0, len(stacked), CELL), axis=0)
     cells = np.add.reduceat(cells, np.arange(0, stacked.shape[1], CELL), axis=1)
     count = cells[..., -1:]
-    means = push_pull(cells[..., :-1] / np.maximum(count, 1), np.minimum(1, count[..., 0] / CELL))
-    frame, plate, difference, square = np.split(means, (3, 6, 9), axis=2)
-    rough = square[..., 0] - (difference * difference).mean(2)
-    agrees = (rough <= ROUGH_LEVELS**2) & (np.abs(difference).max(2) <= LIGHT_LEVELS)
-    fields = np.dstack([(frame + DARK_LEVELS) / (plate + DARK_LEVELS), agrees]).astype(np.float32)
+    means = (cells[..., :-1] / np.maximum(count, 1)).astype(np.float32)
+    means = push_pull(means, np.minimum(1, count[..., 0] / CELL).astype(np.float32))
+    frame, plate, frame_2, both, plate_2 = np.split(means, 5, axis=2)
+    light = (frame + DARK_LEVELS) / (plate + DARK_LEVELS)
+    rough = frame_2 - 2 * light * both + light * light * plate_2 - (frame - light * plate) ** 2
+    agrees = (rough.mean(2) <= ROUGH_LEVELS**2) & (np.abs(frame - plate).max(2) <= LIGHT_LEVELS)
+    fields = np.dstack([light, agrees]).astype(np.float32)
     cell = CELL * fringe
     whole = cv2.resize(fields, (fields.shape[1] * cell, fields.shape[0] * cell), interpolation=cv2.INTER_LINEAR)
     return np.ascontiguousarray(whole[:height, :width, :3]), np.asarray(whole[:height, :width, 3] > 0.5)

@@ -11,10 +11,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from anonymize.errors import OptionError
+from anonymize.core.errors import OptionError
+from anonymize.core.types import (
+    Detections,
+    FloatArray,
+    IntArray,
+    PersonRequest,
+    RegionMask,
+    Replacement,
+    Tracks,
+    UInt8Array,
+)
 from anonymize.generate.crops import contain, crop_box, snap
 from anonymize.generate.latents import draw_latent, truncate
-from anonymize.types import Detections, FloatArray, IntArray, PersonRequest, RegionMask, Replacement, Tracks, UInt8Array
 
 T = TypeVar("T")
 DEFAULT_TRUNCATION = 0.7

@@ -7,14 +7,14 @@ import torch
 
 from anonymize.compose import CoverComposer, covers_of
 from anonymize.compose.generated import GeneratedComposer
-from anonymize.errors import OptionError, WeightsError
+from anonymize.core.errors import OptionError, WeightsError
+from anonymize.core.types import Frame, PersonRequest, Tracks, UInt8Array
 from anonymize.generate.build import build_generator, check_pairing
 from anonymize.generate.crops import Crop
 from anonymize.generate.network import GeneratorConfig, GeneratorNetwork
 from anonymize.generate.predictor import EmbeddedGenerator
 from anonymize.generate.zoo.network import SURFACE
 from anonymize.generate.zoo.predictor import ZooGenerator, build_condition
-from anonymize.types import Frame, PersonRequest, Tracks, UInt8Array
 
 from .conftest import SIZE, TINY, checkpoint, crowd, network
 
