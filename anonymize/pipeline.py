@@ -109,8 +109,8 @@ def anonymize_video(
     Args:
         source: The film.
         output: The result; its suffix chooses the container.
-        mode: "generate" puts a new person in each one's place; "blur", "pixelate" and "solid" cover. None for
-            "generate".
+        mode: "generate" puts a generated person in each one's place, "avatar" a rendered one; "blur", "pixelate" and
+            "solid" cover. None for "generate".
         color: Colour of "solid", RRGGBB; None for black.
         truncation: Of "generate", in [0, 1]: 1 for the most diverse people, 0 for one look; None for the default.
         multi_modal: Of "generate": the truncation pulls toward the nearest of some typical looks, not toward one.
@@ -172,7 +172,7 @@ def anonymize_video(
         composers, warnings = _composers(options, detector, where, composer, overlay)
         frames = prefetch(tally.incoming(film), FRAMES_AHEAD, "read")
         found = tracker.track((find or detect)(frames, detector))
-        tracked = settle(found, with_surface=options.mode == "generate" or composer is not None)
+        tracked = settle(found, with_surface=options.replaces or composer is not None)
         if tracks is not None:
             settings = options.told(
                 Path(tracks).parent,

@@ -30,6 +30,10 @@ SOFT = 0.012
 class PersonGenerator(Protocol):
     """What makes the people."""
 
+    def accept(self, tracks: Tracks, covers: Sequence[RegionMask]) -> Tracks:
+        """The people, `has_cse` taken from those who cannot be made, who are covered; called once a frame, in order."""
+        ...
+
     def place(self, tracks: Tracks, covers: Sequence[RegionMask]) -> IntArray:
         """The rectangle [N, 4] int64 that each person is made in, cover included; called once a frame, in order."""
         ...
@@ -65,6 +69,7 @@ class GeneratedComposer:
 
         A frame without a background gets one that is guessed.
         """
+        tracks = [self._generator.accept(*each) for each in zip(tracks, covers, strict=True)]
         canvases = [Canvas(*each, self._cover) for each in zip(frames, tracks, covers, strict=True)]
         requests = [canvas.requests(self._generator.place(canvas.tracks, canvas.covers)) for canvas in canvases]
         made = iter(self._generator.generate([request for several in requests for request in several]))
