@@ -39,7 +39,7 @@ from anonymize.selection.regions import apply_regions, read_regions
 from anonymize.track import LOOKAHEAD_SECONDS, UNSURE_SCORE, Tracker
 from anonymize.tracksfile.file import TracksFile, write_tracks
 from anonymize.tracksfile.header import AddedBox, TrackEntry
-from anonymize.tracksfile.quantize import settle
+from anonymize.tracksfile.quantize import quantize
 from anonymize.tracksfile.record import check_tracks_path
 
 COVERS = ("blur", "pixelate", "solid")
@@ -96,7 +96,7 @@ def detect_film(
             tolerate_corrupt=tolerate_corrupt,
         )
         frames = prefetch(tally.incoming(film), FRAMES_AHEAD, "read")
-        people = settle(tracker.track(detect(frames, detector)), with_surface=options.replaces)
+        people = quantize(tracker.track(detect(frames, detector)), with_surface=options.replaces)
         tracked = prefetch(people, FRAMES_AHEAD, "detect and track")
         for _, tracks in write_tracks(output, tracked, film=Path(source), settings=settings, overwrite=overwrite):
             tally.outgoing(tracks)

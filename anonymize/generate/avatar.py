@@ -12,21 +12,25 @@ import torch
 from torch import Tensor
 
 from anonymize.bodies.articulation import exponential
-from anonymize.bodies.fit import Before, BodyFitter, BodyPose, Observation, rotation_vector
-from anonymize.bodies.light import Surroundings, surroundings
-from anonymize.bodies.look import LATENT, Look
+from anonymize.bodies.fit import Before, BodyFitter, BodyPose, Fit, Observation, responsibilities, rotation_vector
+from anonymize.bodies.light import GAMMA, Surroundings, surroundings
+from anonymize.bodies.look import LATENT, Look, Seen, z_of
+from anonymize.bodies.people import regions
 from anonymize.bodies.renderer import ADULT_M, Standing, Visible, outline, rasterized, stand
 from anonymize.bodies.shading import encode
+from anonymize.core.body_surface import PART_NAMES, load_surface
 from anonymize.core.errors import OptionError
 from anonymize.core.types import (
-    NOBODY,
+    UNKNOWN_TRACK,
     BoolArray,
+    Detections,
     FloatArray,
     IntArray,
     PersonRequest,
     RegionMask,
     Replacement,
     Tracks,
+    UInt8Array,
 )
 from anonymize.generate.base import TrackGenerator, remember
 
@@ -46,6 +50,8 @@ TURN_NOISE, ROOT_NOISE, SCALE_NOISE, PLACE_NOISE_M = 0.12, 0.1, 0.03, 0.02
 """Changes of a fitted pose of this size are half noise; units as above."""
 LEAST_NEWS = 0.1
 LIGHT_STEADINESS = 0.9
+FEWEST_OF_PART = 4.0
+"""Pixels of a part, of those looked at, of which its colour is read."""
 TYPICAL = 8
 """Typical looks that a multi-modal truncation pulls toward."""
 
@@ -130,7 +136,7 @@ class AvatarGenerator(TrackGenerator):
         if found.surface != self.surface:
             raise OptionError(f"avatars need the surface {self.surface!r}, got {found.surface!r}")
         numbers = tracks.ids.tolist()
-        rows = [row for row, k in enumerate(numbers) if found.has_cse[row] and covers[row].area and k > NOBODY]
+        rows = [row for row, k in enumerate(numbers) if found.has_cse[row] and covers[row].area and k > UNKNOWN_TRACK]
         figures: dict[int, Figure] = {}
         for row, pose in self._fit(tracks, rows).items():
             figure = self._figure(self._look(numbers[row]), pose, found.size_hw)
@@ -157,6 +163,22 @@ class AvatarGenerator(TrackGenerator):
     def generate(self, requests: Sequence[PersonRequest]) -> list[Replacement]:
         """See `TrackGenerator.generate`; with alpha."""
         return [self._draw_figure(request, self._figures_of(request.tracks)[request.row]) for request in requests]
+
+    @torch.inference_mode()
+    def read_identity(self, image: UInt8Array, detections: Detections) -> tuple[Tensor, int]:
+        """z of the most prominent person of a picture: shape, skin, hair and clothes' colours; see `TrackGenerator`."""
+        count = len(detections)
+        people = Tracks(detections, np.arange(1, count + 1), np.zeros(count, np.bool_))
+        areas = np.array([mask.area for mask in detections.masks]) * detections.has_cse
+        for row in np.argsort(-areas, kind="stable").tolist():
+            seen = self._observe(people, row) if areas[row] else None
+            if seen is not None:
+                hidden = np.zeros(detections.size_hw, np.bool_)
+                for mask in detections.masks:
+                    hidden[mask.slices] |= mask.mask
+                ambient = surroundings(image, hidden, detections.masks[row].box_xyxy).ambient
+                return z_of(colours_of(image, seen, self._fitter.begin(seen), ambient)), row
+        raise OptionError("it shows nobody whose body surface is known")
 
     def _generate(self, requests: Sequence[PersonRequest]) -> Tensor:
         raise NotImplementedError("avatars are drawn one by one")
@@ -269,6 +291,55 @@ class AvatarGenerator(TrackGenerator):
         picture *= allowed(request.cover, box, reach)[..., None]
         picture = with_shadow(picture, figure.standing, box, found.shadow)
         return found.filmed(picture, seed=(track, self._frame))
+
+
+def colours_of(image: UInt8Array, seen: Observation, fit: Fit, ambient: FloatArray) -> Seen:
+    """Colours of a person's parts in a picture.
+
+    Args:
+        image: [H, W, 3] uint8 RGB.
+        seen: The person [1].
+        fit: The body [1] that was fitted to them.
+        ambient: [3] linear RGB, the light.
+    """
+    share = responsibilities(seen, fit.pose, 0.06)[0].numpy()  # [P, N]
+    places = seen.pixels[0].long().numpy()
+    x, y = places[:, 0].clip(0, image.shape[1] - 1), places[:, 1].clip(0, image.shape[0] - 1)
+    colours = (image[y, x].astype(np.float64) / 255) ** GAMMA / np.maximum(ambient, 0.05)
+    surface = load_surface()
+    vertices = surface.landmarks[: share.shape[1]]
+    parts = np.array([PART_NAMES[k].removeprefix("left_").removeprefix("right_") for k in surface.parts[vertices]])
+    scalp = regions()["scalp"][vertices] > 0.01
+
+    def colour(chosen: BoolArray) -> FloatArray | None:
+        weight = share[:, chosen].sum(1)
+        if weight.sum() < FEWEST_OF_PART:
+            return None
+        order = np.argsort(colours.mean(1))
+        below = np.cumsum(weight[order]) / weight.sum()
+        middle = order[(below >= 0.25) & (below <= 0.75)]
+        if not len(middle):
+            middle = order
+        return np.average(colours[middle], axis=0, weights=weight[middle] + 1e-9).clip(0, 1)
+
+    def bare(part: FloatArray | None, cloth: FloatArray | None) -> bool:
+        if part is None or cloth is None or skin is None:
+            return False
+        return bool(np.abs(part - skin).sum() < np.abs(part - cloth).sum())
+
+    skin = colour((parts == "face") & ~scalp)
+    upper = colour(np.char.startswith(parts, "torso") | np.char.startswith(parts, "upper_arm"))
+    lower = colour(np.char.startswith(parts, "upper_leg"))
+    return Seen(
+        skin=skin,
+        hair=colour(scalp),
+        upper=upper,
+        lower=lower,
+        shoes=colour(parts == "foot"),
+        bare_arms=bare(colour(np.char.startswith(parts, "lower_arm")), upper),
+        bare_legs=bare(colour(np.char.startswith(parts, "lower_leg")), lower),
+        shape=fit.pose.shape[0].numpy(),
+    )
 
 
 def possible(tracks: Tracks, row: int, margin: int) -> BoolArray:
