@@ -70,7 +70,7 @@ def test_frames_share_batches_and_keep_their_order(generator: EmbeddedGenerator)
     calls: list[int] = []
 
     class Counting:
-        place = staticmethod(generator.place)
+        accept, place = staticmethod(generator.accept), staticmethod(generator.place)
 
         @staticmethod
         def generate(requests: list[PersonRequest]) -> list[Replacement]:
