@@ -12,6 +12,7 @@ from functools import cache
 import numpy as np
 
 from anonymize.bodies.body import JOINT, load_body
+from anonymize.bodies.regions import regions
 
 ANGLES = 40
 """Directions in which a ring's radius is known."""
@@ -95,8 +96,6 @@ def spread(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 @cache
 def places_of(name: str) -> np.ndarray:
     """Where along a limb each vertex of the body's fine mesh lies, [V]; NaN elsewhere."""
-    from anonymize.bodies.wardrobe import regions
-
     r = regions()
     left = load_body().surface.vertices[:, 0] >= 0
     if name == "trunk":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -70,6 +71,12 @@ def dress(look: Look, *, low: bool, more: Callable[[Wardrobe, Add], None] | None
     if more is not None:
         more(w, add)
     return w.finish(skin_row, torch.tensor([m.row() for m in materials], dtype=torch.float32))
+
+
+@lru_cache(maxsize=64)
+def mesh_of(look: Look, *, low: bool) -> Mesh:
+    """The mesh of a look, coarse for distant views; the last ones are kept."""
+    return dress(look, low=low)
 
 
 def fabric(

@@ -28,7 +28,6 @@ from anonymize.bodies.colours import (
     linear,
     linear_to_lab,
 )
-from anonymize.bodies.wardrobe import Mesh
 
 PARTS: dict[str, int] = {
     "sex": 1,
@@ -124,20 +123,6 @@ class Look:
         """[J, 3] at rest, metres."""
         body = load_body()
         return body.joints + torch.einsum("r,rjc->jc", self.shape, body.joint_components)
-
-    @cached_property
-    def mesh(self) -> Mesh:
-        """For close views."""
-        from anonymize.bodies.dressing import dress
-
-        return dress(self, low=False)
-
-    @cached_property
-    def coarse(self) -> Mesh:
-        """For distant views."""
-        from anonymize.bodies.dressing import dress
-
-        return dress(self, low=True)
 
 
 def span(part: str) -> tuple[int, int]:

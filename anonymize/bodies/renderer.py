@@ -11,6 +11,7 @@ from torch import Tensor
 from anonymize.bodies import shading
 from anonymize.bodies.articulation import to_camera
 from anonymize.bodies.body import JOINT, JOINTS, joint_transforms, load_body, skin
+from anonymize.bodies.dressing import mesh_of
 from anonymize.bodies.fit import BodyPose, pose_landmarks
 from anonymize.bodies.folds import Bend
 from anonymize.bodies.look import Look
@@ -71,7 +72,7 @@ def stand(look: Look, pose: BodyPose) -> Standing:
     scale = pose.camera[0, 0].exp() * factor
     middle = pose.camera[0, 0].exp() * b.mean(0) + pose.camera[0, 1:]
     height_px = float(scale) * ADULT_M
-    mesh = look.coarse if height_px < COARSE_BELOW_PX else look.mesh
+    mesh = mesh_of(look, low=height_px < COARSE_BELOW_PX)
     vertices, normals = skin(mesh.vertices, mesh.normals, mesh.weights, transforms)
     camera = to_camera(vertices)
     places = scale * (camera[:, :2] - a.mean(0)) + middle
@@ -132,7 +133,7 @@ def rasterized(look: Look, standing: Standing, box_xyxy: tuple[int, int, int, in
     """What is seen of an avatar over a rectangle of the frame, pixels xyxy."""
     left, top, right, bottom = box_xyxy
     height, width = bottom - top, right - left
-    mesh = look.coarse if standing.height_px < COARSE_BELOW_PX else look.mesh
+    mesh = mesh_of(look, low=standing.height_px < COARSE_BELOW_PX)
     points = standing.points.clone()
     points[:, 0] = (points[:, 0] - left) * FINE
     points[:, 1] = (points[:, 1] - top) * FINE

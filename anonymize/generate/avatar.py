@@ -15,9 +15,9 @@ from anonymize.bodies.articulation import exponential
 from anonymize.bodies.fit import Before, BodyFitter, BodyPose, Fit, Observation, responsibilities, rotation_vector
 from anonymize.bodies.light import GAMMA, Surroundings, surroundings
 from anonymize.bodies.look import LATENT, Look, Seen, z_of
+from anonymize.bodies.regions import regions
 from anonymize.bodies.renderer import ADULT_M, Standing, Visible, outline, rasterized, stand
 from anonymize.bodies.shading import encode
-from anonymize.bodies.wardrobe import regions
 from anonymize.core.body_surface import PART_NAMES, load_surface
 from anonymize.core.errors import OptionError
 from anonymize.core.types import (
