@@ -36,8 +36,8 @@ CLOTHES_COLOURS = (
 
 # lightness and its spread of cloths (`cloth_colour`)
 TROUSERS = {"lightness": 34.0, "spread": 18.0, "chroma": 0.7}
-DARK_SHOES = {"lightness": 24.0, "spread": 10.0, "chroma": 0.5}
-WHITE_SHOES = {"lightness": 78.0, "spread": 8.0, "chroma": 0.5}
+DARK_SHOES = {"lightness": 24.0, "spread": 10.0, "chroma": 0.35}
+WHITE_SHOES = {"lightness": 78.0, "spread": 8.0, "chroma": 0.35}
 
 
 def linear(colour: tuple[float, ...]) -> Colour:
@@ -61,7 +61,7 @@ def cloth_colour(
 ) -> Colour:
     """Linear RGB of 3 numbers of z: lightness, and the two axes of CIE Lab.
 
-    The spread of lightness and the chroma for a distance r of the two, r (2.5 + 3.1 r^2), are those of 1,235 photos of
+    The spread of lightness and the chroma for a distance r of the two, r (2.5 + 3.1 r^2), are those of 1,226 photos of
     garments (`assets/README.md`): half of them have a chroma below 8, a tenth one above 42; three quarters of that
     are taken, for many of the photos show children's clothes.
 

@@ -123,7 +123,7 @@ def put_on(w: Wardrobe, look: Look, add: Add) -> None:
     else:
         tights = fabric(look, "lower_colour", lightness=16, spread=5)
         if warmth > 0.5:
-            wear_trousers(w, add(replace(tights, folds=0.1)), ease=0.002, cling=1.0, end=1.03)
+            wear_trousers(w, add(replace(tights, folds=0.1)), ease=0.0005, cling=1.0, end=1.0)
         if lower == "skirt":
             row = add(fabric(look, "lower_colour", lightness=34, spread=18))
             hem = 0.28 + 0.4 * (1 - look.share("lower_length"))
@@ -137,7 +137,7 @@ def shoes(w: Wardrobe, look: Look, add: Add) -> None:
     white = look.share("shoes") > 0.7
     colour = cloth_colour(look.numbers("shoe_colour"), **(WHITE_SHOES if white else DARK_SHOES))
     row = add(replace(fabric(look, "shoe_colour"), colour=colour, folds=0.1, gloss=0.06))
-    w.baked(names[min(int(look.share("hem") * len(names)), len(names) - 1)], row, CLOTHES)
+    w.baked(names[min(int(look.share("hem") * len(names)), len(names) - 1)], row, CLOTHES, puff=0.004)
 
 
 def bottoms(w: Wardrobe, look: Look, add: Add, kind: str, bare: bool, seed: int) -> None:

@@ -108,7 +108,7 @@ def wear_top(w: Wardrobe, top: Top, material: int, *, seed: int = 0, cover: bool
     level = front if top.opening > 0 else None
     trunk = np.minimum(neckline(w, top), z - max(top.hem, SEAT_Z - 0.015))
     trunk = np.where(leg > 0.1, -0.05, trunk)
-    field = np.where(arm > -1, 0.6 * (min(top.sleeve, SLEEVE_FROM + 0.03) - arm), trunk)
+    field = np.where(arm > -1, 0.6 * (min(top.sleeve, SLEEVE_FROM + 0.08) - arm), trunk)
     if top.sleeve < 0.1:
         field = np.where(arm > -1, 0.6 * (top.sleeve - 0.05 - arm), field)
     if level is not None:
@@ -119,10 +119,11 @@ def wear_top(w: Wardrobe, top: Top, material: int, *, seed: int = 0, cover: bool
         if top.opening == 0:
             w.hidden |= inside
     # above the ring of the hips the body's own mesh, pushed out; sleeves and skirts are tubes
-    shoulders = np.where(arm > -1, field, np.minimum(field, z - (SHOULDER_Z - 0.03)))
+    shoulders = np.where(arm > -1, field, np.minimum(field, z - (SHOULDER_Z - 0.1)))
     w.cloth(laid, shoulders, material, cover=False)
     if cover:
         w.hidden |= (field > 0.015) & ((arm > -1) | (z > top.hem + 0.02))
+    line(w, np.where(arm > -1, np.minimum(field, 0.4 - arm), np.minimum(field, z - 1.15)), material)
     w.tube("trunk", radii["trunk"], -SHOULDER_Z, -top.hem, material, level=level, tail=top.tail)
     if top.sleeve > SLEEVE_FROM:
         for side in SIDES:
@@ -134,6 +135,11 @@ def wear_top(w: Wardrobe, top: Top, material: int, *, seed: int = 0, cover: bool
         w.worn[name] = np.where(reached[:, None], radius, w.worn[name])
     if top.collar > 0:
         wear_collar(w, top, material)
+
+
+def line(w: Wardrobe, field: np.ndarray, material: int) -> None:
+    """Cloth right on the body under where a garment's pieces meet, which strong bends may pull apart."""
+    w.cloth(w.base_rest + 0.002 * w.base_normals, field - 0.012, material, cover=False)
 
 
 def wear_collar(w: Wardrobe, top: Top, material: int) -> None:
@@ -151,10 +157,10 @@ def wear_hood(w: Wardrobe, top: Top, material: int) -> None:
     """A hood that lies on the back."""
     x, y, z = w.base.vertices.numpy().T
     away = np.sqrt(x**2 + (y + 0.02) ** 2 + (0.8 * (z - 1.54)) ** 2)
-    field = np.minimum(away - 0.075, 0.175 - away)
+    field = np.minimum(away - 0.06, 0.175 - away)
     field = np.where(w.region("arm") > -1, -0.05, np.minimum(field, np.minimum(1.61 - z, y + 0.075)))
     back = np.clip((y + 0.06) / 0.1, 0, 1)
-    rise = top.ease + 0.012 + 0.045 * back * np.clip(field / 0.04, 0, 1)
+    rise = (top.ease + 0.012) * np.clip((away - 0.06) / 0.03, 0.1, 1) + 0.045 * back * np.clip(field / 0.04, 0, 1)
     w.cloth(w.laid({}, rise), field, material, CLOTHES, cover=False)
 
 
@@ -193,9 +199,10 @@ def wear_trousers(
         radii[f"leg.{side}"] = radius.astype(np.float32)
     laid = w.laid(radii, 0.5 * ease + 0.002)
     trunk = (arm == -1) & (leg == -1) & ~head
-    hips = np.where(leg > -1, 0.8 * (LEG_FROM + 0.03 - leg), np.where(trunk, waist - z, -0.1))
+    hips = np.where(leg > -1, 0.8 * (LEG_FROM + 0.08 - leg), np.where(trunk, waist - z, -0.1))
     w.cloth(laid, hips, material, cover=False)
     w.hidden |= np.where(leg > -1, 0.8 * (end - leg), np.where(trunk, waist - z, -0.1)) > 0.015
+    line(w, np.where(leg > -1, np.minimum(end - leg, 0.4 - leg), hips), material)
     for side in SIDES:
         w.tube(f"leg.{side}", radii[f"leg.{side}"], LEG_FROM, end, material)
     w.thickness = np.where(hips > 0, w.thickness + 0.5 * ease, w.thickness).astype(np.float32)

@@ -117,7 +117,7 @@ def carry(w: Wardrobe, rng: Generator, add: Add) -> None:
     """Backpack, handbag, shoulder bag, shopping bags, of three in ten."""
     if rng.random() > 0.3:
         return
-    colour = cloth_colour(rng.standard_normal(3), lightness=30, spread=16)
+    colour = cloth_colour(rng.standard_normal(3), lightness=30, spread=16, chroma=0.5)
     row = add(Material(colour, folds=0.2, gloss=0.05, grain=0.05))
     kind = rng.choice(["backpack", "shoulder", "hand", "both"], p=[0.4, 0.25, 0.25, 0.1])
     surface = w.model.surface.vertices

@@ -414,7 +414,7 @@ def allowed(cover: RegionMask, box: tuple[int, int, int, int], reach: int) -> Fl
 def with_shadow(picture: FloatArray, standing: Standing, box: tuple[int, int, int, int], strength: float) -> FloatArray:
     """An avatar [h, w, 4], colours times alpha and alpha, over the soft shadow of its feet on the ground."""
     radius = 0.17 * standing.height_px / ADULT_M
-    dark = np.zeros(picture.shape[:2], np.float32)
+    dark = np.zeros((picture.shape[0], picture.shape[1]), np.float32)
     for x, y in (standing.feet - torch.tensor(box[:2])).tolist():
         rows, columns = (
             span(round(c - 2 * r), round(4 * r), n)
