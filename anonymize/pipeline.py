@@ -255,14 +255,20 @@ def build_tracker(
     Raises:
         OptionError: The look-ahead is negative.
     """
-    parts = None
-    network = surface_network(detector)
-    if network is not None:
-        surface, embedding = load_surface(), network.vertex_embedding.detach().float().cpu().numpy()
-        if len(embedding) == len(surface.landmarks) and network.config.surface == surface.name:
-            parts = PartTable(embedding, surface.landmark_parts, surface.name)
     sure = DEFAULT_SCORE if score is None else score
-    return PeopleTracker(TrackerConfig(min_sure_score=sure, lookahead_seconds=lookahead), parts=parts)
+    config = TrackerConfig(min_sure_score=sure, lookahead_seconds=lookahead)
+    return PeopleTracker(config, parts=part_table(detector))
+
+
+def part_table(detector: Detector) -> PartTable | None:
+    """Which part of the body an embedding of this detector belongs to; None if its surface is not the package's."""
+    network = surface_network(detector)
+    if network is None:
+        return None
+    surface, embedding = load_surface(), network.vertex_embedding.detach().float().cpu().numpy()
+    if len(embedding) != len(surface.landmarks) or network.config.surface != surface.name:
+        return None
+    return PartTable(embedding, surface.landmark_parts, surface.name)
 
 
 def detect(frames: Iterable[Frame], detector: Detector) -> Iterator[tuple[Frame, Detections]]:
