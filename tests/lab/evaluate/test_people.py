@@ -49,9 +49,7 @@ def test_who_is_seen_again_and_who_is_not() -> None:
     found = counted.figures()
     assert found["pictures"] == 2 and found["people"] == 2 and found["seen"] == 0.5
     assert found["score_before"] == pytest.approx(450 / 255 / 2)
-    assert found["score_after"] == pytest.approx(
-        220 / 255 / 2
-    )
+    assert found["score_after"] == pytest.approx(220 / 255 / 2)
     assert found["landmarks_kept"] is None
 
 
