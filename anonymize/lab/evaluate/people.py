@@ -146,7 +146,7 @@ def sure_landmarks(answer: Answer) -> tuple[BoolArray, float]:
     """Which landmarks [33] of a crop are sure and inside it, none if the torso is not; and the torso's pixels."""
     points = answer.landmarks
     inside = ((points[:, :2] >= 0) & (points[:, :2] < CROP)).all(1)
-    sure = inside & (points[:, 3:] >= SURE).all(1)
+    sure = np.asarray(inside & (points[:, 3:] >= SURE).all(1))
     middles = [points[list(pair), :2].mean(0) for pair in (SHOULDERS, HIPS)]
     torso = float(np.linalg.norm(middles[0] - middles[1]))
     if answer.presence < SURE or torso < MIN_TORSO_PX or not sure[[*SHOULDERS, *HIPS]].all():
