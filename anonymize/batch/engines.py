@@ -45,7 +45,7 @@ class Engine(Protocol):
     """Does jobs, in any order."""
 
     def __call__(self, jobs: Iterator[Job], plan: Plan, advance: AdvanceOf) -> Generator[Outcome, None, None]:
-        """Take a job when there is somebody to do it, and give its outcome when it is done.
+        """Take a job when a worker is free, and give its outcome when it is done.
 
         Closing the iterator ends the work; partial files may be left.
 

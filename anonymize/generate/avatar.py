@@ -178,7 +178,7 @@ class AvatarGenerator(TrackGenerator):
                     hidden[mask.slices] |= mask.mask
                 ambient = surroundings(image, hidden, detections.masks[row].box_xyxy).ambient
                 return z_of(colours_of(image, seen, self._fitter.begin(seen), ambient)), row
-        raise OptionError("it shows nobody whose body surface is known")
+        raise OptionError("it shows no person whose body surface is known")
 
     def _generate(self, requests: Sequence[PersonRequest]) -> Tensor:
         raise NotImplementedError("avatars are drawn one by one")
