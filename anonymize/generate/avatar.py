@@ -418,8 +418,7 @@ def with_shadow(picture: FloatArray, standing: Standing, box: tuple[int, int, in
     dark = np.zeros((height, width), np.float32)
     for x, y in (standing.feet - torch.tensor(box[:2])).tolist():
         rows, columns = (
-            span(round(c - 2 * r), round(4 * r), n)
-            for c, r, n in ((y, 0.4 * radius, height), (x, radius, width))
+            span(round(c - 2 * r), round(4 * r), n) for c, r, n in ((y, 0.4 * radius, height), (x, radius, width))
         )
         across = ((np.arange(columns.start, columns.stop, dtype=np.float32) + 0.5 - x) / radius) ** 2
         down = ((np.arange(rows.start, rows.stop, dtype=np.float32) + 0.5 - y) / (0.4 * radius)) ** 2
