@@ -10,9 +10,13 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "anonymize"
+PARTS = sorted({file.relative_to(PACKAGE).parts[0].removesuffix(".py") for file in PACKAGE.rglob("*.py")})
+"""Folders and single modules of the package, such as "media" and "pipeline"."""
 STAGES = ["media", "detect", "track", "generate", "compose"]
-ORCHESTRATORS = ["pipeline", "cli"]
-BESIDE_THE_PIPELINE = ["synthesis", "train", "evaluate"]
+
+
+def files_of(part: str) -> list[Path]:
+    return sorted((PACKAGE / part).rglob("*.py")) or [PACKAGE / f"{part}.py"]
 
 
 def imports(file: Path) -> set[str]:
@@ -27,24 +31,49 @@ def imports(file: Path) -> set[str]:
         else:
             continue
         found |= {name.split(".")[1] for name in names if name.startswith("anonymize.")}
-    return found
+    return found & set(PARTS)
+
+
+def imported_by(part: str) -> set[str]:
+    return set().union(*(imports(file) for file in files_of(part))) - {part}
+
+
+def circles(graph: dict[str, set[str]]) -> set[str]:
+    """Parts from which a way leads back to themselves."""
+    reached = {part: set(others) for part, others in graph.items()}
+    for middle in graph:
+        for part in graph:
+            if middle in reached[part]:
+                reached[part] |= reached[middle]
+    return {part for part, others in reached.items() if part in others}
+
+
+def test_a_circle_is_found() -> None:
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == {"b", "c"}
+
+
+def test_no_parts_import_each_other_in_a_circle() -> None:
+    graph = {part: imported_by(part) for part in PARTS}
+    assert graph["cli"] > {"pipeline", "two_pass"} and graph["pipeline"] > set(STAGES) - {"generate"}
+    assert not circles(graph)
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_stages_do_not_know_each_other(stage: str) -> None:
-    others = {*STAGES, *ORCHESTRATORS, *BESIDE_THE_PIPELINE} - {stage}
-    for file in (PACKAGE / stage).rglob("*.py"):
-        assert not imports(file) & others, file
+def test_stages_know_each_other_by_their_data_only(stage: str) -> None:
+    assert imported_by(stage) <= {"core", "downloads"}
 
 
-def test_synthesis_stands_alone() -> None:
-    for file in (PACKAGE / "synthesis").rglob("*.py"):
-        assert not imports(file) & {"detect", "track", "compose", "train", "evaluate", *ORCHESTRATORS}, file
+def test_core_imports_no_other_part() -> None:
+    assert not imported_by("core")
 
 
-def test_the_leaves_import_no_stage() -> None:
-    for name in ("types", "errors", "prefetch", "resources", "device", "parameters"):
-        assert imports(PACKAGE / f"{name}.py") <= {"types", "errors"}
+def test_the_bodies_stand_on_core_alone() -> None:
+    assert imported_by("bodies") <= {"core"}
+
+
+@pytest.mark.parametrize("part", [part for part in PARTS if part != "lab"])
+def test_the_product_does_without_the_lab(part: str) -> None:
+    assert "lab" not in imported_by(part)
 
 
 def test_every_folder_of_the_package_is_installed() -> None:

@@ -11,14 +11,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from anonymize.core.errors import OptionError, WeightsError
+from anonymize.core.resources import GENERATOR, weights_path
 from anonymize.downloads.cache import locate
-from anonymize.errors import OptionError, WeightsError
 from anonymize.generate.base import DEFAULT_TRUNCATION, TrackGenerator
-from anonymize.generate.network import GeneratorConfig, GeneratorNetwork
+from anonymize.generate.layered import LayeredNetwork
+from anonymize.generate.network import GeneratorBase, GeneratorConfig, GeneratorNetwork
 from anonymize.generate.predictor import EmbeddedGenerator
 from anonymize.generate.zoo.predictor import ZooGenerator
 from anonymize.generate.zoo.reader import load_generator
-from anonymize.resources import GENERATOR, weights_path
 
 FORMAT = "anonymize-generator-1"
 CHECKPOINT = ".ckpt"
@@ -29,7 +30,7 @@ DETECTORS = {
 """Detectors that predict a surface, for the error."""
 
 
-def save_weights(path: Path, network: GeneratorNetwork, notes: dict[str, str]) -> None:
+def save_weights(path: Path, network: GeneratorBase, notes: dict[str, str]) -> None:
     """Write a network as `.safetensors`: parameters in half precision, its configuration and notes as metadata."""
     tensors = {name: value.detach().half().contiguous().cpu() for name, value in network.state_dict().items()}
     metadata = {"format": FORMAT, "config": json.dumps(network.config.to_dict())} | notes
@@ -39,7 +40,12 @@ def save_weights(path: Path, network: GeneratorNetwork, notes: dict[str, str]) -
     temporary.replace(path)
 
 
-def load_network(path: Path) -> GeneratorNetwork:
+def build_network(config: GeneratorConfig) -> GeneratorBase:
+    """A network with random parameters: of layers where it has alpha, else one that paints the whole cover."""
+    return LayeredNetwork(config) if config.alpha else GeneratorNetwork(config)
+
+
+def load_network(path: Path) -> GeneratorBase:
     """Read a network written by `save_weights`.
 
     Raises:
@@ -53,7 +59,7 @@ def load_network(path: Path) -> GeneratorNetwork:
         raise WeightsError(f"cannot read the weights {path}: {error}") from error
     if metadata.get("format") != FORMAT:
         raise WeightsError(f"{path} holds no weights of the embedded generator")
-    network = GeneratorNetwork(GeneratorConfig.from_dict(json.loads(metadata["config"])))
+    network = build_network(GeneratorConfig.from_dict(json.loads(metadata["config"])))
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:

@@ -20,7 +20,7 @@ from anonymize.generate.network import MASK, CoModulation, GeneratorBase, Genera
 from anonymize.generate.palette import SurfaceParts, soften
 
 SURFACE_HEIGHT = 144
-"""Largest height at which the surface is looked at: the detector tells it in 56 x 56 cells, finer levels learn nothing."""
+"""Largest height at which the surface is looked at: a detector tells it in 56 x 56 cells."""
 READ_FEATURES = 24
 """What the mapper reads of each part of the surface, besides its mean colour."""
 ALPHA_SLOPE = 6.0
@@ -210,8 +210,8 @@ class LayeredNetwork(GeneratorBase):
         style = w if self.co_modulation is None else self.co_modulation(w, maps[-1])
         x = activate(self.bottom(maps[-1], style))
         layers: Tensor | None = None
-        for number, level in enumerate(self.levels):
-            x, layers = level(x, maps[-2 - number], layers, style)
+        for number, decode in enumerate(self.levels):
+            x, layers = decode(x, maps[-2 - number], layers, style)
         assert layers is not None
         base = soften(texture[:, :3])
         if factor > 1:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from anonymize.errors import OptionError
+from anonymize.core.errors import OptionError
 from anonymize.generate.layers import (
     GAIN,
     Convolution,
@@ -254,10 +254,7 @@ class DecoderLevel(nn.Module):
 
 
 class GeneratorBase(nn.Module):
-    """What all generators have: the prior of z, the mapping network, the mean and the centres of w.
-
-    Subclasses have `mapper` (None where z cannot be read from pictures), `read`, `forward` and `silence`.
-    """
+    """What all generators have: the prior of z, the mapping network, the mean and the centres of w."""
 
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
@@ -270,7 +267,11 @@ class GeneratorBase(nn.Module):
         self.register_buffer("w_centers", torch.zeros(config.centers, config.latent))
 
     def read(self, appearance: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of z of people in pictures, [B, latent] each."""
+        """Mean and log-variance of z of people in pictures, [B, latent] each.
+
+        Raises:
+            ValueError: The network has no appearance mapper (`config.appearance_mapper`).
+        """
         raise NotImplementedError
 
     def forward(self, condition: Tensor, w: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from anonymize.device import low_precision
-from anonymize.errors import OptionError
+from anonymize.core.device import low_precision
+from anonymize.core.errors import OptionError
+from anonymize.core.types import Detections, PersonRequest, Tracks, UInt8Array
 from anonymize.generate.base import DEFAULT_TRUNCATION, TrackGenerator, rectangles, remember
 from anonymize.generate.crops import build_condition, crop_box, cut, sample_surface, snap
 from anonymize.generate.latents import draw_noise
-from anonymize.generate.network import GeneratorNetwork
-from anonymize.types import Detections, PersonRequest, Tracks, UInt8Array
+from anonymize.generate.network import GeneratorBase
 
 
 class EmbeddedGenerator(TrackGenerator):
@@ -36,7 +36,7 @@ class EmbeddedGenerator(TrackGenerator):
 
     def __init__(
         self,
-        network: GeneratorNetwork,
+        network: GeneratorBase,
         *,
         seed: int = 0,
         truncation: float = DEFAULT_TRUNCATION,
@@ -86,7 +86,7 @@ class EmbeddedGenerator(TrackGenerator):
 
     @torch.inference_mode()
     def read_identity(self, image: UInt8Array, detections: Detections) -> tuple[Tensor, int]:
-        if self.network.mapper is None:
+        if not self.config.appearance_mapper:
             return super().read_identity(image, detections)
         areas = np.array([m.area for m in detections.masks], np.float64) * detections.has_cse
         if not areas.size or areas.max() == 0:
