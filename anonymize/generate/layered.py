@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from anonymize.generate.layers import GAIN, Convolution, Linear, ModulatedConvolution, activate, upsample
 from anonymize.generate.network import MASK, CoModulation, GeneratorBase, GeneratorConfig
-from anonymize.generate.palette import SurfaceParts, soften
+from anonymize.generate.palette import SurfaceParts, soften, surroundings
 
 SURFACE_HEIGHT = 144
 """Largest height at which the surface is looked at: a detector tells it in 56 x 56 cells."""
@@ -70,7 +70,7 @@ class SurfaceMapper(nn.Module):
 
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
-        widths = config.widths[-4:-2]
+        widths = tuple(config.widths[max(level, -len(config.widths))] for level in (-4, -3))
         self.encoder = LayeredEncoder(
             config.appearance_channels, config.appearance_channels, widths, [True] * len(widths)
         )
@@ -226,6 +226,13 @@ class LayeredNetwork(GeneratorBase):
         for level in self.levels[len(self.levels) - added :]:
             assert isinstance(level, LayeredLevel)
             nn.init.zeros_(level.layers.weight)
+
+
+def with_place(condition: Tensor) -> Tensor:
+    """A condition [B, C, H, W] whose place is 0 where it is covered, with the place filled from its border."""
+    known = (1 - condition[:, MASK : MASK + 1]) * (1 - condition[:, -1:])
+    filled = surroundings(condition[:, :MASK], known) * (1 - condition[:, -1:])
+    return torch.cat([filled, condition[:, MASK:]], 1)
 
 
 def composite(layers: Tensor, behind: Tensor) -> Tensor:

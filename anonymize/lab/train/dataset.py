@@ -307,10 +307,27 @@ def surface_of(found: Detections, row: int, rectangle: np.ndarray) -> tuple[np.n
     """Embedding [D, h / 2, w / 2] and body mask [h, w] of a person in a rectangle of the frame."""
     if found.embeddings is None or found.segmentations is None:
         raise OptionError("the detector predicts no surface, which the dataset needs")
-    embeddings, bodies = found.embeddings[row : row + 1], found.segmentations[row : row + 1]
-    boxes, crops = found.boxes_xyxy[row : row + 1], rectangle[None].astype(np.float32)
-    _, body = sample_surface(embeddings, bodies, boxes, crops, SIZE)
-    embedding, _ = sample_surface(embeddings, bodies, boxes, crops, (SIZE[0] // 2, SIZE[1] // 2))
+    rows = slice(row, row + 1)
+    return surface_in(found.embeddings[rows], found.segmentations[rows], found.boxes_xyxy[rows], rectangle)
+
+
+def surface_in(
+    embeddings: torch.Tensor, bodies: torch.Tensor, boxes_xyxy: FloatArray, rectangle: np.ndarray
+) -> tuple[np.ndarray, BoolArray]:
+    """What is predicted over a person's box, in a crop.
+
+    Args:
+        embeddings: [1, D, S, S] float.
+        bodies: [1, S, S] float in [0, 1].
+        boxes_xyxy: [1, 4] float32, what the predictions are stretched over.
+        rectangle: [4] int64, the crop's.
+
+    Returns:
+        Embedding [D, h / 2, w / 2] and body mask [h, w].
+    """
+    crops = rectangle[None].astype(np.float32)
+    _, body = sample_surface(embeddings, bodies, boxes_xyxy, crops, SIZE)
+    embedding, _ = sample_surface(embeddings, bodies, boxes_xyxy, crops, (SIZE[0] // 2, SIZE[1] // 2))
     return embedding[0].cpu().numpy(), body[0, 0].cpu().numpy() > 0
 
 

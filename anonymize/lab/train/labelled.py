@@ -1,12 +1,12 @@
 """Real people whose masks are known, as crops for the generator: labelled street photos, boxed pictures with masks.
 
-The surface is the detector's, as in a film; where a body was fitted to the person, in half of the cases the fit's,
-which confuses fewer limbs.
+The surface is the detector's, looked at in the known person's box; where a body was fitted to the person, in half of
+the cases the fit's, which confuses fewer limbs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,10 +21,10 @@ from anonymize.compose.margin import with_margin
 from anonymize.core.body_surface import BodySurface
 from anonymize.core.errors import OptionError
 from anonymize.core.masks import tighten
-from anonymize.core.types import BoolArray, Frame, RegionMask, Tracks
-from anonymize.detect.predictor import Detector
+from anonymize.core.types import BoolArray, RegionMask, Tracks, UInt8Array
+from anonymize.detect.predictor import Detector, EmbeddedDetector
 from anonymize.generate.crops import normalise
-from anonymize.lab.train.bank import held_out
+from anonymize.lab.train.bank import NO_LANDMARK, held_out
 from anonymize.lab.train.composites import Sample
 from anonymize.lab.train.dataset import (
     NO_VERTEX,
@@ -38,7 +38,7 @@ from anonymize.lab.train.dataset import (
     cut_nearest,
     enlarged,
     softened,
-    surface_of,
+    surface_in,
     table_of,
     vertices_of,
     vertices_per_part,
@@ -46,10 +46,9 @@ from anonymize.lab.train.dataset import (
 from anonymize.lab.train.pictures import cut as cut_picture
 from anonymize.lab.train.pictures import load_pictures
 from anonymize.lab.train.teachers import IGNORE
-from anonymize.track import PeopleTracker
 
-MATCH_IOU = 0.7
-"""Least overlap of a known mask with the detector's for its surface to be taken."""
+SAME_IOU = 0.4
+"""Overlap with a known mask from which a detection is of that person."""
 FITTED_SHARE = 0.5
 MIN_BODY = 0.7
 """Least share of the person that has a surface; a head without one would be hidden and not made again."""
@@ -114,16 +113,14 @@ def build_labelled(
         OptionError: There is nothing to read, or the detector has no table of its surface.
     """
     table = table_of(detector, surface)
+    assert isinstance(detector, EmbeddedDetector)  # as it has a table
     streets = (source / "labels").is_dir()
     pictures = street_photos(source) if streets else boxed_pictures(source, surface.mirrored_landmarks)
     with ShardWriter(folder, table) as writer:
         for count, picture in enumerate(tqdm(pictures, desc="people", unit="picture", disable=None)):
             if count == limit:
                 break
-            frame = Frame(picture.sample.image)
-            found = detector.detect([frame.image])[0]
-            [(_, tracks)] = PeopleTracker(lookahead_seconds=0).track([(frame, found)])
-            for crop in labelled_crops(picture, tracks, table, surface, min_height_px):
+            for crop in labelled_crops(picture, detector, table, surface, min_height_px):
                 writer.write(crop)
     if not writer.count:
         raise OptionError(f"{source}: there are no people with known masks")
@@ -131,48 +128,37 @@ def build_labelled(
 
 
 def labelled_crops(
-    picture: LabelledPicture, tracks: Tracks, table: SurfaceTable, surface: BodySurface, min_height_px: float
+    picture: LabelledPicture,
+    detector: EmbeddedDetector,
+    table: SurfaceTable,
+    surface: BodySurface,
+    min_height_px: float,
 ) -> Iterator[PersonCrop]:
     """The people of a picture whose mask and surface are known."""
-    sample, found = picture.sample, tracks.detections
+    sample = picture.sample
     size = sample.instances.shape
-    masks = [region.to_full(size) for region in found.masks]
-    covers = [region.to_full(size) for region in covers_of(tracks)]
-    for number in range(1, int(sample.instances.max()) + 1):
-        own = sample.instances == number
-        if not own.any():
-            continue
-        box = np.array(RegionMask.from_full(own).box_xyxy, np.float32)
-        if box[3] - box[1] < min_height_px:
-            continue
-        overlaps = [overlap(own, mask) for mask in masks]
-        row = int(np.argmax(overlaps)) if overlaps else -1
-        matched = row >= 0 and overlaps[row] >= MATCH_IOU and bool(found.has_cse[row])
-        cover = with_margin(tighten(RegionMask(0, 0, own)), size)
-        if matched:
-            cover = RegionMask.union([cover, RegionMask(0, 0, covers[row])])
-        cover = tighten(cover)
-        # those who are labelled, and of the rest those who are found and are not this one
-        others = (sample.instances > 0) & ~own
-        for other, mask in enumerate(covers):
-            if other != row and overlap(own, masks[other]) < MATCH_IOU / 2:
-                others |= mask
-        whole, hidden, rest, rectangle = crop_person(sample.image, cover, others & ~own, box)
-        fitted = bool((sample.landmarks[own] >= 0).mean() > MIN_BODY)
-        rng = np.random.default_rng([number, *picture.name.encode()])
-        if fitted and (not matched or rng.random() < FITTED_SHARE):
-            embedding, body, vertices = fitted_surface(
-                np.where(own, sample.landmarks, -1).astype(np.int64), rectangle, table, surface
-            )
-            share = vertices_per_part(np.unique(sample.landmarks[own & (sample.landmarks >= 0)]), table.parts)
-        elif matched:
-            embedding, body = surface_of(found, row, rectangle)
-            vertices, share = vertices_of(enlarged(embedding), body, table)
-        else:
-            continue
+    known = people_of(sample.instances, min_height_px)
+    if not known:
+        return
+    boxes = np.array([RegionMask.from_full(own).box_xyxy for own in known.values()], np.float32)
+    [(bodies, embeddings)] = detector.surfaces([sample.image], [boxes])
+    found = passers_by(sample.image, list(known.values()), detector)
+    rng = np.random.default_rng(list(picture.name.encode()))
+    for row, (number, own) in enumerate(known.items()):
+        cover = tighten(with_margin(tighten(RegionMask(0, 0, own)), size))
+        others = (((sample.instances > 0) | found) & ~own).astype(np.bool_)
+        whole, hidden, rest, rectangle = crop_person(sample.image, cover, others, boxes[row])
         alpha = cut_alpha(softened(own), rectangle)
-        if body[alpha > 127].mean() < MIN_BODY:
+        told = surface_in(embeddings[row : row + 1], bodies[row : row + 1], boxes[row : row + 1], rectangle)
+        surfaces = [(*told, vertices_of(enlarged(told[0]), told[1], table)[0])]
+        fitted = np.where(own, sample.landmarks, NO_LANDMARK).astype(np.int64)
+        if (fitted >= 0).any():
+            surfaces.insert(0, fitted_surface(fitted, rectangle, table, surface))
+        usable = [s for s in surfaces if s[1][alpha > 127].mean() >= MIN_BODY]
+        if not usable:
             continue
+        embedding, body, vertices = usable[int(rng.random() >= FITTED_SHARE) if len(usable) > 1 else 0]
+        landmarks = surface.landmark_of_vertex[vertices[body]]
         yield PersonCrop(
             image=whole.image,
             person=hidden.hidden,
@@ -187,12 +173,30 @@ def labelled_crops(
                 identity=f"{picture.name}#{number}",
                 frame=0,
                 box_xyxy=tuple(rectangle.tolist()),
-                score=float(found.scores[row]) if matched else 0.0,
-                vertices_per_part=share,
+                score=1.0,
+                vertices_per_part=vertices_per_part(landmarks, table.parts),
                 rendered=False,
                 held_out=held_out(picture.name),
             ),
         )
+
+
+def people_of(instances: UInt8Array, min_height_px: float) -> dict[int, BoolArray]:
+    """Masks [H, W] of the people who are high enough, by their number in `instances` [H, W]."""
+    masks = {number: instances == number for number in range(1, int(instances.max()) + 1)}
+    return {n: mask for n, mask in masks.items() if np.flatnonzero(mask.any(axis=1)).size >= min_height_px}
+
+
+def passers_by(image: UInt8Array, known: Sequence[BoolArray], detector: Detector) -> BoolArray:
+    """[H, W] bool, what would be covered of the people found who are none of the known ones."""
+    found = detector.detect([image])[0]
+    tracks = Tracks(found, np.arange(1, len(found) + 1), np.zeros(len(found), np.bool_))
+    covered = np.zeros(found.size_hw, np.bool_)
+    for mask, cover in zip(found.masks, covers_of(tracks), strict=True):
+        own = mask.to_full(found.size_hw)
+        if all(overlap(own, person) < SAME_IOU for person in known):
+            covered[cover.slices] |= cover.mask
+    return covered
 
 
 def overlap(first: BoolArray, second: BoolArray) -> float:

@@ -52,7 +52,7 @@ BETAS, JUDGE_BETAS = (0.5, 0.99), (0.0, 0.99)
 LATENT_PARTS = ("mapping", "mapper", "texture", "parts")
 SEED_STRIDE = 1_000_003
 DRAWN_FOR_CENTERS = 8192
-COLOUR_BATCH = 128
+COLOUR_BATCH, COLOUR_PEOPLE = 64, 512
 FIT_EVERY = 50
 HEAD_PX = 64
 """Size at which heads are looked at."""
@@ -106,7 +106,7 @@ class LayeredOptions:
     augmentation: float = 0.3
     mapped: float = 0.6
     lead: float = 0.6
-    colour_steps: int = 2500
+    colour_steps: int = 1000
     seed: int = 0
     log_every: int = 20
     save_every: int = 250
@@ -447,7 +447,7 @@ class LayeredTraining:
         network.parts.spread(torch.from_numpy(people.table.embedding).to(self.device))
         rng = np.random.default_rng([options.seed, options.seed])
         seen = []
-        for _ in tqdm(range(0, 1024, 32), desc="colours of people", disable=None):
+        for _ in tqdm(range(0, COLOUR_PEOPLE, 32), desc="colours of people", disable=None):
             looks = people.layered_batch(rng, 32).appearance.to(self.device)
             with torch.no_grad():
                 seen.append(network.parts.mean_colours(looks[:, :3], looks[:, 4:-1], looks[:, -1:] * looks[:, 3:4]))
