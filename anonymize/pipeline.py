@@ -29,7 +29,7 @@ from anonymize.detect.paired import surface_network
 from anonymize.detect.predictor import DEFAULT_SCORE, Detector
 from anonymize.media import FilmWriter, check_image_output, open_film, read_image, write_image
 from anonymize.selection.regions import Region, apply_regions, read_regions
-from anonymize.track import LOOKAHEAD_SECONDS, UNSURE_SCORE, PartTable, PeopleTracker, Tracker
+from anonymize.track import LOOKAHEAD_SECONDS, UNSURE_SCORE, PartTable, PeopleTracker, Tracker, TrackerConfig
 from anonymize.tracksfile.quantize import settle
 from anonymize.tracksfile.record import check_tracks_path, record
 
@@ -110,8 +110,8 @@ def anonymize_video(
     Args:
         source: The film.
         output: The result; its suffix chooses the container.
-        mode: "generate" puts a new person in each one's place; "blur", "pixelate" and "solid" cover. None for
-            "generate".
+        mode: "generate" puts a generated person in each one's place, "avatar" a rendered one; "blur", "pixelate" and
+            "solid" cover. None for "generate".
         color: Colour of "solid", RRGGBB; None for black.
         truncation: Of "generate", in [0, 1]: 1 for the most diverse people, 0 for one look; None for the default.
         multi_modal: Of "generate": the truncation pulls toward the nearest of some typical looks, not toward one.
@@ -173,7 +173,7 @@ def anonymize_video(
         composers, warnings = _composers(options, detector, where, composer, overlay)
         frames = prefetch(tally.incoming(film), FRAMES_AHEAD, "read")
         found = tracker.track((find or detect)(frames, detector))
-        tracked = settle(found, with_surface=options.mode == "generate" or composer is not None)
+        tracked = settle(found, with_surface=options.replaces or composer is not None)
         if tracks is not None:
             settings = options.told(
                 Path(tracks).parent,
@@ -261,7 +261,7 @@ def build_tracker(
         if len(embedding) == len(surface.landmarks) and network.config.surface == surface.name:
             parts = PartTable(embedding, surface.landmark_parts, surface.name)
     sure = DEFAULT_SCORE if score is None else score
-    return PeopleTracker(sure=sure, lookahead_seconds=lookahead, parts=parts)
+    return PeopleTracker(TrackerConfig(min_sure_score=sure, lookahead_seconds=lookahead), parts=parts)
 
 
 def detect(frames: Iterable[Frame], detector: Detector) -> Iterator[tuple[Frame, Detections]]:

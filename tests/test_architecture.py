@@ -1,66 +1,106 @@
 """Rules between the parts of the package, which the linter cannot express per folder."""
 
 import ast
+import re
 import subprocess
 import sys
-from configparser import ConfigParser
+import tomllib
+from functools import cache
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "anonymize"
-PARTS = sorted({file.relative_to(PACKAGE).parts[0].removesuffix(".py") for file in PACKAGE.rglob("*.py")})
-"""Folders and single modules of the package, such as "media" and "pipeline"."""
+FILES = sorted(PACKAGE.rglob("*.py"))
+PARTS = sorted({file.relative_to(PACKAGE).parts[0].removesuffix(".py") for file in FILES} - {"__init__", "__main__"})
+"""Folders and single modules at the top of the package, such as "media" and "pipeline"."""
 STAGES = ["media", "detect", "track", "generate", "compose"]
 
-
-def files_of(part: str) -> list[Path]:
-    return sorted((PACKAGE / part).rglob("*.py")) or [PACKAGE / f"{part}.py"]
+Graph = dict[str, set[str]]
 
 
+def module_of(file: Path) -> str:
+    """Dotted name of a file; a folder's `__init__.py` keeps that name, as it is a module apart from the folder."""
+    return ".".join(file.relative_to(ROOT).with_suffix("").parts)
+
+
+MODULES = {module_of(file) for file in FILES}
+
+
+@cache
 def imports(file: Path) -> set[str]:
-    """Parts of the package that a file imports, such as "media"; imports for type checking only count too."""
+    """Modules of the package that a file imports; imports for type checking and inside of functions count too."""
     found = set()
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            names = [(alias.name, alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{file} has a relative import, which hides where it goes"
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            assert node.level == 0 and node.module, f"{file} has a relative import, which hides where it goes"
+            names = [(f"{node.module}.{alias.name}", node.module) for alias in node.names]
         else:
             continue
-        found |= {name.split(".")[1] for name in names if name.startswith("anonymize.")}
-    return found & set(PARTS)
+        for full, module in names:
+            found |= {name for name in (full, module, f"{module}.__init__") if name in MODULES and full not in MODULES}
+            found |= {full} & MODULES
+    return found - {module_of(file)}
 
 
 def imported_by(part: str) -> set[str]:
-    return set().union(*(imports(file) for file in files_of(part))) - {part}
+    """Top parts that a part imports, such as {"core"} by "media"."""
+    files = [file for file in FILES if file.relative_to(PACKAGE).parts[0].removesuffix(".py") == part]
+    assert files, part
+    return {name.split(".")[1] for file in files for name in imports(file)} - {part, "__init__"}
 
 
-def circles(graph: dict[str, set[str]]) -> set[str]:
-    """Parts from which a way leads back to themselves."""
-    reached = {part: set(others) for part, others in graph.items()}
+def circles(graph: Graph) -> set[str]:
+    """Nodes from which a way leads back to themselves."""
+    reached = {node: set(others) for node, others in graph.items()}
     for middle in graph:
-        for part in graph:
-            if middle in reached[part]:
-                reached[part] |= reached[middle]
-    return {part for part, others in reached.items() if part in others}
+        for node in graph:
+            if middle in reached[node]:
+                reached[node] |= reached[middle]
+    return {node for node, others in reached.items() if node in others}
+
+
+def children_graph(folder: str) -> Graph:
+    """Which children of a folder, modules and folders, import which others of them."""
+
+    def child(module: str) -> str | None:
+        return module.removeprefix(f"{folder}.").split(".")[0] if module.startswith(f"{folder}.") else None
+
+    graph: Graph = {}
+    for file in FILES:
+        own = child(module_of(file))
+        if own is not None:
+            others = {child(name) for name in imports(file)} - {None, own}
+            graph.setdefault(own, set()).update(str(name) for name in others)
+    return graph
 
 
 def test_a_circle_is_found() -> None:
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == {"b", "c"}
 
 
-def test_no_parts_import_each_other_in_a_circle() -> None:
-    graph = {part: imported_by(part) for part in PARTS}
-    assert graph["cli"] > {"pipeline", "two_pass"} and graph["pipeline"] > set(STAGES) - {"generate"}
-    assert not circles(graph)
+def test_imports_are_seen() -> None:
+    graph = children_graph("anonymize")
+    assert graph["cli"] > {"pipeline", "two_pass", "core"}
+    assert graph["pipeline"] > set(STAGES) - {"generate"}
+    assert "people" in children_graph("anonymize.bodies")["__init__"]
+
+
+FOLDERS = sorted({module.rpartition(".")[0] for module in MODULES})
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_no_circle_between_the_modules_and_folders_of_a_folder(folder: str) -> None:
+    assert not circles(children_graph(folder))
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_stages_know_each_other_by_their_data_only(stage: str) -> None:
-    assert imported_by(stage) <= {"core", "downloads"}
+    assert imported_by(stage) <= {"core", "downloads"} | ({"bodies"} if stage == "generate" else set())
 
 
 def test_core_imports_no_other_part() -> None:
@@ -76,10 +116,22 @@ def test_the_product_does_without_the_lab(part: str) -> None:
     assert "lab" not in imported_by(part)
 
 
+def test_a_plain_installation_has_all_that_modules_import() -> None:
+    """What only an extra brings is imported where it is used."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    plain = {re.split(r"[><=\[]", line)[0] for line in project["dependencies"]}
+    bring = packages_distributions()
+    for file in FILES:
+        for node in ast.parse(file.read_text()).body:
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            for top in {name.split(".")[0] for name in names} - sys.stdlib_module_names - {"anonymize"}:
+                assert plain & {name.lower() for name in bring.get(top, ())}, f"{file} imports {top}"
+
+
 def test_every_folder_of_the_package_is_installed() -> None:
-    setup = ConfigParser()
-    setup.read(ROOT / "setup.cfg")
-    listed = set(setup["options"]["packages"].split())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    listed = set(project["tool"]["setuptools"]["packages"])
     on_disk = {".".join(file.parent.relative_to(ROOT).parts) for file in PACKAGE.rglob("__init__.py")}
     assert listed == on_disk | {"anonymize.weights"}
 

@@ -13,8 +13,9 @@ from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from typing import Any, Protocol
 
-from anonymize.batch.job import BuildParts, Job, Outcome, Settings, Worker, remove_partials
+from anonymize.batch.job import BuildParts, Job, Outcome, Settings, Worker
 from anonymize.core.errors import AnonymizeError
+from anonymize.core.files import remove_partials
 
 ATTEMPTS = 3
 """A file that has killed so many processes is given up."""

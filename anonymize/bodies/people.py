@@ -284,10 +284,19 @@ class Wardrobe:
             self.hidden |= field > 0
 
     def baked(
-        self, name: str, material: Tensor | int, pixel_class: int, *, faces: Tensor | None = None, puff: float = 0.0
+        self,
+        name: str,
+        material: Tensor | int,
+        pixel_class: int,
+        *,
+        faces: Tensor | None = None,
+        puff: float = 0.0,
+        hem: float | None = None,
     ) -> None:
-        """A baked garment or hair, puffed up by so many metres."""
+        """A baked garment or hair, puffed up by so many metres; cut off at the height `hem` of the mean adult."""
         piece = self.model.garment(name, low=self.low)
+        if hem is not None:
+            piece = shortened(piece, hem)
         rest = piece.vertices + torch.einsum("r,rnc->nc", self.shape, piece.components)
         normals = vertex_normals(rest, piece.faces)
         rest = rest + normals * puff
@@ -339,6 +348,23 @@ class Wardrobe:
         columns = [torch.cat(column) for column in zip(*self.parts, strict=True)]
         rest, normals, canonical, weights, owner, openness, faces, material, pixel_class = columns
         return Mesh(rest, normals, canonical, weights, owner, openness, faces, material, pixel_class, table)
+
+
+def shortened(piece: Piece, hem: float) -> Piece:
+    """The part of a garment above a height on the mean adult, metres."""
+    count, joints = len(piece.vertices), piece.weights.shape[1]
+    shapes = piece.components.permute(1, 0, 2).reshape(count, -1)
+    columns = torch.cat([piece.vertices, piece.weights, piece.openness[:, None], shapes], 1)
+    columns, owner, faces = clip(columns, piece.owner, piece.faces, piece.vertices[:, 2] - hem)
+    return replace(
+        piece,
+        vertices=columns[:, :3],
+        faces=faces,
+        components=columns[:, 4 + joints :].reshape(len(columns), -1, 3).permute(1, 0, 2),
+        weights=columns[:, 3 : 3 + joints],
+        owner=owner,
+        openness=columns[:, 3 + joints],
+    )
 
 
 def clip(columns: Tensor, owner: Tensor, faces: Tensor, level: Tensor) -> tuple[Tensor, Tensor, Tensor]:

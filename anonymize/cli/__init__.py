@@ -1,5 +1,5 @@
 """The command line: parse, call, print."""
 
-from anonymize.cli.plain import SUBCOMMANDS, app, main
+from anonymize.cli.program import SUBCOMMANDS, app, main
 
 __all__ = ["SUBCOMMANDS", "app", "main"]

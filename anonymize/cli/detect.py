@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from anonymize.cli.plain import Device, Mode, progress_bar, tell
+from anonymize.cli.common import Device, Mode, progress_bar, tell
 
 app = typer.Typer(add_completion=False)
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from anonymize.cli.plain import Audio, Device, progress_bar, tell
+from anonymize.cli.common import Audio, Device, progress_bar, tell
 
 app = typer.Typer(add_completion=False)
 

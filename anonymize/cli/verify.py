@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
+from anonymize.cli.common import EXIT_VISIBLE, Device
+
 app = typer.Typer(add_completion=False)
-
-EXIT_VISIBLE = 3
-
-Device = Literal["auto", "cpu", "cuda", "mps"]
 
 
 @app.command()

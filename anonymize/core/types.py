@@ -19,6 +19,9 @@ BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 
+REPLACING = ("generate", "avatar")
+"""Modes in which each person gets another in their place; the other modes cover them."""
+
 NOBODY = 0
 """ID of pixels of whoever it may be, see `Tracks`."""
 

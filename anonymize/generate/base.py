@@ -72,6 +72,15 @@ class TrackGenerator(ABC):
         self.device = torch.device(device)
         self._boxes: OrderedDict[int, FloatArray] = OrderedDict()
 
+    def accept(self, tracks: Tracks, covers: Sequence[RegionMask]) -> Tracks:
+        """The people, `has_cse` taken from those who cannot be made; call once a frame, in the frames' order.
+
+        Args:
+            tracks: The people of the frame.
+            covers: What must be covered of each of them.
+        """
+        return tracks
+
     def place(self, tracks: Tracks, covers: Sequence[RegionMask]) -> IntArray:
         """The rectangle that each person of a frame is generated in; call once a frame, in the frames' order.
 

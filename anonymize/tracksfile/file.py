@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from anonymize.core.errors import AnonymizeError, MediaError
-from anonymize.core.files import PartialFile
+from anonymize.core.files import whole_file
 from anonymize.core.types import Detections, Frame, Tracks
 from anonymize.tracksfile import rle
 from anonymize.tracksfile.header import FORMAT, VERSION, Header, hash_of, read_header
@@ -51,30 +51,22 @@ def write_tracks(
     Raises:
         MediaError: The file cannot be written.
     """
-    target = PartialFile(path, source=film, overwrite=overwrite)
     compress = path.suffix == COMPRESSED
     contents = _Contents()
-    try:
-        with tempfile.TemporaryFile(dir=path.parent) as body:
-            with _text(body, compress) as lines:
-                for frame, tracks in tracked:
-                    lines.write((",\n" if contents.frames else "\n") + _line(contents.add(frame, tracks)))
-                    yield frame, tracks
-                lines.write("\n]}\n")
-            with target.partial.open("wb") as file:
-                with _text(file, compress) as head:
-                    head.write(contents.head(hash_of(film), settings))
-                body.seek(0)
-                shutil.copyfileobj(body, file)
-        target.commit()
-    except OSError as error:
-        target.discard()
-        if isinstance(error, MediaError):
-            raise
-        raise MediaError(f"cannot write {path}: {error.strerror}") from error
-    except BaseException:
-        target.discard()
-        raise
+    with (
+        whole_file(path, source=film, overwrite=overwrite) as partial,
+        tempfile.TemporaryFile(dir=path.parent) as body,
+    ):
+        with _text(body, compress) as lines:
+            for frame, tracks in tracked:
+                lines.write((",\n" if contents.frames else "\n") + _line(contents.add(frame, tracks)))
+                yield frame, tracks
+            lines.write("\n]}\n")
+        with partial.open("wb") as file:
+            with _text(file, compress) as head:
+                head.write(contents.head(hash_of(film), settings))
+            body.seek(0)
+            shutil.copyfileobj(body, file)
 
 
 class TracksFile:

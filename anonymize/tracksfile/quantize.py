@@ -17,7 +17,7 @@ from anonymize.compose.margin import COVERED_FROM
 from anonymize.core.errors import AnonymizeError
 from anonymize.core.masks import tighten
 from anonymize.core.types import Frame, Tracks
-from anonymize.track.output.surface import shrink
+from anonymize.track.model.surface_size import shrink
 
 BODY_THRESHOLD = 0.5
 _INT8, _UINT8 = 127, 255

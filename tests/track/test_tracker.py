@@ -1,41 +1,18 @@
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
-from fractions import Fraction
 
 import numpy as np
 import pytest
 
 from anonymize.core.errors import OptionError
-from anonymize.core.types import BoolArray, Detections, Frame, RegionMask, Tracks
-from anonymize.track import PeopleTracker
-from anonymize.track.model.frame_state import Moment
-from anonymize.track.model.track import Person
-from anonymize.track.online.follow import Following
-
-SIZE = (40, 200)
-
-
-def frame(index: int, visible: Detections | None = None) -> Frame:
-    """An empty place, or one with people who are to be seen."""
-    image = np.zeros((*SIZE, 3), np.uint8)
-    for mask in () if visible is None else visible.masks:
-        image[mask.slices][mask.mask] = 200
-    return Frame(image, index=index, pts=index, time_base=Fraction(1, 10))
-
-
-def people(*lefts: float, score: float = 1.0) -> Detections:
-    boxes = np.array([[x, 5, x + 20, 35] for x in lefts], np.float32).reshape(-1, 4)
-    masks = tuple(RegionMask(int(x), 5, np.ones((30, 20), np.bool_)) for x in lefts)
-    return Detections(SIZE, boxes, np.full(len(lefts), score, np.float32), masks, np.zeros(len(lefts), np.bool_))
-
-
-def lefts(frames: Sequence[Detections], tracker: PeopleTracker | None = None) -> list[dict[int, int]]:
-    """Left edge of everybody's mask by ID, a frame each."""
-    tracked = (tracker or PeopleTracker()).track((frame(i), found) for i, found in enumerate(frames))
-    return [
-        {int(k): mask.x for k, mask in zip(tracks.ids, tracks.detections.masks, strict=True)} for _, tracks in tracked
-    ]
+from anonymize.core.types import Detections, Frame, RegionMask
+from anonymize.track import PeopleTracker, TrackerConfig
+from anonymize.track.delayed.naming import name_tracks
+from anonymize.track.model.frame_state import FrameState
+from anonymize.track.model.track import Track
+from anonymize.track.online.follow import TrackerState
+from tests.track.scenes import SIZE, covered, frame, lefts, people
 
 
 def test_nobody() -> None:
@@ -82,14 +59,6 @@ def test_a_part_of_a_part_stays_covered() -> None:
         assert covered(tracks)[5:35, 50:92].all()
 
 
-def covered(tracks: Tracks) -> BoolArray:
-    """[H, W], the pixels of all masks."""
-    pixels = np.zeros(SIZE, np.bool_)
-    for mask in tracks.detections.masks:
-        pixels[mask.slices] |= mask.mask
-    return pixels
-
-
 @pytest.mark.parametrize("seed", range(5))
 def test_every_sure_detection_stays_covered(seed: int) -> None:
     rng, found = np.random.default_rng(seed), []
@@ -119,18 +88,6 @@ def test_nobody_is_painted_on_the_wall_that_hides_them() -> None:
     assert ids == [set() if i in hidden else {1} for i in range(14)]
 
 
-def test_a_gap_is_filled_from_both_sides_with_more_than_the_person() -> None:
-    there = [people(10 + 4 * i) for i in range(12)]
-    found = [one if i not in (4, 5, 6) else people() for i, one in enumerate(there)]
-    tracked = PeopleTracker().track((frame(i, there[i]), one) for i, one in enumerate(found))
-    for i, (_, tracks) in enumerate(tracked):
-        left, _, right, _ = tracks.detections.masks[0].box_xyxy
-        most = 0 if i not in (4, 5, 6) else 14  # as far as they were or will be 0.3 s before or after, and grown by 2
-        assert tracks.detections.boxes_xyxy[0, 0] == pytest.approx(10 + 4 * i, abs=3)
-        assert 10 + 4 * i - most <= left <= 10 + 4 * i
-        assert 30 + 4 * i <= right <= 30 + 4 * i + most
-
-
 def test_of_whoever_is_missed_for_long_it_is_not_said_that_they_are_there() -> None:
     there = [people(10 + 4 * i) for i in range(14)]
     for missed, number in ((range(4, 7), 1), (range(4, 8), 0)):
@@ -143,7 +100,7 @@ def test_of_whoever_is_missed_for_long_it_is_not_said_that_they_are_there() -> N
 
 def test_a_gap_longer_than_the_look_ahead_is_not_filled() -> None:
     found = [people(10), *[people()] * 5, people(10)]
-    shown = lefts(found, PeopleTracker(lookahead_seconds=0.2))
+    shown = lefts(found, TrackerConfig(lookahead_seconds=0.2))
     assert shown == [{1: 10}, *[{}] * 5, {1: 10}]
 
 
@@ -154,7 +111,7 @@ def test_without_look_ahead_no_frame_waits() -> None:
             gone.append(i)
 
     gone: list[int] = []
-    for n, _ in enumerate(PeopleTracker(lookahead_seconds=0).track(source())):
+    for n, _ in enumerate(PeopleTracker(TrackerConfig(lookahead_seconds=0)).track(source())):
         assert len(gone) == n
 
 
@@ -167,7 +124,7 @@ def test_frames_wait_no_longer_than_the_look_ahead() -> None:
             taken += 1
             yield frame(i), people(10)
 
-    for n, _ in enumerate(PeopleTracker(lookahead_seconds=0.5).track(source())):
+    for n, _ in enumerate(PeopleTracker(TrackerConfig(lookahead_seconds=0.5)).track(source())):
         assert taken <= n + 6
 
 
@@ -193,7 +150,7 @@ def test_when_the_clock_is_set_back_everybody_stays_covered_and_is_somebody_new(
 
 
 def test_a_weak_detection_alone_is_a_false_alarm() -> None:
-    assert lefts([people(10), people(10), people(10)], None)[1] == {1: 10}
+    assert lefts([people(10), people(10), people(10)])[1] == {1: 10}
     assert lefts([people(), people(10, score=0.4), people()]) == [{}, {}, {}]
 
 
@@ -223,12 +180,13 @@ def test_frames_come_out_as_they_came_in() -> None:
 
 def test_each_film_begins_anew() -> None:
     tracker = PeopleTracker()
-    assert lefts([people(10)] * 3, tracker) == lefts([people(10)] * 3, tracker)
+    first, second = (list(tracker.track((frame(i), people(10)) for i in range(3))) for _ in range(2))
+    assert [tracks.ids.tolist() for _, tracks in first] == [tracks.ids.tolist() for _, tracks in second]
 
 
 def test_a_negative_look_ahead_is_refused() -> None:
     with pytest.raises(OptionError):
-        PeopleTracker(lookahead_seconds=-1)
+        TrackerConfig(lookahead_seconds=-1)
 
 
 def test_a_gap_is_covered_before_it_is_decided_who_came_after_it() -> None:
@@ -240,28 +198,27 @@ def test_a_gap_is_covered_before_it_is_decided_who_came_after_it() -> None:
 
 
 def test_who_was_last_found_at_the_border_is_leaving_whoever_else_appears() -> None:
-    following = Following(0.6, 1.0, 20.0, None)
+    state = TrackerState(TrackerConfig())
     moment = None
     for i, (left, leaving) in enumerate([(2, True), (5, False), (7, False), (5, False), (2, True)]):
-        moment = following.step(frame(i), people(left), deque())
-        assert [person.leaving for person in following.people] == [leaving]
+        moment = state.step(frame(i), people(left), deque())
+        assert [person.leaving for person in state.store.tracks] == [leaving]
     assert moment is not None
     moment.found = None  # what was found is dropped soon, long before a stranger appears
-    following.step(frame(8), people(150), deque())
-    assert [person.leaving for person in following.people] == [True, False]
-    assert [how[4] for how in following.people[1].missing.values()] == [True]
+    state.step(frame(8), people(22), deque())
+    assert [person.leaving for person in state.store.tracks] == [True, False]
+    [(motion, without_border)] = state.store.tracks[1].missing.values()
+    assert motion < 0 < without_border
 
 
 def test_the_gap_to_whoever_came_out_of_a_crowd_instead_is_covered_until_they_are_named() -> None:
-    following = Following(0.6, 1.0, 20.0, None)
-    before, gap, after = (
-        following.step(frame(i), f, deque()) for i, f in enumerate([people(10), people(), people(150)])
-    )
-    following.name(before)
-    former, heir = following.people
-    former.heir, former.crowd = heir, {Person(0.0, 0.0, deque())}  # however far from there
-    assert following.name(gap) == [(former, heir)]
-    assert following.name(after) == []
+    state = TrackerState(TrackerConfig())
+    before, gap, after = (state.step(frame(i), f, deque()) for i, f in enumerate([people(10), people(), people(150)]))
+    name_tracks(state.store, before)
+    former, heir = state.store.tracks
+    former.successor, former.crowd = heir, {Track(0.0, 0.0, deque())}  # however far from there
+    assert name_tracks(state.store, gap) == [(former, heir)]
+    assert name_tracks(state.store, after) == []
     assert (former.number, heir.number) == (1, 2)
 
 
@@ -277,34 +234,34 @@ def test_whoever_is_overlooked_while_another_one_takes_their_id_is_covered() -> 
 
 
 def test_who_comes_out_of_a_crowd_of_nobody_but_themselves_is_the_same() -> None:
-    for crowd, number in ((set(), 1), ({Person(0.0, 0.0, deque())}, 2)):
-        following = Following(0.6, 1.0, 20.0, None)
-        moments = [following.step(frame(i), f, deque()) for i, f in enumerate([people(10), people(), people(150)])]
-        following.name(moments[0])
-        former, heir = following.people
-        former.heir, former.crowd = heir, crowd
+    for crowd, number in ((set(), 1), ({Track(0.0, 0.0, deque())}, 2)):
+        state = TrackerState(TrackerConfig())
+        moments = [state.step(frame(i), f, deque()) for i, f in enumerate([people(10), people(), people(150)])]
+        name_tracks(state.store, moments[0])
+        former, heir = state.store.tracks
+        former.successor, former.crowd = heir, crowd
         for moment in moments[1:]:
-            following.name(moment)
-        assert following.people[-1].number == number
+            name_tracks(state.store, moment)
+        assert state.store.tracks[-1].number == number
 
 
 def test_whoever_turns_out_to_be_a_part_was_no_crowd() -> None:
-    following = Following(0.6, 1.0, 20.0, None)
-    moments = [following.step(frame(i), people(10 + i, 14 + i), deque()) for i in range(3)]
-    first, second = following.people
+    state = TrackerState(TrackerConfig())
+    moments = [state.step(frame(i), people(10 + i, 14 + i), deque()) for i in range(3)]
+    first, second = state.store.tracks
     assert (first.crowd, second.crowd) == ({second}, {first})
-    for person in following.people:
-        person.sightings[0].mask = people(10).masks[0]
-    following.name(moments[0])
-    assert [p.crowd for p in following.people] == [set()]
+    for person in state.store.tracks:
+        person.observations[0].mask = people(10).masks[0]
+    name_tracks(state.store, moments[0])
+    assert [p.crowd for p in state.store.tracks] == [set()]
 
 
 def test_whoever_jumped_did_so_where_they_were_first_followed_back_to() -> None:
-    following, waiting = Following(0.6, 1.0, 20.0, None), deque[Moment]()
+    state, waiting = TrackerState(TrackerConfig()), deque[FrameState]()
     for i, found in enumerate([people(10)] * 4 + [people(24, score=0.3), people(24)]):
-        waiting.append(following.step(frame(i), found, waiting))
-    [person] = following.people
-    assert [(s.box[0], s.sudden) for s in person.sightings][-3:] == [(10, False), (24, True), (24, False)]
+        waiting.append(state.step(frame(i), found, waiting))
+    [person] = state.store.tracks
+    assert [(s.box[0], s.sudden) for s in person.observations][-3:] == [(10, False), (24, True), (24, False)]
 
 
 def test_whoever_is_cut_off_by_the_border_is_covered_up_to_it() -> None:
@@ -348,5 +305,5 @@ def test_to_show_somebody_does_not_show_whoever_is_found_only_together_with_them
 
 def test_nobody_is_a_companion_for_ever() -> None:
     pairs = in_pairs(0.75)
-    for _, tracks in list(PeopleTracker(memory_seconds=0.5).track(pairs))[-5:]:
+    for _, tracks in list(PeopleTracker(TrackerConfig(memory_seconds=0.5)).track(pairs))[-5:]:
         assert tracks.ids.tolist() == [2]

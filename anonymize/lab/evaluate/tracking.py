@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from anonymize.core.boxes import box_iou
 from anonymize.core.errors import OptionError
-from anonymize.track.geometry import box_iou
 
 MIN_IOU = 0.5
 COLUMNS = 7  # frame, ID, left, top, width, height, confidence; more are not looked at

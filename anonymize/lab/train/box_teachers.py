@@ -14,7 +14,9 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from anonymize.core.boxes import box_iou
 from anonymize.core.errors import BackendError
+from anonymize.core.files import whole_file
 from anonymize.core.types import FloatArray, UInt8Array
 
 YOLOX_SIDE = 416
@@ -102,16 +104,6 @@ def letterbox(image: UInt8Array, size_hw: tuple[int, int], fill: int) -> tuple[U
     return canvas, scale
 
 
-def box_iou(a: FloatArray, b: FloatArray) -> FloatArray:
-    """Intersection over union [N, M] of boxes [N, 4] and [M, 4], xyxy."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    common = np.clip(high - low, 0, None).prod(2)
-    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(1) for boxes in (a, b)]
-    iou: FloatArray = (common / np.maximum(1e-6, areas[0][:, None] + areas[1][None] - common)).astype(np.float32)
-    return iou
-
-
 def suppress(found: ScoredBoxes, iou: float) -> ScoredBoxes:
     """Without boxes that overlap one of a higher score by more than `iou`."""
     order = np.argsort(-found.scores)
@@ -174,9 +166,8 @@ def label_boxes(pictures: Path, teachers: Path, output: Path) -> int:
             "scores": np.round(found.scores, 3).tolist(),
         }
         if count % 200 == 0 or count == len(todo):
-            temporary = output.with_suffix(".tmp")
-            temporary.write_text(json.dumps(known))
-            temporary.replace(output)
+            with whole_file(output, overwrite=True) as partial:
+                partial.write_text(json.dumps(known))
     return len(todo)
 
 

@@ -14,8 +14,6 @@ app = typer.Typer(help="Train the embedded weights (extra `train`).", no_args_is
 app.command()(generator)
 app.command()(stylegan)
 
-Folder = Annotated[Path, typer.Argument(exists=True, file_okay=False)]
-
 
 @app.command()
 def label(

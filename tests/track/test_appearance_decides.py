@@ -7,10 +7,8 @@ import numpy as np
 import pytest
 
 from anonymize.core.types import BoolArray, Detections, FloatArray, Frame, RegionMask, Tracks
-from anonymize.track import PeopleTracker
-from anonymize.track.model.track import Person
-from anonymize.track.online.association import assign, goes_on, likest, mistaken, pair_returned
-from anonymize.track.online.follow import Following
+from anonymize.track import PeopleTracker, TrackerConfig
+from anonymize.track.online.follow import TrackerState
 
 SIZE = (60, 240)
 RED, GREEN, BLUE = (200, 30, 30), (30, 180, 40), (40, 60, 200)
@@ -18,10 +16,6 @@ BROWN, OLIVE = (140, 90, 90), (130, 103, 90)
 Colour = tuple[int, int, int]
 # left edge, top edge, width, height, colour, score; without a score they are to be seen but not found
 Somebody = tuple[int, int, int, int, Colour, float | None]
-
-
-def table(*rows: list[float]) -> FloatArray:
-    return np.array(rows, np.float32)
 
 
 def shown(*people: Somebody, index: int) -> tuple[Frame, Detections]:
@@ -62,40 +56,6 @@ def number_at(tracks: Tracks, x: int, y: int) -> int:
         if k > 0 and not filled and whole((mask,))[y, x]
     ]
     return min(there)[1] if there else 0
-
-
-def test_two_poor_pairs_are_no_better_than_a_good_one() -> None:
-    assert assign(table([0.9, 0.1], [0.2, 0.0]), table([1, 1], [1, 0]) > 0) == [(0, 0)]
-    assert sorted(assign(table([0.9, 0.5], [0.5, 0.0]), table([1, 1], [1, 0]) > 0)) == [(0, 1), (1, 0)]
-
-
-def test_whoever_looks_like_somebody_missing_is_not_whom_they_overlap() -> None:
-    here, nobody = np.ones(2, np.bool_), np.zeros(2, np.bool_)
-    overlaps = table([0.7], [0.0])
-    assert mistaken(overlaps, table([0.09], [0.02]), here).tolist() == [[True], [False]]
-    assert not mistaken(overlaps, table([0.09], [0.02]), nobody).any()  # whose looks are hardly known
-    assert not mistaken(overlaps, table([0.05], [0.02]), here).any()  # quite like the one who is there
-    assert not mistaken(overlaps, table([0.09], [0.07]), here).any()  # not like the other one either
-    assert not mistaken(overlaps, table([np.nan], [0.02]), here).any()
-    elsewhere = table([0.7, 0.0], [0.0, 0.7])
-    assert not mistaken(elsewhere, table([0.09, 0.2], [0.02, 0.02]), here)[0, 0]  # the other one is there themselves
-
-
-def test_a_detection_where_somebody_goes_on_is_no_part_of_a_neighbour() -> None:
-    assert goes_on(0, [1], table([0.8, 0.1]), table([0.02, 0.1]))
-    assert not goes_on(0, [1], table([0.8, 0.1]), table([0.08, 0.1]))  # looks unlike them
-    assert not goes_on(0, [1], table([0.8, 0.5]), table([0.02, 0.02]))  # the neighbour may be that person
-    assert not goes_on(0, [1], table([0.4, 0.1]), table([0.02, 0.1]))
-    assert not goes_on(0, [1], np.zeros((0, 2), np.float32), np.zeros((0, 2), np.float32))
-
-
-@pytest.mark.parametrize(
-    ("distance", "enters", "again"), [(0.15, True, True), (0.15, False, False), (0.3, True, False)]
-)
-def test_more_of_whoever_enters_may_look_different_but_not_quite(distance: float, enters: bool, again: bool) -> None:
-    sliver, person = np.array([[0.0, 20, 6, 40]]), np.array([[0.0, 5, 20, 60]])
-    trust, entering = np.ones(1, np.float32), np.array([[enters]])
-    assert pair_returned(sliver, person, table([distance]), trust, entering) == ([(0, 0)] if again else [])
 
 
 def test_a_sliver_at_the_border_and_the_one_who_comes_back_there_are_one() -> None:
@@ -165,14 +125,6 @@ def test_whoever_was_found_twice_at_first_goes_on_as_the_same() -> None:
     assert {number_at(one, 62 if i < 13 else 85, 30) for i, one in enumerate(tracks)} == {1}
 
 
-def test_the_likest_views_say_who_a_newcomer_is() -> None:
-    views = table(
-        [0.3, 0.05, 0.2, np.nan, 0.04, 0.25, 0.2, 0.3, 0.2, 0.2, 0.2, 0.2], [np.nan] * 12, [0.1] + [np.nan] * 11
-    )
-    np.testing.assert_allclose(likest(views), [0.05, np.nan, 0.1])
-    assert np.isnan(likest(table([], []))).tolist() == [True, True]
-
-
 def test_whoever_was_found_in_turn_with_a_double_goes_on_as_the_same() -> None:
     """A double is found for two frames, and again at once when the person is found no more."""
     frames: list[list[Somebody]] = []
@@ -215,11 +167,11 @@ def test_whoever_fades_beside_a_newcomer_who_looks_like_them_is_the_newcomer(spe
 
 def test_what_looks_like_somebody_else_teaches_less() -> None:
     def looks_after(*colours: Colour) -> FloatArray:
-        following = Following(0.6, 1.0, 10.0, None)
+        state = TrackerState(TrackerConfig())
         for i, colour in enumerate(colours):
-            following.step(*shown((100, 8, 20, 45, colour, 0.95), index=i), deque())
-        assert len(following.people) == 1
-        return following._looks.values
+            state.step(*shown((100, 8, 20, 45, colour, 0.95), index=i), deque())
+        assert len(state.store.tracks) == 1
+        return state.store.appearance.values
 
     def learnt(colour: Colour) -> float:
         """Share of the way from what they looked like to what they look like now."""
@@ -228,24 +180,6 @@ def test_what_looks_like_somebody_else_teaches_less() -> None:
 
     assert learnt((144, 88, 86)) == pytest.approx(0.1, abs=0.01)
     assert learnt((150, 130, 60)) == pytest.approx(0.03, abs=0.01)
-
-
-def test_a_glimpse_of_somebody_who_turns_up_later_is_that_one() -> None:
-    """Of two newcomers who are likely somebody missing both are, if the one was gone before the other came."""
-    likely = table([2.0, 3.0], [-1.0, 0.5])
-    following = Following(0.6, 1.0, 10.0, None)
-    times = [(0.0, 1.0), (0.0, 1.0), (1.2, 1.3), (1.9, 2.5)]  # two who are known, two newcomers
-    for began, found in times:
-        following.people.append(Person(began, found, deque()))
-    assert sorted(following._in_turn(likely, [(0, 1)], [2, 3])) == [(0, 0), (0, 1)]
-    following.people[2].found_seconds = 2.0
-    assert following._in_turn(likely, [(0, 1)], [2, 3]) == [(0, 1)]
-    assert following._in_turn(-likely, [], [2, 3]) == []
-    # of two who were there at the same time, one at most
-    following.people[2].found_seconds = 1.3
-    following.people.append(Person(1.25, 1.4, deque()))
-    three = table([2.0, 3.0, 2.0], [-1.0, 0.5, -1.0])
-    assert sorted(following._in_turn(three, [(0, 1)], [2, 3, 4])) == [(0, 1), (0, 2)]
 
 
 def test_whoever_is_seen_only_by_their_head_for_a_moment_stays_who_they_are() -> None:

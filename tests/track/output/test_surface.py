@@ -7,13 +7,13 @@ from torch.nn import functional as F
 
 from anonymize.core.types import Detections, Frame, RegionMask
 from anonymize.track import PeopleTracker
-from anonymize.track.output.surface import NEWS, SURFACE_SIZE, shrink, shrink_surfaces
+from anonymize.track.model.surface_size import shrink, shrink_surfaces
 
 
 @pytest.mark.parametrize("size", [112, 100, 57, 224])
 def test_shrinking_takes_the_means_of_cells(size: int) -> None:
     planes = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(shrink(planes), F.adaptive_avg_pool2d(planes, SURFACE_SIZE))
+    torch.testing.assert_close(shrink(planes), F.adaptive_avg_pool2d(planes, 56))
     torch.testing.assert_close(shrink(planes[:, 0]), shrink(planes)[:, 0])
 
 
@@ -21,7 +21,7 @@ def test_small_predictions_stay_as_they_are() -> None:
     planes = torch.randn(2, 3, 8, 8)
     assert torch.equal(shrink(planes), planes)
     nobody = Detections.empty((10, 10))
-    assert shrink_surfaces(nobody) is nobody
+    assert shrink_surfaces(nobody, 56) is nobody
 
 
 def surfaces(lefts: list[int]) -> list[tuple[torch.Tensor, torch.Tensor]]:
@@ -41,7 +41,7 @@ def surfaces(lefts: list[int]) -> list[tuple[torch.Tensor, torch.Tensor]]:
 def test_surfaces_of_whoever_stands_still_are_blended_with_those_handed_on_before() -> None:
     expected = 0.0
     for number, (embeddings, segmentations) in enumerate(surfaces([10] * 6)):
-        expected += NEWS * (number - expected)
+        expected += 0.25 * (number - expected)
         torch.testing.assert_close(embeddings, torch.full((1, 2, 8, 8), expected))
         torch.testing.assert_close(segmentations, torch.full((1, 8, 8), expected + 8))
 
