@@ -9,32 +9,39 @@ FAST, SLOW = 0.9, 0.98
 
 
 class Guard:
-    """Compares the running mean of a loss with the best that it has been.
+    """Compares the running mean of a loss with the best that it has been; until that is known, with the first loss.
 
     Args:
-        band: The training has diverged where the loss is so many times its best.
-        settled: Steps before it is judged.
+        band: The training has diverged where the loss is so many times its best, or twice as many times the first.
+        settled: Steps before the best is known.
     """
 
     def __init__(self, band: float = 1.5, settled: int = 50) -> None:
         self._band, self._settled = band, settled
-        self.reset()
+        self._best, self._first = math.inf, math.nan
+        self.again()
 
-    def reset(self) -> None:
-        """Forget what was seen."""
-        self._seen, self._fast, self._slow, self._best = 0, 0.0, 0.0, math.inf
+    def again(self) -> None:
+        """Begin anew with parameters that were good; what a good loss is stays known."""
+        self._seen = 0
+        self._fast = self._slow = self._first if math.isinf(self._best) else self._best
+
+    @property
+    def _limit(self) -> float:
+        return 2 * self._band * self._first if math.isinf(self._best) else self._band * self._best
 
     def diverged(self, loss: float) -> bool:
         """Take the loss of a step; whether it is no number, or its running mean has left the band."""
         if not math.isfinite(loss):
             return True
+        if math.isnan(self._first):
+            self._first = self._fast = self._slow = loss
         self._seen += 1
-        self._fast += max(1 - FAST, 1 / self._seen) * (loss - self._fast)
+        self._fast += (1 - FAST) * (loss - self._fast)
         self._slow += max(1 - SLOW, 1 / self._seen) * (loss - self._slow)
-        if self._seen < self._settled:
-            return self._fast > 2 * self._band * self._slow
-        self._best = min(self._best, self._slow)
-        return self._fast > self._band * self._best
+        if self._seen >= self._settled:
+            self._best = min(self._best, self._slow)
+        return self._fast > self._limit
 
     @property
     def good(self) -> bool:

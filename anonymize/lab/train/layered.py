@@ -38,7 +38,6 @@ from anonymize.lab.train.generator_losses import Augmentation, colour_distance, 
 from anonymize.lab.train.guard import Guard
 from anonymize.lab.train.parallel import average_gradients, average_numbers, share_parameters
 from anonymize.lab.train.projected import (
-    FrozenFeatures,
     ProjectedDiscriminator,
     hinge_loss,
     lead,
@@ -60,6 +59,8 @@ TRUE_PLACE = 0.5
 """Share of the people whose true place is known who are made in front of it, as before a clean plate; the others in
 front of one that is filled from its border."""
 STAGES = 3
+LEAST_NORM = 1e-6
+"""Norm of the gradients below which the layers are saturated, and nothing is learnt any more."""
 PREVIEWED = 8
 
 
@@ -120,7 +121,7 @@ class LayeredTraining:
         options: See `LayeredOptions`.
         config: Shape of the generator at full size.
         device: Where to train.
-        parameters: Of the frozen features, see `lite1_parameters`; None for random ones (for tests).
+        features: Maps of `SCALE_CHANNELS` at the strides of `SCALES`, see `FrozenFeatures`; not trained.
         rank: Of this process, see `anonymize.lab.train.parallel`; only the first writes files.
 
     Raises:
@@ -133,7 +134,7 @@ class LayeredTraining:
         options: LayeredOptions,
         config: GeneratorConfig,
         device: torch.device | str,
-        parameters: dict[str, Tensor] | None,
+        features: nn.Module,
         rank: int = 0,
     ) -> None:
         if not config.alpha:
@@ -141,7 +142,7 @@ class LayeredTraining:
         torch.manual_seed(options.seed)
         self.folder, self.options, self.full_config, self.rank = folder, options, config, rank
         self.device = torch.device(device)
-        self.features = self._to(FrozenFeatures(parameters))
+        self.features = self._to(features)
         self.queue = Acquaintances(config.latent, config.known).to(self.device)
         self.step, self.seconds, self.pictures = 0, 0.0, 0
         self.rate_factor = self.judge_factor = 1.0
@@ -211,7 +212,7 @@ class LayeredTraining:
         share_parameters(self.head_judge)
         share_parameters(self.generator)
         share_parameters(self.averaged)
-        self.guard.reset()
+        self.guard = Guard()
         self.entered = self.step
         self._keep()
 
@@ -267,7 +268,7 @@ class LayeredTraining:
         self._load(copy.deepcopy(self._good))
         self.rate_factor *= 0.3
         self.fallbacks += 1
-        self.guard.reset()
+        self.guard.again()
         tqdm.write(
             f"step {self.step}: diverged; back to the last good parameters, at {self.rate_factor:.2g} of the rate"
         )
@@ -307,7 +308,7 @@ class LayeredTraining:
         batch = batch.to(self.device)
         losses, seen = self.generator_losses(batch)
         watched = sum(losses[name].item() for name in ("colours", "perceptual", "alpha") if name in losses)
-        watched = self._descend("generator", losses, list(self.generator.parameters()), watched)
+        watched, norm = self._descend("generator", losses, list(self.generator.parameters()), watched)
         values = {name: value.item() for name, value in losses.items()} | {"rate": rate}
         if seen is not None:
             values |= self._judge_step(seen)
@@ -317,7 +318,7 @@ class LayeredTraining:
                 network.prior.fit(self.queue.z)
         self.step += 1
         self.pictures += len(batch)
-        if self.guard.diverged(watched):
+        if self.guard.diverged(watched if norm > LEAST_NORM else math.nan):
             self._fall_back()
         elif self.step % (self.options.save_every // 2) == 0 and self.guard.good:
             self._keep()
@@ -333,7 +334,7 @@ class LayeredTraining:
                 scores = judge(real, told), judge([m.detach() for m in made], told)
                 losses[name] = hinge_loss(*scores)
                 leads.append(lead(*(([s.detach() for s in each]) for each in scores)))
-        ahead = self._descend("judge", losses, self.judged, float(torch.stack(leads).mean()))
+        ahead, _ = self._descend("judge", losses, self.judged, float(torch.stack(leads).mean()))
         self._ahead += 0.02 * (ahead - self._ahead)
         towards = 0.98 if self._ahead > self.options.lead else 1 / 0.98
         self.judge_factor = min(1.0, max(0.01, self.judge_factor * towards))
@@ -413,16 +414,24 @@ class LayeredTraining:
             told.append(condition[:, MASK : MASK + 1])
         return torch.cat(told, 1)
 
-    def _descend(self, name: str, losses: dict[str, Tensor], parameters: list[nn.Parameter], also: float) -> float:
-        """A step of an optimiser on the mean gradients of all processes; returns the mean of `also`."""
+    def _descend(
+        self, name: str, losses: dict[str, Tensor], parameters: list[nn.Parameter], also: float
+    ) -> tuple[float, float]:
+        """A step of an optimiser on the mean gradients of all processes.
+
+        Returns:
+            The mean of `also`, and the norm of the gradients of the optimiser's first group.
+        """
         optimizer = self.optimizers[name]
         optimizer.zero_grad(set_to_none=True)
         torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
         mean = average_gradients(parameters, also)
+        gradients = [p.grad for p in optimizer.param_groups[0]["params"] if p.grad is not None]
+        first = nn.utils.get_total_norm(gradients)
         norm = nn.utils.clip_grad_norm_(parameters, 100.0)
         if bool(torch.isfinite(norm)):  # a single bad batch must not end hours of training
             optimizer.step()
-        return mean
+        return mean, float(first)
 
     def _low_precision(self) -> Any:
         usable = self.device.type in {"cpu", "cuda"}

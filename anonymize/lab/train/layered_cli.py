@@ -45,7 +45,7 @@ def generator(
     from anonymize.lab.train.dataset_reader import People
     from anonymize.lab.train.layered import LAYERED_CHANNELS, LayeredOptions, LayeredTraining
     from anonymize.lab.train.parallel import joined
-    from anonymize.lab.train.projected import lite1_parameters
+    from anonymize.lab.train.projected import FrozenFeatures, lite1_parameters
 
     place = torch.device(resolve_device(device))
     with joined(place) as rank:
@@ -71,5 +71,5 @@ def generator(
             augmentation=augmentation,
             seed=seed,
         )
-        training = LayeredTraining(output, options, config, place, lite1_parameters(), rank)
+        training = LayeredTraining(output, options, config, place, FrozenFeatures(lite1_parameters()), rank)
         training.run(lambda halvings: people if halvings else People(data))

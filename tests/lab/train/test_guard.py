@@ -24,10 +24,12 @@ def test_a_rising_loss_is_noticed_within_some_steps() -> None:
     assert not rising[0], "a single bad batch is none"
     assert rising[-1]
     assert not guard.good
-    guard.reset()
-    assert not guard.diverged(5.0), "what was seen is forgotten"
+    guard.again()
+    assert not guard.diverged(1.2)
+    assert any(guard.diverged(2.0) for _ in range(30)), "what a good loss is stays known"
 
 
 def test_an_explosion_from_the_start_is_noticed() -> None:
-    guard = Guard()
-    assert any(guard.diverged(1.5**step) for step in range(40))
+    for loss in ([1.5**step for step in range(40)], [1.0] + [50_000.0] * 5):
+        guard = Guard()
+        assert any(guard.diverged(value) for value in loss)

@@ -15,6 +15,7 @@ from anonymize.generate.layered import LayeredNetwork
 from anonymize.generate.network import GeneratorConfig
 from anonymize.lab.train.dataset_reader import LayeredBatch
 from anonymize.lab.train.layered import LayeredOptions, LayeredTraining, cut_heads, heads_of
+from anonymize.lab.train.projected import SCALE_CHANNELS
 
 CONFIG = GeneratorConfig(
     size_hw=(64, 32),
@@ -72,20 +73,37 @@ class Crowd:
         return batch(int(rng.integers(1000)), self.size, count)
 
 
+class FewFeatures(torch.nn.Module):
+    """Stands in for the frozen features: random convolutions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        sizes = zip((3, *SCALE_CHANNELS), SCALE_CHANNELS, strict=False)
+        self.steps = torch.nn.ModuleList(torch.nn.Conv2d(a, b, 3, 2, 1) for a, b in sizes)
+        self.requires_grad_(False)
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        maps = []
+        for step in self.steps:
+            x = step(x).relu()
+            maps.append(x)
+        return maps
+
+
 def training(folder: Path, **changes: Any) -> LayeredTraining:
     options = {k: v for k, v in changes.items() if k in LayeredOptions.__dataclass_fields__}
     config = {k: v for k, v in changes.items() if k not in options}
     return LayeredTraining(
-        folder, dataclasses.replace(OPTIONS, **options), dataclasses.replace(CONFIG, **config), "cpu", None
+        folder, dataclasses.replace(OPTIONS, **options), dataclasses.replace(CONFIG, **config), "cpu", FewFeatures()
     )
 
 
 def test_people_are_rebuilt_better_and_better(tmp_path: Path) -> None:
     trained = training(tmp_path, learning_rate=0.02, perceptual=0.0)
-    losses = [trained.train_step(batch(step % 4)) for step in range(60)]
+    losses = [trained.train_step(batch(step % 4)) for step in range(120)]
     for name in ("colours", "alpha"):
         first, last = (np.mean([values[name] for values in part]) for part in (losses[:8], losses[-8:]))
-        assert last < 0.7 * first, name
+        assert last < 0.75 * first, name
     assert "judge" not in losses[0], "first there is reconstruction alone"
     assert trained.fallbacks == 0
 
@@ -117,7 +135,7 @@ def test_all_stages_have_finite_losses(switches: dict[str, Any], tmp_path: Path)
 def test_a_bad_learning_rate_is_survived(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The training falls back to its last good parameters, says so, and goes on at a rate that it can bear."""
     trained = training(tmp_path, learning_rate=1e4, warmup=1)
-    steps = [trained.train_step(batch(step % 4)) for step in range(250)]
+    steps = [trained.train_step(batch(step % 4)) for step in range(150)]
     assert trained.fallbacks > 0
     assert "diverged; back to the last good parameters" in capsys.readouterr().out
     assert trained.rate_factor < 1
