@@ -20,6 +20,7 @@ from anonymize.compose import (
     ChosenGenerator,
     Composer,
     CoverComposer,
+    CoverPainter,
     GeneratedComposer,
     OverlayComposer,
     PersonGenerator,
@@ -38,7 +39,7 @@ from anonymize.selection.regions import apply_regions, read_regions
 from anonymize.track import LOOKAHEAD_SECONDS, UNSURE_SCORE, Tracker
 from anonymize.tracksfile.file import TracksFile, write_tracks
 from anonymize.tracksfile.header import AddedBox, TrackEntry
-from anonymize.tracksfile.quantize import settle
+from anonymize.tracksfile.quantize import quantize
 from anonymize.tracksfile.record import check_tracks_path
 
 COVERS = ("blur", "pixelate", "solid")
@@ -95,7 +96,7 @@ def detect_film(
             tolerate_corrupt=tolerate_corrupt,
         )
         frames = prefetch(tally.incoming(film), FRAMES_AHEAD, "read")
-        people = settle(tracker.track(detect(frames, detector)), with_surface=options.replaces)
+        people = quantize(tracker.track(detect(frames, detector)), with_surface=options.replaces)
         tracked = prefetch(people, FRAMES_AHEAD, "detect and track")
         for _, tracks in write_tracks(output, tracked, film=Path(source), settings=settings, overwrite=overwrite):
             tally.outgoing(tracks)
@@ -205,7 +206,7 @@ def _composer(
     chosen: dict[int, TrackEntry | AddedBox] = {**header.tracks, **box_ids(header)}
     other = {k: covers[entry.action] for k, entry in chosen.items() if entry.action in COVERS}
     usual = covers[options.cover]
-    cover: Composer = usual
+    cover: CoverPainter = usual
     if any(each is not usual for each in other.values()):
         cover = ChosenComposer(usual, other)
     made = [track for track in header.tracks.values() if track.action in REPLACING]

@@ -25,9 +25,9 @@ from anonymize.bodies.poses import real_poses
 from anonymize.core.body_surface import load_surface
 from anonymize.core.types import BoolArray, FloatArray
 
-POINTS = 512
+POINTS = 320
 """Landmarks that are fitted; the first ones are spread evenly over the surface."""
-PIXELS = 256
+PIXELS = 192
 """Pixels of a person that are looked at."""
 SHAPES = 8
 """Shape coefficients that are fitted; the others stay at the mean."""
@@ -439,7 +439,7 @@ class BodyFitter:
         return Fit(pose, surprise(seen, pose, 0.06))
 
     @torch.no_grad()
-    def follow(self, seen: Observation, before: Before, *, steps: int = 4) -> Fit:
+    def follow(self, seen: Observation, before: Before, *, steps: int = 3) -> Fit:
         """Fit people from where they were before."""
         pose = before.pose
         for sigma in np.linspace(0.1, 0.06, steps).tolist():
@@ -509,6 +509,21 @@ def surprise(seen: Observation, pose: BodyPose, sigma: float) -> Tensor:
     return -(value * seen.weights).sum(1) / seen.weights.sum(1).clamp(min=1)
 
 
+def responsibilities(seen: Observation, pose: BodyPose, sigma: float) -> Tensor:
+    """Probability [B, P, N] that each pixel shows each landmark; rows add up to less than 1 where it may show none."""
+    posed = pose_landmarks(pose)
+    reach = sigma * pose.camera[:, 0].exp()
+    joint = affinities(seen, project(posed.places, pose.camera), -posed.normals[..., 1], reach)
+    return shares_of(joint) * seen.weights[:, :, None]
+
+
+def shares_of(joint: Tensor) -> Tensor:
+    """Probabilities [B, P, N] of log likelihoods, beside that of no landmark."""
+    top = joint.amax(2, keepdim=True).clamp(min=OUTLIER)
+    share = (joint - top).exp()
+    return share / (share.sum(2, keepdim=True) + (OUTLIER - top).exp())
+
+
 def improve(seen: Observation, pose: BodyPose, sigma: float, before: Before | None = None) -> BodyPose:
     """One step of expectation maximisation.
 
@@ -524,9 +539,7 @@ def improve(seen: Observation, pose: BodyPose, sigma: float, before: Before | No
     scale = pose.camera[:, 0].exp()
     points = project(posed.places, pose.camera)
     joint = affinities(seen, points, -posed.normals[..., 1], sigma * scale)
-    top = joint.amax(2, keepdim=True).clamp(min=OUTLIER)
-    share = (joint - top).exp_()
-    share = share / (share.sum(2, keepdim=True) + (OUTLIER - top).exp()) * seen.weights[:, :, None]
+    share = shares_of(joint) * seen.weights[:, :, None]
     mass = share.sum(1)  # [B, N]
     target = (share.transpose(1, 2) @ seen.pixels) / mass.clamp(min=1e-6)[..., None]
     each = WITNESSES / seen.weights.sum(1).clamp(min=1) / sigma**2

@@ -310,6 +310,8 @@ def put_on(w: Wardrobe, look: Look, add: object) -> None:
     assert callable(add)
     arm, leg, z = w.region("arm"), w.region("leg"), w.region("z")
     head = w.region("head").astype(bool)
+    throat = w.model.joints[JOINT["neck"]]
+    round_neck = (w.base.vertices[:, :2] - throat[:2]).norm(dim=1).numpy()  # a collar is a ring about the neck
     trunk = (arm == -1) & (leg == -1) & ~head
     upper = str(choice(look.share("upper"), (UPPER_KINDS[1], UPPER_KINDS[0], *UPPER_KINDS[2:])))
     skirt = look.female and choice(look.share("lower"), LOWER_KINDS) == "skirt"
@@ -327,7 +329,7 @@ def put_on(w: Wardrobe, look: Look, add: object) -> None:
         row = top_row if "elegantsuit" in name or "worksuit" in name else bottom_row
         w.baked(name, torch.where(lower > 0, row, top_row), CLOTHES, puff=0.002 + 0.005 * look.share("ease"))
     else:
-        width = 0.006 + 0.018 * look.share("lower_ease")
+        width = 0.01 + 0.02 * look.share("lower_ease")
         if skirt:
             w.shell(np.minimum(np.where(trunk, 0.1, np.where(leg > -1, 0.25 - leg, -0.1)), 1.05 - z), 0.004, bottom_row)
             w.baked(
@@ -342,13 +344,14 @@ def put_on(w: Wardrobe, look: Look, add: object) -> None:
             w.shell(field, np.maximum(ease, 0.003), bottom_row)
         sleeve = 1.0 if upper != "shirt" or look.share("sleeve") > 0.45 else 0.3 + 0.3 * look.share("sleeve")
         thick = 0.006 + 0.012 * look.share("ease") + {"jacket": 0.01, "coat": 0.012}.get(upper, 0.0)
-        hem = 0.84 + 0.12 * look.share("hem")
-        neck = (1.5 if upper == "shirt" else 1.54) + 0.02 * look.share("neckline")
+        hem = 0.9 + 0.09 * look.share("hem")
+        neck = (1.46 if upper == "shirt" else 1.5) + 0.03 * look.share("neckline")
         ease = np.where(arm > -1, 0.8 * thick, thick) + 0.35 * thick * crease
         # looser below the chest, as gravity has it, and over what is worn below
         ease = ease + np.where(trunk, 0.6 * thick * np.clip(1.35 - z, 0, 0.4) / 0.4, 0) + 0.005
         ease = ease + np.where(z < 1.1, 0.6 * width, 0)
-        field = np.where(trunk | ((leg > -1) & (leg < 0.25)), np.minimum(z - hem, neck - z), -0.1)
+        collar = np.minimum(np.maximum(neck - z, round_neck - 0.075 - 0.03 * look.share("neckline")), 1.57 - z)
+        field = np.where((leg > -1) & (leg >= 0.25), -0.1, np.minimum(z - hem, collar))
         field = np.where(arm > -1, 0.6 * (sleeve - arm), field)
         w.shell(field, np.maximum(ease, 0.005), top_row)
         if upper in ("jacket", "coat"):  # open in front, over something else
@@ -356,7 +359,7 @@ def put_on(w: Wardrobe, look: Look, add: object) -> None:
             band = 0.015 + 0.05 * look.share("neckline")
             middle = band * np.clip((z - 0.9) / 0.5, 0.3, 1.2) - np.abs(w.base.vertices[:, 0].numpy())
             depth = w.region("depth")
-            opening = np.where(trunk & (w.base_normals[:, 1].numpy() < 0) & (depth < 0.2), middle, -0.05)
+            opening = np.where((trunk | head) & (w.base_normals[:, 1].numpy() < 0) & (depth < 0.2), middle, -0.05)
             w.shell(np.minimum(opening, field), ease + 0.004, inner)
         if upper == "coat":
             w.baked("skirt.long", top_row, CLOTHES, puff=thick + width + 0.006, hem=0.45 + 0.25 * look.share("hem"))
@@ -395,6 +398,68 @@ def grow_hair(w: Wardrobe, look: Look, row: int, hat: bool) -> None:
         w.shell(np.where(w.region("head") > 0, beard, -0.01), 0.004, row, HAIR, cover=False)
 
 
-def hand_joints() -> list[int]:
-    """Joints that curl the fingers."""
-    return [JOINT["fingers.L"], JOINT["fingers.R"]]
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What a picture shows of a person, linear RGB [3] each as under white light; None where it is not seen.
+
+    Attributes:
+        skin, hair, upper, lower, shoes: Colours.
+        bare_arms, bare_legs: Whether forearms and calves have the skin's colour rather than the clothes'.
+        shape: [SHAPES] fitted shape coefficients, about.
+    """
+
+    skin: np.ndarray | None
+    hair: np.ndarray | None
+    upper: np.ndarray | None
+    lower: np.ndarray | None
+    shoes: np.ndarray | None
+    bare_arms: bool
+    bare_legs: bool
+    shape: np.ndarray
+
+
+def z_of(seen: Seen) -> Tensor:
+    """z [LATENT] float32 of a person who looks like what was seen; all that was not seen is as of the mean person."""
+    z = np.zeros(LATENT)
+
+    def put(part: str, *numbers: float) -> None:
+        start, stop = span(part)
+        z[start:stop] = numbers
+
+    fitted = len(seen.shape)
+    likeliest = np.inf
+    for female, (mean, spread) in enumerate(adult_shapes()):
+        own, axes = mean.numpy()[:fitted], spread.numpy()[:fitted]
+        # ridge: the prior of z is standard normal, that of what was fitted has about the spread of half a unit
+        offsets = np.linalg.solve(axes.T @ axes + 0.25 * np.eye(axes.shape[1]), axes.T @ (seen.shape - own))
+        cost = float(np.square(seen.shape - own - axes @ offsets).sum() / 0.25 + np.square(offsets).sum())
+        if cost < likeliest:
+            likeliest = cost
+            put("shape", *offsets.clip(-2, 2))
+            put("sex", 1.0 if female else -1.0)
+    shares = np.linspace(0.01, 0.99, 99)
+    if seen.skin is not None:
+        put("skin", normal_number(nearest_share("skin", seen.skin, shares, z)))
+    if seen.hair is not None:
+        put("hair_tone", normal_number(nearest_share("hair_tone", seen.hair, shares, z)))
+    if seen.upper is not None:
+        put("upper_colour", *cloth_numbers(seen.upper))
+        put("sleeve", -0.5 if seen.bare_arms else 0.5)
+    if seen.lower is not None:
+        put("lower_colour", *cloth_numbers(seen.lower, lightness=28))
+        put("lower_length", 1.6 if seen.bare_legs else 0.0)
+    if seen.shoes is not None:
+        put("shoe_colour", *cloth_numbers(seen.shoes, lightness=30))
+    return torch.from_numpy(z).float()
+
+
+def nearest_share(part: str, colour: np.ndarray, shares: np.ndarray, z: np.ndarray) -> float:
+    """The share of a property for which skin or hair comes nearest to a linear colour."""
+    aim = linear_to_lab(colour)
+    off = []
+    for share in shares.tolist():
+        tried = z.copy()
+        tried[span(part)[0]] = normal_number(share)
+        made = (skin_colour if part == "skin" else hair_colour)(Look(tried))
+        off.append(float(np.square(linear_to_lab(np.array(made)) - aim).sum()))
+    return float(shares[int(np.argmin(off))])

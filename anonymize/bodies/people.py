@@ -293,14 +293,26 @@ class Wardrobe:
         puff: float = 0.0,
         hem: float | None = None,
     ) -> None:
-        """A baked garment or hair, puffed up by so many metres; cut off at the height `hem` of the mean adult."""
+        """A baked garment or hair, puffed up by so many metres; cut off at the height `hem` of the mean adult,
+        with one material then."""
         piece = self.model.garment(name, low=self.low)
-        if hem is not None:
-            piece = shortened(piece, hem)
         rest = piece.vertices + torch.einsum("r,rnc->nc", self.shape, piece.components)
         normals = vertex_normals(rest, piece.faces)
         rest = rest + normals * puff
         rows = material if isinstance(material, Tensor) else torch.full((len(piece.faces),), material)
+        if hem is not None:
+            columns = torch.cat([rest, normals, piece.vertices, piece.weights, piece.openness[:, None]], 1)
+            columns, owner, cut = clip(columns, piece.owner, piece.faces, piece.vertices[:, 2] - hem)
+            rest, normals = columns[:, :3], columns[:, 3:6]
+            piece = replace(
+                piece,
+                vertices=columns[:, 6:9],
+                faces=cut,
+                weights=columns[:, 9:-1],
+                owner=owner,
+                openness=columns[:, -1],
+            )
+            rows = torch.full((len(cut),), int(rows[0]))
         kept = slice(None) if faces is None else faces
         self._append(rest, normals, piece, piece.faces[kept], rows[kept], pixel_class, piece.owner)
         if len(piece.hides) and not self.low:
@@ -348,23 +360,6 @@ class Wardrobe:
         columns = [torch.cat(column) for column in zip(*self.parts, strict=True)]
         rest, normals, canonical, weights, owner, openness, faces, material, pixel_class = columns
         return Mesh(rest, normals, canonical, weights, owner, openness, faces, material, pixel_class, table)
-
-
-def shortened(piece: Piece, hem: float) -> Piece:
-    """The part of a garment above a height on the mean adult, metres."""
-    count, joints = len(piece.vertices), piece.weights.shape[1]
-    shapes = piece.components.permute(1, 0, 2).reshape(count, -1)
-    columns = torch.cat([piece.vertices, piece.weights, piece.openness[:, None], shapes], 1)
-    columns, owner, faces = clip(columns, piece.owner, piece.faces, piece.vertices[:, 2] - hem)
-    return replace(
-        piece,
-        vertices=columns[:, :3],
-        faces=faces,
-        components=columns[:, 4 + joints :].reshape(len(columns), -1, 3).permute(1, 0, 2),
-        weights=columns[:, 3 : 3 + joints],
-        owner=owner,
-        openness=columns[:, 3 + joints],
-    )
 
 
 def clip(columns: Tensor, owner: Tensor, faces: Tensor, level: Tensor) -> tuple[Tensor, Tensor, Tensor]:

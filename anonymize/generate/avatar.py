@@ -12,21 +12,25 @@ import torch
 from torch import Tensor
 
 from anonymize.bodies.articulation import exponential
-from anonymize.bodies.fit import Before, BodyFitter, BodyPose, Observation, rotation_vector
-from anonymize.bodies.light import Surroundings, surroundings
-from anonymize.bodies.look import LATENT, Look
+from anonymize.bodies.fit import Before, BodyFitter, BodyPose, Fit, Observation, responsibilities, rotation_vector
+from anonymize.bodies.light import GAMMA, Surroundings, surroundings
+from anonymize.bodies.look import LATENT, Look, Seen, z_of
+from anonymize.bodies.people import regions
 from anonymize.bodies.renderer import ADULT_M, Standing, Visible, outline, rasterized, stand
 from anonymize.bodies.shading import encode
+from anonymize.core.body_surface import PART_NAMES, load_surface
 from anonymize.core.errors import OptionError
 from anonymize.core.types import (
-    NOBODY,
+    UNKNOWN_TRACK,
     BoolArray,
+    Detections,
     FloatArray,
     IntArray,
     PersonRequest,
     RegionMask,
     Replacement,
     Tracks,
+    UInt8Array,
 )
 from anonymize.generate.base import TrackGenerator, remember
 
@@ -45,7 +49,11 @@ TURN_SIGMA, ROOT_SIGMA, SCALE_SIGMA, PLACE_SIGMA_M = 0.3, 0.2, 0.04, 0.06
 TURN_NOISE, ROOT_NOISE, SCALE_NOISE, PLACE_NOISE_M = 0.12, 0.1, 0.03, 0.02
 """Changes of a fitted pose of this size are half noise; units as above."""
 LEAST_NEWS = 0.1
-LIGHT_STEADINESS = 0.9
+LIGHT_EVERY = 5
+LIGHT_STEADINESS = 0.6
+"""Frames after which the light is looked at again, and how much of what it was then is kept."""
+FEWEST_OF_PART = 4.0
+"""Pixels of a part, of those looked at, of which its colour is read."""
 TYPICAL = 8
 """Typical looks that a multi-modal truncation pulls toward."""
 
@@ -117,7 +125,7 @@ class AvatarGenerator(TrackGenerator):
         self._follows: OrderedDict[int, Follow] = OrderedDict()
         self._looks: OrderedDict[int, Look] = OrderedDict()
         self._figures: deque[tuple[IntArray, dict[int, Figure]]] = deque(maxlen=KEPT)
-        self._lights: OrderedDict[int, Surroundings] = OrderedDict()
+        self._lights: OrderedDict[int, tuple[int, Surroundings]] = OrderedDict()
         self._frame = 0
         generator = torch.Generator().manual_seed(0)
         self._centers = torch.randn(TYPICAL, LATENT, generator=generator)
@@ -130,12 +138,14 @@ class AvatarGenerator(TrackGenerator):
         if found.surface != self.surface:
             raise OptionError(f"avatars need the surface {self.surface!r}, got {found.surface!r}")
         numbers = tracks.ids.tolist()
-        rows = [row for row, k in enumerate(numbers) if found.has_cse[row] and covers[row].area and k > NOBODY]
+        rows = [row for row, k in enumerate(numbers) if found.has_cse[row] and covers[row].area and k > UNKNOWN_TRACK]
         figures: dict[int, Figure] = {}
         for row, pose in self._fit(tracks, rows).items():
             figure = self._figure(self._look(numbers[row]), pose, found.size_hw)
             if figure is not None and overlap_of(figure, tracks, row) >= MIN_OVERLAP:
                 figures[row] = figure
+            else:
+                self._follows.pop(numbers[row], None)  # fitted anew in the next frame
         able = np.zeros(len(tracks), np.bool_)
         able[list(figures)] = True
         accepted = replace(tracks, detections=replace(found, has_cse=able))
@@ -157,6 +167,22 @@ class AvatarGenerator(TrackGenerator):
     def generate(self, requests: Sequence[PersonRequest]) -> list[Replacement]:
         """See `TrackGenerator.generate`; with alpha."""
         return [self._draw_figure(request, self._figures_of(request.tracks)[request.row]) for request in requests]
+
+    @torch.inference_mode()
+    def read_identity(self, image: UInt8Array, detections: Detections) -> tuple[Tensor, int]:
+        """z of the most prominent person of a picture: shape, skin, hair and clothes' colours; see `TrackGenerator`."""
+        count = len(detections)
+        people = Tracks(detections, np.arange(1, count + 1), np.zeros(count, np.bool_))
+        areas = np.array([mask.area for mask in detections.masks]) * detections.has_cse
+        for row in np.argsort(-areas, kind="stable").tolist():
+            seen = self._observe(people, row) if areas[row] else None
+            if seen is not None:
+                hidden = np.zeros(detections.size_hw, np.bool_)
+                for mask in detections.masks:
+                    hidden[mask.slices] |= mask.mask
+                ambient = surroundings(image, hidden, detections.masks[row].box_xyxy).ambient
+                return z_of(colours_of(image, seen, self._fitter.begin(seen), ambient)), row
+        raise OptionError("it shows nobody whose body surface is known")
 
     def _generate(self, requests: Sequence[PersonRequest]) -> Tensor:
         raise NotImplementedError("avatars are drawn one by one")
@@ -253,13 +279,21 @@ class AvatarGenerator(TrackGenerator):
             return None
         return Figure(look, standing, rasterized(look, standing, box), box)
 
+    def _surroundings(self, track: int, request: PersonRequest) -> Surroundings:
+        """Light and film round a person; looked at every now and then, since they change slowly."""
+        known = self._lights.get(track)
+        if known is not None and self._frame - known[0] < LIGHT_EVERY:
+            return known[1]
+        found = surroundings(request.image, request.hidden, tuple(request.box_xyxy.tolist()))
+        if known is not None:
+            found = found.blended(known[1], LIGHT_STEADINESS)
+        remember(self._lights, track, (self._frame, found))
+        return found
+
     def _draw_figure(self, request: PersonRequest, figure: Figure) -> Replacement:
         track = int(request.tracks.ids[request.row])
         box = tuple(request.box_xyxy.tolist())
-        found = surroundings(request.image, request.hidden, box)
-        if track in self._lights:
-            found = found.blended(self._lights[track], LIGHT_STEADINESS)
-        remember(self._lights, track, found)
+        found = self._surroundings(track, request)
         height, width = box[3] - box[1], box[2] - box[0]
         picture = np.zeros((height, width, 4), np.float32)  # colours times alpha, alpha
         alpha = figure.visible.alpha[..., None]
@@ -269,6 +303,55 @@ class AvatarGenerator(TrackGenerator):
         picture *= allowed(request.cover, box, reach)[..., None]
         picture = with_shadow(picture, figure.standing, box, found.shadow)
         return found.filmed(picture, seed=(track, self._frame))
+
+
+def colours_of(image: UInt8Array, seen: Observation, fit: Fit, ambient: FloatArray) -> Seen:
+    """Colours of a person's parts in a picture.
+
+    Args:
+        image: [H, W, 3] uint8 RGB.
+        seen: The person [1].
+        fit: The body [1] that was fitted to them.
+        ambient: [3] linear RGB, the light.
+    """
+    share = responsibilities(seen, fit.pose, 0.06)[0].numpy()  # [P, N]
+    places = seen.pixels[0].long().numpy()
+    x, y = places[:, 0].clip(0, image.shape[1] - 1), places[:, 1].clip(0, image.shape[0] - 1)
+    colours = (image[y, x].astype(np.float64) / 255) ** GAMMA / np.maximum(ambient, 0.05)
+    surface = load_surface()
+    vertices = surface.landmarks[: share.shape[1]]
+    parts = np.array([PART_NAMES[k].removeprefix("left_").removeprefix("right_") for k in surface.parts[vertices]])
+    scalp = regions()["scalp"][vertices] > 0.01
+
+    def colour(chosen: BoolArray) -> FloatArray | None:
+        weight = share[:, chosen].sum(1)
+        if weight.sum() < FEWEST_OF_PART:
+            return None
+        order = np.argsort(colours.mean(1))
+        below = np.cumsum(weight[order]) / weight.sum()
+        middle = order[(below >= 0.25) & (below <= 0.75)]
+        if not len(middle):
+            middle = order
+        return np.average(colours[middle], axis=0, weights=weight[middle] + 1e-9).clip(0, 1)
+
+    def bare(part: FloatArray | None, cloth: FloatArray | None) -> bool:
+        if part is None or cloth is None or skin is None:
+            return False
+        return bool(np.abs(part - skin).sum() < np.abs(part - cloth).sum())
+
+    skin = colour((parts == "face") & ~scalp)
+    upper = colour(np.char.startswith(parts, "torso") | np.char.startswith(parts, "upper_arm"))
+    lower = colour(np.char.startswith(parts, "upper_leg"))
+    return Seen(
+        skin=skin,
+        hair=colour(scalp),
+        upper=upper,
+        lower=lower,
+        shoes=colour(parts == "foot"),
+        bare_arms=bare(colour(np.char.startswith(parts, "lower_arm")), upper),
+        bare_legs=bare(colour(np.char.startswith(parts, "lower_leg")), lower),
+        shape=fit.pose.shape[0].numpy(),
+    )
 
 
 def possible(tracks: Tracks, row: int, margin: int) -> BoolArray:
@@ -330,13 +413,16 @@ def allowed(cover: RegionMask, box: tuple[int, int, int, int], reach: int) -> Fl
 
 def with_shadow(picture: FloatArray, standing: Standing, box: tuple[int, int, int, int], strength: float) -> FloatArray:
     """An avatar [h, w, 4], colours times alpha and alpha, over the soft shadow of its feet on the ground."""
-    scale = standing.height_px / ADULT_M
-    radius = 0.17 * scale
+    radius = 0.17 * standing.height_px / ADULT_M
     dark = np.zeros(picture.shape[:2], np.float32)
-    rows, columns = np.mgrid[: picture.shape[0], : picture.shape[1]].astype(np.float32) + 0.5
-    for x, y in standing.feet.tolist():
-        square = ((columns + box[0] - x) / radius) ** 2 + ((rows + box[1] - y) / (0.4 * radius)) ** 2
-        dark = np.maximum(dark, strength * np.exp(-square))
+    for x, y in (standing.feet - torch.tensor(box[:2])).tolist():
+        rows, columns = (
+            span(round(c - 2 * r), round(4 * r), n)
+            for c, r, n in ((y, 0.4 * radius, dark.shape[0]), (x, radius, dark.shape[1]))
+        )
+        across = ((np.arange(columns.start, columns.stop, dtype=np.float32) + 0.5 - x) / radius) ** 2
+        down = ((np.arange(rows.start, rows.stop, dtype=np.float32) + 0.5 - y) / (0.4 * radius)) ** 2
+        dark[rows, columns] = np.maximum(dark[rows, columns], strength * np.exp(-across - down[:, None]))
     out = picture.copy()
     out[..., 3] += (1 - picture[..., 3]) * dark
     return out

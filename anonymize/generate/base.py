@@ -131,7 +131,7 @@ class TrackGenerator(ABC):
             z [latent] float32 and which of the people was taken: the largest whose surface is known.
 
         Raises:
-            OptionError: There is nobody to take, or this generator cannot read pictures.
+            OptionError: There is no person to take, or this generator cannot read pictures.
         """
         raise OptionError("this generator has no appearance mapper, so it cannot take identities from pictures")
 

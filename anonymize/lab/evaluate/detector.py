@@ -97,7 +97,7 @@ def score_rendered_films(
 
 
 def score_film(network: DetectorNetwork, film: Path) -> dict[str, float]:
-    """False alarms on a film on which nobody is."""
+    """False alarms on a film without people."""
     detector = EmbeddedDetector(network, score=DEFAULT_SCORE)
 
     def found() -> Iterator[Detections]:

@@ -136,5 +136,5 @@ def evaluate(truth: Path, result: Path, *, min_iou: float = MIN_IOU) -> Tracking
     """
     rows = read_mot(truth, min_confidence=1e-9)
     if not len(rows):
-        raise OptionError(f"{truth} holds nobody to compare with")
+        raise OptionError(f"{truth} holds no people to compare with")
     return score(rows, read_mot(result), min_iou=min_iou)
