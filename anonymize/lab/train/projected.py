@@ -130,7 +130,7 @@ class ScaleHead(nn.Module):
         super().__init__()
         self.condition = spectral_norm(nn.Conv2d(told, HEAD, 1))
         self.first = spectral_norm(nn.Conv2d(MIXED, HEAD, 3, padding=1))
-        self.second = spectral_norm(nn.Conv2d(HEAD, HEAD, 4, stride=2, padding=1))
+        self.second = spectral_norm(nn.Conv2d(HEAD, HEAD, 3, stride=2, padding=1))
         self.score = spectral_norm(nn.Conv2d(HEAD, 1, 3, padding=1))
 
     def forward(self, x: Tensor, told: Tensor) -> Tensor:

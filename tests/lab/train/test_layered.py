@@ -51,13 +51,13 @@ def batch(seed: int, size_hw: tuple[int, int] = (32, 16), count: int = 2) -> Lay
         pictures=pictures,
         alpha=body,
         places=places,
-        placed=torch.tensor([True, False] * (count // 2)),
+        placed=torch.arange(count) % 2 == 0,
         cover=cover,
         others=torch.zeros_like(cover),
         surface=torch.cat([embedding, body, torch.zeros_like(body)], 1),
         appearance=torch.cat([pictures * body, body, embedding, body], 1),
         paired=torch.ones(count, dtype=torch.bool),
-        heads=torch.tensor([[-0.4, -0.4, 0.4, 0.0], [0.0, 0.0, 0.0, 0.0]]).repeat(count // 2, 1),
+        heads=torch.tensor([[-0.4, -0.4, 0.4, 0.0], [0.0] * 4]).repeat(count, 1)[:count],
     )
 
 
