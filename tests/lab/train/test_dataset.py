@@ -132,7 +132,7 @@ def test_nothing_to_read_is_a_clear_error(tmp_path: Path, detector: OnePerson) -
         People(tmp_path)
     with ShardWriter(tmp_path / "empty", table()):
         pass
-    with pytest.raises(OptionError, match="nobody"):
+    with pytest.raises(OptionError, match="no people"):
         People(tmp_path / "empty")
 
 

@@ -165,7 +165,7 @@ def test_a_stopped_training_goes_on(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="another network"):
         training(tmp_path, latent=8)
     with pytest.raises(OptionError, match="no alpha"):
-        training(tmp_path / "other", alpha=False)
+        LayeredTraining(tmp_path / "other", OPTIONS, dataclasses.replace(CONFIG, alpha=False), "cpu", FewFeatures())
 
 
 def test_what_was_learnt_at_half_size_is_taken_to_full_size(tmp_path: Path) -> None:
