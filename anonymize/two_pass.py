@@ -20,6 +20,7 @@ from anonymize.compose import (
     ChosenGenerator,
     Composer,
     CoverComposer,
+    CoverPainter,
     GeneratedComposer,
     OverlayComposer,
     PersonGenerator,
@@ -205,7 +206,7 @@ def _composer(
     chosen: dict[int, TrackEntry | AddedBox] = {**header.tracks, **box_ids(header)}
     other = {k: covers[entry.action] for k, entry in chosen.items() if entry.action in COVERS}
     usual = covers[options.cover]
-    cover: Composer = usual
+    cover: CoverPainter = usual
     if any(each is not usual for each in other.values()):
         cover = ChosenComposer(usual, other)
     made = [track for track in header.tracks.values() if track.action in REPLACING]

@@ -90,7 +90,7 @@ def apply_regions(
             rows = zip(tracks.detections.masks, tracks.ids.tolist(), strict=True)
             shares = [(mask, INSIDE if number else 1.0) for mask, number in rows]
             keep = np.array([all(mask.share_in(hole) < share for hole in holes) for mask, share in shares], np.bool_)
-            tracks = Tracks(tracks.detections[keep], tracks.ids[keep], tracks.filled[keep])
+            tracks = tracks[keep]
         places = {-1 - k: masks[region] for k, region in enumerate(always) if region in masks}
         yield frame, add_masks(tracks, places)
 

@@ -62,7 +62,7 @@ def complete(
     shown.sort(key=lambda one: (one.source.at is not frame or not one.source.found, one.source.row))
     found = frame.detections
     if not shown:
-        return Tracks(found[[]], np.zeros(0, np.int64), np.zeros(0, np.bool_))
+        return Tracks(found[[]], np.zeros(0, np.int64), np.zeros(0, np.bool_), frame.camera)
     height, width = found.size_hw
     sources = [one.source for one in shown]
     before = [still(one.source, one.before, config) for one in shown]
@@ -78,7 +78,7 @@ def complete(
         surface=found.surface,
     )
     filled = np.array([one.filled for one in shown], np.bool_)
-    return Tracks(people, np.array([one.number for one in shown], np.int64), filled)
+    return Tracks(people, np.array([one.number for one in shown], np.int64), filled, frame.camera)
 
 
 class _Filling:
