@@ -48,6 +48,18 @@ BONE_OF_JOINT = {
     "ankle": "foot",
     "toes": "toe3-1",
 }
+# what a joint of the left limb moves: its first body part, and 2 where front and back are parts of their own
+PARTS_OF_LIMB = {
+    "shoulder": (3, 2),
+    "elbow": (7, 2),
+    "wrist": (11, 1),
+    "fingers": (11, 1),
+    "hip": (15, 2),
+    "knee": (19, 2),
+    "ankle": (23, 1),
+    "toes": (23, 1),
+}
+PARTS_OF_TRUNK = (13, 2)
 EYES = (14598, 14742)  # vertices of the eyeballs in MakeHuman's base mesh
 BODY_END = 13380
 SKIRT = (18002, 18722)
@@ -173,29 +185,16 @@ def fit_clothes(path: Path, body: Array) -> tuple[Array, Array]:
 
 def body_parts(vertices: Array, normals: Array, weights: Array) -> Array:
     """Body part 1 to 24 (BodyPix's order) of each vertex from the joint that moves it and the side it faces."""
-    joint = weights.argmax(1)
-    names = [JOINTS[j] for j in joint]
-    back = normals[:, 1] > 0
     part = np.zeros(len(vertices), np.int64)
-    for i, name in enumerate(names):
-        base, _, side = name.partition(".")
-        right = side == "R"
+    for i, joint in enumerate(weights.argmax(1)):
+        base, _, side = JOINTS[joint].partition(".")
         if base == "head" or (base == "neck" and vertices[i, 2] > 1.47):
             part[i] = 1 if vertices[i, 0] >= 0 else 2
-        elif base == "shoulder":
-            part[i] = (5 if right else 3) + back[i]
-        elif base == "elbow":
-            part[i] = (9 if right else 7) + back[i]
-        elif base in ("wrist", "fingers"):
-            part[i] = 12 if right else 11
-        elif base == "hip":
-            part[i] = (17 if right else 15) + back[i]
-        elif base == "knee":
-            part[i] = (21 if right else 19) + back[i]
-        elif base in ("ankle", "toes"):
-            part[i] = 24 if right else 23
-        else:
-            part[i] = 13 + back[i]
+            continue
+        first, sides = PARTS_OF_LIMB.get(base, PARTS_OF_TRUNK)
+        if base in PARTS_OF_LIMB and side == "R":  # the parts of a right limb follow those of the left one
+            first += sides
+        part[i] = first + (sides == 2 and normals[i, 1] > 0)
     return part
 
 
