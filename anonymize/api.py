@@ -7,13 +7,13 @@ from pathlib import Path
 
 from anonymize.compose import Composer
 from anonymize.core.device import DeviceName
+from anonymize.core.modes import Mode
 from anonymize.detect.predictor import Detector
 from anonymize.options import (
     Audio,
     DetectOptions,
     DrawOptions,
     EncodeOptions,
-    Mode,
     Options,
     ReadOptions,
     RenderOptions,
@@ -68,8 +68,8 @@ def anonymize_video(
     Args:
         source: The film.
         output: The result; its suffix chooses the container.
-        mode: "generate" puts a new person in each one's place; "blur", "pixelate" and "solid" cover. None for
-            "generate".
+        mode: "generate" puts a generated person in each one's place, "avatar" a rendered one; "blur", "pixelate" and
+            "solid" cover. None for "generate".
         color: Colour of "solid", RRGGBB; None for black.
         truncation: Of "generate", in [0, 1]: 1 for the most diverse people, 0 for one look; None for the default.
         multi_modal: Of "generate": the truncation pulls toward the nearest of some typical looks, not toward one.

@@ -16,9 +16,11 @@ from anonymize.core.resources import DETECTOR, GENERATOR, weights_path
 from anonymize.core.types import Tracks
 from anonymize.detect.detectron2 import Detectron2Detector
 from anonymize.detect.names import EMBEDDED, DetectorName
+from anonymize.detect.paired import surface_network
 from anonymize.detect.predictor import DEFAULT_SCORE, Detector
 from anonymize.detect.zoo.nearest import VertexIndex
 from anonymize.detect.zoo.predictor import ZooDetector
+from anonymize.generate.avatar import AvatarGenerator
 from anonymize.generate.base import DEFAULT_TRUNCATION, TrackGenerator
 from anonymize.generate.build import build_generator, check_pairing
 from anonymize.generate.zoo.predictor import ZooGenerator
@@ -64,7 +66,7 @@ def build_composer(options: DrawOptions, detector: Detector, device: torch.devic
         AnonymizeError: Weights or pictures cannot be read, nobody is in a picture, detector and generator do not fit.
     """
     cover = CoverComposer(options.cover, color=options.color)
-    if options.mode != "generate":
+    if not options.replaces:
         return cover, []
     generator = make_generator(options, device, lambda: detector)
     check_pairing(detector.surface, generator.surface)
@@ -82,7 +84,7 @@ def make_generator(
     Args:
         options: How to draw.
         device: Where to compute.
-        detector: Gives who finds the people; called only for a generator that was trained on exact vertices.
+        detector: Gives who finds the people; called for avatars and for a generator that was trained on exact vertices.
         seed: Replaces that of the options.
 
     Raises:
@@ -90,6 +92,15 @@ def make_generator(
     """
     own = seed if seed is not None else options.seed or 0
     truncation = DEFAULT_TRUNCATION if options.truncation is None else options.truncation
+    if options.mode == "avatar":
+        network = surface_network(detector())
+        if network is None:
+            raise OptionError(
+                "avatars need a detector with the embedded body surface (--detector embedded, zoo:MASKS or detectron2)"
+            )
+        return AvatarGenerator(
+            network.vertex_embedding.detach(), seed=own, truncation=truncation, multi_modal=options.multi_modal
+        )
     generator = build_generator(
         options.weights, seed=own, truncation=truncation, multi_modal=options.multi_modal, device=device
     )

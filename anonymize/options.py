@@ -11,16 +11,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from anonymize.core.device import DeviceName
 from anonymize.core.errors import AnonymizeError, OptionError
+from anonymize.core.modes import COVERING, REPLACING, CoverMode, Mode
 from anonymize.detect.names import EMBEDDED, detector_for
 
-if TYPE_CHECKING:
-    from anonymize.compose import CoverMode
-
-Mode = Literal["generate", "blur", "pixelate", "solid"]
 Audio = Literal["copy", "drop"]
 EngineName = Literal["local", "ray"]
 
@@ -105,7 +102,8 @@ class DrawOptions:
     """How people are drawn. Where an option is None, its default holds; one that does not fit the mode is refused.
 
     Attributes:
-        mode: "generate" replaces people by new ones; "blur", "pixelate" and "solid" cover them.
+        mode: "generate" replaces people by generated ones, "avatar" by rendered ones; "blur", "pixelate" and "solid"
+            cover them.
         color: RRGGBB, of "solid".
         truncation: In [0, 1], of "generate": 1 for the most diverse people, 0 for one look.
         multi_modal: Of "generate": the truncation pulls toward the nearest of some typical looks, not toward one.
@@ -121,7 +119,7 @@ class DrawOptions:
     mode: Annotated[
         Mode,
         Flag(
-            "A new person for each (the default), or a cover; none can be undone.",
+            "A generated person for each (the default), a rendered one, or a cover; none can be undone.",
             brief="How all are to be drawn, as of the plain command.",
             show_default=False,
         ),
@@ -137,7 +135,7 @@ class DrawOptions:
     truncation: Annotated[
         float | None,
         Flag(
-            "Of --mode generate, without --identity: 1 diverse people, 0 all alike.",
+            "Of --mode generate and avatar, without --identity: 1 diverse people, 0 all alike.",
             names=("-t", "--truncation"),
             brief="Of --mode generate, without --identity: diversity.",
             least=0,
@@ -154,7 +152,7 @@ class DrawOptions:
     identity: Annotated[
         tuple[Path, ...],
         Flag(
-            "Of --mode generate, without -t, --multi-modal: people get the looks of its person; several in turn.",
+            "Of --mode generate and avatar, without -t, --multi-modal: people look like its person, or theirs.",
             brief="Of --mode generate, without -t, --multi-modal: looks.",
             metavar="PICTURE",
         ),
@@ -162,7 +160,7 @@ class DrawOptions:
     seed: Annotated[
         int | None,
         Flag(
-            "Of --mode generate: same seed, same looks; 0 without it. Of an --identity only fine noise.",
+            "Of --mode generate and avatar: same seed, same looks; else 0. Of an --identity only fine noise.",
             brief="Of --mode generate: same seed, same looks; of --identity fine noise only.",
             least=0,
         ),
@@ -184,7 +182,9 @@ class DrawOptions:
             parse_color(self.color)
             if self.mode != "solid":
                 raise OptionError(f"a colour is for mode solid, not {self.mode}")
-        if self.mode != "generate":
+        if self.mode == "avatar" and self.weights_file is not None:
+            raise OptionError("a generator's weights file is for mode generate, not avatar")
+        if not self.replaces:
             for given, name in (
                 (self.truncation is not None, "a truncation"),
                 (bool(self.identity), "an identity"),
@@ -198,7 +198,12 @@ class DrawOptions:
     @property
     def cover(self) -> CoverMode:
         """How those are covered who cannot be generated."""
-        return "blur" if self.mode == "generate" else self.mode
+        return next((mode for mode in COVERING if mode == self.mode), "blur")
+
+    @property
+    def replaces(self) -> bool:
+        """Whether people get others in their place."""
+        return self.mode in REPLACING
 
     @property
     def weights_file(self) -> Path | None:

@@ -31,7 +31,7 @@ from anonymize.media import FilmWriter, check_image_output, open_film, read_imag
 from anonymize.options import Options, RenderOptions, StoredOptions
 from anonymize.selection.regions import Region, apply_regions, read_regions
 from anonymize.track import LOOKAHEAD_SECONDS, UNSURE_SCORE, PartTable, PeopleTracker, Tracker, TrackerConfig
-from anonymize.tracksfile.quantize import settle
+from anonymize.tracksfile.quantize import quantize
 from anonymize.tracksfile.record import check_tracks_path, record
 
 BATCH = 4
@@ -125,7 +125,8 @@ def process_film(
         composers, warnings = _composers(options, detector, where, composer)
         frames = prefetch(tally.incoming(film), FRAMES_AHEAD, "read")
         found = tracker.track((find or detect)(frames, detector))
-        tracked = settle(found, with_surface=options.draw.mode == "generate" or composer is not None)
+        # rounded as a tracks file would round, so that `detect` and `render` draw the same film
+        tracked = quantize(found, with_surface=options.draw.replaces or composer is not None)
         if tracks is not None:
             settings = StoredOptions.of(options).to_json(Path(tracks).parent)
             tracked = record(tracks, tracked, film=source, settings=settings, overwrite=overwrite)
@@ -163,7 +164,7 @@ def process_image(
     tracker = tracker or build_tracker(detector, score=score)
     own = own_looks(options.draw, source) if composer is None else []
     composers, warnings = _composers(options, detector, where, composer)
-    people = settle(tracker.track(detect([picture], detector)), with_surface=True)
+    people = quantize(tracker.track(detect([picture], detector)), with_surface=True)
     [(frame, tracks)] = compose(apply_regions(people, always, never), composers)
     notes = write_image(output, frame, keep_metadata=options.encode.keep_metadata, overwrite=overwrite)
     tally = Tally()
@@ -186,14 +187,20 @@ def build_tracker(
     Raises:
         OptionError: The look-ahead is negative.
     """
-    parts = None
-    network = surface_network(detector)
-    if network is not None:
-        surface, embedding = load_surface(), network.vertex_embedding.detach().float().cpu().numpy()
-        if len(embedding) == len(surface.landmarks) and network.config.surface == surface.name:
-            parts = PartTable(embedding, surface.landmark_parts, surface.name)
     sure = DEFAULT_SCORE if score is None else score
-    return PeopleTracker(TrackerConfig(min_sure_score=sure, lookahead_seconds=lookahead), parts=parts)
+    config = TrackerConfig(min_sure_score=sure, lookahead_seconds=lookahead)
+    return PeopleTracker(config, parts=part_table(detector))
+
+
+def part_table(detector: Detector) -> PartTable | None:
+    """Which part of the body an embedding of this detector belongs to; None if its surface is not the package's."""
+    network = surface_network(detector)
+    if network is None:
+        return None
+    surface, embedding = load_surface(), network.vertex_embedding.detach().float().cpu().numpy()
+    if len(embedding) != len(surface.landmarks) or network.config.surface != surface.name:
+        return None
+    return PartTable(embedding, surface.landmark_parts, surface.name)
 
 
 def detect(frames: Iterable[Frame], detector: Detector) -> Iterator[tuple[Frame, Detections]]:

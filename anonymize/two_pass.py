@@ -25,12 +25,13 @@ from anonymize.compose import (
 )
 from anonymize.core.device import DeviceName, resolve_device
 from anonymize.core.errors import OptionError
+from anonymize.core.modes import COVERING, REPLACING
 from anonymize.core.prefetch import Prefetch
 from anonymize.detect.build import build_detector
 from anonymize.detect.predictor import Detector
 from anonymize.generate.build import check_pairing
 from anonymize.media import FilmWriter, open_film
-from anonymize.options import EncodeOptions, Options, RenderOptions, StoredOptions
+from anonymize.options import DrawOptions, EncodeOptions, Options, RenderOptions, StoredOptions
 from anonymize.pipeline import (
     FRAMES_AHEAD,
     Progress,
@@ -46,11 +47,9 @@ from anonymize.selection.edits import apply_choices, box_ids
 from anonymize.selection.regions import apply_regions
 from anonymize.track import UNSURE_SCORE, Tracker
 from anonymize.tracksfile.file import TracksFile, write_tracks
-from anonymize.tracksfile.header import AddedBox, TrackEntry
-from anonymize.tracksfile.quantize import settle
+from anonymize.tracksfile.header import AddedBox, Header, TrackEntry
+from anonymize.tracksfile.quantize import quantize
 from anonymize.tracksfile.record import check_tracks_path
-
-COVERS = ("blur", "pixelate", "solid")
 
 
 def detect_pass(
@@ -84,7 +83,7 @@ def detect_pass(
         tracker = tracker or build_tracker(detector, score=score, lookahead=options.track.lookahead)
         settings = StoredOptions.of(options).to_json(output.parent)
         frames = prefetch(tally.incoming(film), FRAMES_AHEAD, "read")
-        people = settle(tracker.track(detect(frames, detector)), with_surface=options.draw.mode == "generate")
+        people = quantize(tracker.track(detect(frames, detector)), with_surface=options.draw.replaces)
         tracked = prefetch(people, FRAMES_AHEAD, "detect and track")
         for _, tracks in write_tracks(output, tracked, film=Path(source), settings=settings, overwrite=overwrite):
             tally.outgoing(tracks)
@@ -146,21 +145,14 @@ def _composer(
 ) -> tuple[Composer, list[str]]:
     """Who draws as the file says, and warnings."""
     header, options = stored.header, settings.draw
-    covers = {mode: CoverComposer(mode, color=options.color) for mode in COVERS}  # type: ignore[arg-type]
-    chosen: dict[int, TrackEntry | AddedBox] = {**header.tracks, **box_ids(header)}
-    other = {k: covers[entry.action] for k, entry in chosen.items() if entry.action in COVERS}
-    usual = covers[options.cover]
-    cover: Composer = usual
-    if any(each is not usual for each in other.values()):
-        cover = ChosenComposer(usual, other)
-    made = [track for track in header.tracks.values() if track.action == "generate"]
+    cover = _cover(header, options)
+    made = [track for track in header.tracks.values() if track.action in REPLACING]
     if not made:
         return cover, []
-    if not header.channels and options.mode != "generate":
+    if not header.channels and not options.replaces:
         raise OptionError(
             f"{stored.path} has no body surfaces to generate people from; detect them with --mode generate"
         )
-    options = replace(options, mode="generate", color=None)
 
     def find() -> Detector:
         nonlocal detector
@@ -169,17 +161,30 @@ def _composer(
         )
         return detector
 
-    generator = make_generator(options, where, find)
-    check_pairing(header.surface if header.channels else None, generator.surface)
-    warnings = read_identities(options.identity, generator, find) if options.identity else []
-    own: dict[tuple[int | None, str | None], PersonGenerator] = {}
+    own: dict[tuple[str, int | None, str | None], PersonGenerator] = {}
+    warnings: list[str] = []
     for track in made:
-        key = (track.seed, track.identity)
-        if key == (None, None) or key in own:
+        key = (track.action, track.seed, track.identity)
+        if key in own:
             continue
-        other_look = make_generator(options, where, find, seed=track.seed)
+        drawing = replace(options, mode=track.action, color=None)  # type: ignore[arg-type]
+        generator = make_generator(drawing, where, find, seed=track.seed)
+        check_pairing(header.surface if header.channels else None, generator.surface)
         if track.identity is not None:
-            warnings += read_identities([stored.path.parent / track.identity], other_look, find)
-        own[key] = other_look
-    looks = {track.id: own[track.seed, track.identity] for track in made if (track.seed, track.identity) in own}
-    return GeneratedComposer(ChosenGenerator(generator, looks) if looks else generator, cover), warnings
+            warnings += read_identities([stored.path.parent / track.identity], generator, find)
+        elif track.seed is None:
+            warnings += read_identities(options.identity, generator, find)
+        own[key] = generator
+    makers = {track.id: own[track.action, track.seed, track.identity] for track in made}
+    if len(own) == 1:
+        return GeneratedComposer(next(iter(own.values())), cover), warnings
+    return GeneratedComposer(ChosenGenerator(makers), cover), warnings
+
+
+def _cover(header: Header, options: DrawOptions) -> Composer:
+    """What covers people: as the options say, but for tracks and boxes of which the file says otherwise."""
+    covers: dict[str, CoverComposer] = {mode: CoverComposer(mode, color=options.color) for mode in COVERING}
+    chosen: dict[int, TrackEntry | AddedBox] = {**header.tracks, **box_ids(header)}
+    other = {number: covers[entry.action] for number, entry in chosen.items() if entry.action in COVERING}
+    usual = covers[options.cover]
+    return ChosenComposer(usual, other) if any(each is not usual for each in other.values()) else usual

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from anonymize.compose.composer import Composer
 from anonymize.compose.generated import PersonGenerator, people_of
-from anonymize.core.types import Frame, IntArray, PersonRequest, RegionMask, Replacement, Tracks
+from anonymize.core.types import BoolArray, Frame, IntArray, PersonRequest, RegionMask, Replacement, Tracks
 
 
 class ChosenComposer:
@@ -37,20 +38,39 @@ class ChosenGenerator:
     """Makes each person with the generator that was chosen for them.
 
     Args:
-        usual: Makes all for whom nothing was chosen; says where everybody is made.
-        chosen: Who makes whom, by track ID; of the same kind as the usual one.
+        makers: Who makes whom, by track ID; all others are not made.
     """
 
-    def __init__(self, usual: PersonGenerator, chosen: Mapping[int, PersonGenerator]) -> None:
-        self._usual, self._chosen = usual, chosen
+    def __init__(self, makers: Mapping[int, PersonGenerator]) -> None:
+        self._makers = makers
+
+    def accept(self, tracks: Tracks, covers: Sequence[RegionMask]) -> Tracks:
+        """See `PersonGenerator.accept`."""
+        found = tracks.detections
+        made = np.zeros(len(tracks), np.bool_)
+        for maker, own in self._rows(tracks):
+            asked = replace(tracks, detections=replace(found, has_cse=found.has_cse & own))
+            made |= maker.accept(asked, covers).detections.has_cse & own
+        return replace(tracks, detections=replace(found, has_cse=made))
 
     def place(self, tracks: Tracks, covers: Sequence[RegionMask]) -> IntArray:
         """See `PersonGenerator.place`."""
-        return self._usual.place(tracks, covers)
+        boxes = np.zeros((len(tracks), 4), np.int64)
+        for maker, own in self._rows(tracks):
+            boxes[own] = maker.place(tracks, covers)[own]
+        return boxes
+
+    def _rows(self, tracks: Tracks) -> list[tuple[PersonGenerator, BoolArray]]:
+        """All who make people, and whom [N] bool of these."""
+        makers = [self._makers.get(track) for track in tracks.ids.tolist()]
+        return [
+            (maker, np.array([each is maker for each in makers], np.bool_))
+            for maker in dict.fromkeys(self._makers.values())
+        ]
 
     def generate(self, requests: Sequence[PersonRequest]) -> list[Replacement]:
         """See `PersonGenerator.generate`."""
-        makers = [self._chosen.get(int(r.tracks.ids[r.row]), self._usual) for r in requests]
+        makers = [self._makers[int(r.tracks.ids[r.row])] for r in requests]
         pictures: dict[int, Replacement] = {}
         for maker in dict.fromkeys(makers):
             rows = [row for row, each in enumerate(makers) if each is maker]

@@ -1,4 +1,4 @@
-"""Covering people so that nobody can undo it.
+"""Covering people so that it cannot be undone.
 
 A Gaussian blur is a linear filter, which can be inverted to a good part. Here a person is first reduced to a few cells
 of averaged colour, which is all that goes into the result: what a cell averages away is gone.
@@ -7,15 +7,13 @@ of averaged colour, which is all that goes into the result: what a cell averages
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, get_args
 
 import cv2
 import numpy as np
 
 from anonymize.core.errors import OptionError
-from anonymize.core.types import NOBODY, BoolArray, FloatArray, Frame, RegionMask, Tracks, UInt8Array
-
-CoverMode = Literal["blur", "pixelate", "solid"]
+from anonymize.core.modes import COVERING, CoverMode
+from anonymize.core.types import UNKNOWN_TRACK, BoolArray, FloatArray, Frame, RegionMask, Tracks, UInt8Array
 
 MOST_CELLS = 8
 SMALLEST_CELL_PX = 8
@@ -46,8 +44,8 @@ class CoverComposer:
         Raises:
             OptionError: The mode or the colour does not exist.
         """
-        if mode not in get_args(CoverMode):
-            raise OptionError(f"mode {mode!r} is not one of {', '.join(get_args(CoverMode))}")
+        if mode not in COVERING:
+            raise OptionError(f"mode {mode!r} is not one of {', '.join(COVERING)}")
         self._mode = mode
         self._color = parse_color(color or BLACK)
 
@@ -58,7 +56,7 @@ class CoverComposer:
         image, edited = frame.image.copy(), np.zeros(frame.size_hw, np.bool_)
         for person in np.argsort(tracks.ids, kind="stable"):
             region = covers[person]
-            for part in pieces(region) if tracks.ids[person] == NOBODY else [region]:
+            for part in pieces(region) if tracks.ids[person] == UNKNOWN_TRACK else [region]:
                 if part.area > 0:
                     self._cover(frame.image, part, image, edited)
         return frame.with_edit(image, edited)
@@ -98,7 +96,7 @@ def cell_size(size_hw: tuple[int, ...]) -> int:
 
 
 def pieces(region: RegionMask) -> list[RegionMask]:
-    """Pixels of several people, where they are far apart: nobody is to be given colours of somebody else.
+    """Pixels of several people, where they are far apart: no person is to be given colours of another one.
 
     Far is an empty cell of the whole, so that a head behind which something stands is no piece of its own with finer
     cells. What is smaller than the smallest cell would show what it is to hide, so it is one with the largest piece.

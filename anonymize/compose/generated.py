@@ -19,6 +19,10 @@ RIM_PER_CELL = 0.5
 class PersonGenerator(Protocol):
     """What makes the people."""
 
+    def accept(self, tracks: Tracks, covers: Sequence[RegionMask]) -> Tracks:
+        """The people, `has_cse` taken from those who cannot be made, who are covered; called once a frame, in order."""
+        ...
+
     def place(self, tracks: Tracks, covers: Sequence[RegionMask]) -> IntArray:
         """The rectangle [N, 4] int64 that each person is made in, cover included; called once a frame, in order."""
         ...
@@ -48,6 +52,7 @@ class GeneratedComposer:
         self, frames: Sequence[Frame], tracks: Sequence[Tracks], covers: Sequence[Sequence[RegionMask]]
     ) -> list[Frame]:
         """Replace the people of several frames that follow each other; they share the generator's batches."""
+        tracks = [self._generator.accept(*each) for each in zip(tracks, covers, strict=True)]
         canvases = [
             Canvas(self._cover.compose(frame, *left_to_cover(found, regions)), found, regions)
             for frame, found, regions in zip(frames, tracks, covers, strict=True)
@@ -58,7 +63,7 @@ class GeneratedComposer:
         while requests := [(canvas, row) for canvas in canvases for row in canvas.due(wave)]:
             pictures = self._generator.generate([canvas.request(row) for canvas, row in requests])
             for (canvas, row), picture in zip(requests, pictures, strict=True):
-                canvas.draw(row, picture.image)
+                canvas.draw(row, picture)
             wave += 1
         return [canvas.frame() for canvas in canvases]
 
@@ -126,14 +131,44 @@ class Canvas:
             self._hidden = len(self._waiting), hidden
         return PersonRequest(self._image, self._hidden[1], self._boxes[row], self.tracks, row, self.covers[row])
 
-    def draw(self, row: int, picture: UInt8Array) -> None:
+    def draw(self, row: int, person: Replacement) -> None:
         """Put a made person in place of the original."""
-        paste(self._image, self._edited, self.covers[row], self._boxes[row], picture)
+        box, cover = self._boxes[row], self.covers[row]
+        if person.alpha is None:
+            paste(self._image, self._edited, cover, box, person.image)
+        else:
+            hidden = self.request(row).hidden
+            paste(self._image, self._edited, cover, box, filled(self._image, hidden, box))
+            lay(self._image, self._edited, box, person.image, person.alpha)
         self._waiting.remove(row)
 
     def frame(self) -> Frame:
         """The frame with everybody replaced."""
         return self._frame.with_edit(self._image, self._edited) if self._waves else self._frame
+
+
+def filled(image: UInt8Array, hidden: BoolArray, box_xyxy: IntArray) -> UInt8Array:
+    """A rectangle of a frame, what is hidden filled from around it."""
+    left, top, right, bottom = box_xyxy.tolist()
+    margin = max(16, (bottom - top) // 4)
+    x, y = max(0, left - margin), max(0, top - margin)
+    part, unknown = image[y : bottom + margin, x : right + margin], hidden[y : bottom + margin, x : right + margin]
+    scale = 48 / max(part.shape[:2])
+    size = (max(1, round(part.shape[1] * scale)), max(1, round(part.shape[0] * scale)))
+    small = cv2.resize(np.where(unknown[..., None], 0, part).astype(np.uint8), size, interpolation=cv2.INTER_AREA)
+    doubt = (cv2.resize(unknown.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0).astype(np.uint8)
+    around = cv2.inpaint(small, doubt, 3, cv2.INPAINT_TELEA)
+    whole = cv2.resize(around, part.shape[1::-1], interpolation=cv2.INTER_CUBIC)
+    return np.asarray(whole, np.uint8)[top - y : bottom - y, left - x : right - x]
+
+
+def lay(image: UInt8Array, edited: BoolArray, box_xyxy: IntArray, picture: UInt8Array, alpha: UInt8Array) -> None:
+    """Draw a picture [h, w, 3] with its opacity [h, w] over a rectangle of the same size inside the frame."""
+    left, top, right, bottom = box_xyxy.tolist()
+    opacity = alpha[..., None].astype(np.float32) / 255
+    under = image[top:bottom, left:right].astype(np.float32)
+    image[top:bottom, left:right] = np.rint(under + opacity * (picture - under)).astype(np.uint8)
+    edited[top:bottom, left:right] |= alpha > 0
 
 
 def overlap(first_xyxy: Sequence[int], second_xyxy: Sequence[int]) -> bool:

@@ -19,8 +19,9 @@ BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 
-NOBODY = 0
-"""ID of pixels of whoever it may be, see `Tracks`."""
+
+UNKNOWN_TRACK = 0
+"""ID of pixels of people of whom it is not known which track they belong to, see `Tracks`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,7 +73,7 @@ class RegionMask:
 
     Attributes:
         x, y: Column and row of the frame where the mask's first pixel lies; inside the frame.
-        mask: [h, w] bool; lies wholly inside the frame. Empty (0, 0) for nobody's pixels.
+        mask: [h, w] bool; lies wholly inside the frame. Empty (0, 0) where there are no pixels.
     """
 
     x: int
@@ -163,7 +164,7 @@ class RegionMask:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Detections:
-    """The people found in one frame. Nobody is a valid value: `Detections.empty((H, W))`.
+    """The people found in one frame. There may be none: `Detections.empty((H, W))`.
 
     Attributes:
         size_hw: Height and width of the frame.
@@ -203,7 +204,7 @@ class Detections:
 
     @classmethod
     def empty(cls, size_hw: tuple[int, int], surface: str = "anny") -> Detections:
-        """Nobody in a frame of this size."""
+        """No people in a frame of this size."""
         none = np.zeros((0,), np.float32)
         return cls(size_hw, np.zeros((0, 4), np.float32), none, (), np.zeros((0,), np.bool_), surface=surface)
 
@@ -236,8 +237,8 @@ class Tracks:
 
     Attributes:
         detections: The people; boxes and masks may be smoothed or filled in. Masks are what the people are.
-        ids: [N] int64; from 1 on, one ID is one person through the film. 0 is where somebody may be, nobody knows
-            who; below 0 are places that are covered whoever is there.
+        ids: [N] int64; from 1 on, one ID is one person through the film. 0 (`UNKNOWN_TRACK`) is where
+            a person may be whose track is not known; below 0 are regions that are covered in any case.
         filled: [N] bool, True where the detector missed the person and the tracker filled the gap.
     """
 

@@ -99,8 +99,8 @@ def check_pairing(detector_surface: str | None, generator_surface: str | None) -
     """Refuse a generator that would misread the detector's surface; call it before any frame is read.
 
     Args:
-        detector_surface: Name of the body surface that the detector predicts; None if it predicts none: nobody can be
-            misread, as nobody is generated.
+        detector_surface: Name of the body surface that the detector predicts; None if it predicts none: then no person
+            is generated, and none can be misread.
         generator_surface: Name of the one that the generator was trained for; None if it needs none.
 
     Raises:

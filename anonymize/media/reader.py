@@ -25,7 +25,7 @@ FILM_SUFFIXES = frozenset(
     ".3gp .avi .flv .gif .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogv .ts .webm .wmv".split()  # noqa: SIM905
 )
 PLAYLISTS = {"concat", "dash", "hls", "hls,applehttp", "imf"}
-"""Formats that name other files, which nobody has asked to read."""
+"""Formats that name other files, which were not asked for."""
 SWS_MATRIX = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
 """swscale's number for a matrix of H.273."""
 

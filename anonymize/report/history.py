@@ -48,7 +48,7 @@ class TrackHistory:
     """One person through the film.
 
     Attributes:
-        number: The track's ID; 0 for regions that are covered although no track is known there.
+        number: The track's ID; 0 for people whose track is not known.
         seen: When the person is there.
         filled: When the detector missed them and the tracker filled the gap.
         unsure: When their score was low.
@@ -71,7 +71,7 @@ class TrackHistory:
     @property
     def name(self) -> str:
         """What the page calls it."""
-        return f"Track {self.number}" if self.number else "No track"
+        return f"Track {self.number}" if self.number else "Unknown track"
 
     @property
     def mean_score(self) -> float | None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
-from markupsafe import Markup
 
 from anonymize import __version__
 from anonymize.core.errors import WeightsError
@@ -148,7 +147,7 @@ def _template() -> Template:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=lambda value: value if isinstance(value, Markup) else printable(value),
+        finalize=lambda value: value if hasattr(value, "__html__") else printable(value),
     )
     environment.filters |= {"clock": clock, "count": count, "extent": _extent}
     return environment.get_template("page.html")

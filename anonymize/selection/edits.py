@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from anonymize.core.modes import REPLACING
 from anonymize.core.types import Detections, Frame, RegionMask, Tracks
 from anonymize.tracksfile.header import AddedBox, Header
 
@@ -21,7 +22,7 @@ def apply_choices(tracked: Iterable[tuple[Frame, Tracks]], header: Header) -> It
         header: What was chosen. Added boxes have the IDs after the last track's, in their order.
     """
     shown = {number for number, track in header.tracks.items() if track.action not in ("keep", "drop")}
-    made = {number for number, track in header.tracks.items() if track.action == "generate"}
+    made = {number for number, track in header.tracks.items() if track.action in REPLACING}
     first_id = max(header.tracks, default=0) + 1
     for number, (frame, tracks) in enumerate(tracked):
         people = tracks.ids.tolist()

@@ -36,7 +36,7 @@ class TrackerConfig:
     """Detections from this score on are people, and stay covered whatever is decided. A score half-way from here to 1
     is certain."""
     min_score: float = 0.25
-    """Detections of a lower score continue too many tracks by chance; they are left out."""
+    """Detections of a lower score continue too many tracks by chance; they are left out, unless they are sure."""
     lookahead_seconds: float = 1.0
     """How long frames wait. Gaps are filled where the person was found at most so long before and after."""
     memory_seconds: float = 20.0

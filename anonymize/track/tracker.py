@@ -62,7 +62,8 @@ class PeopleTracker:
                 past.clear()
                 state = TrackerState(self._config, self._parts, state.store.count)
             last = frame.pts_seconds
-            now = state.step(frame, found, waiting)
+            enough = found.scores >= min(self._config.min_score, self._config.min_sure_score)
+            now = state.step(frame, found if enough.all() else found[enough], waiting)
             waiting.append(now)
             while waiting and self._is_due(waiting, now):
                 yield self._leave(state, waiting, past)

@@ -43,7 +43,7 @@ def write_tracks(
 
     Args:
         path: The file; compressed if it ends in .gz. It appears when the last frame has gone through.
-        tracked: Frames with their people, see `settle`.
+        tracked: Frames with their people, see `quantize`.
         film: The film, for its hash.
         settings: Arguments of `anonymize_video` that the result depends on, JSON values.
         overwrite: Replace an existing file.

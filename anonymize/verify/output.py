@@ -37,14 +37,14 @@ def closing_line(totals: Totals) -> str:
     if totals.partly:
         looked += f", of {totals.partly} some is as it was, or background beside them"
     if not totals.visible_frames:
-        return f"nobody is visible ({looked})"
+        return f"no person is visible ({looked})"
     shown = ", ".join(
         f"{start:.3f} s" if frames == 1 else f"{start:.3f} - {end:.3f} s"
         for start, end, frames in totals.spans[:MOST_SPANS]
     )
     more = len(totals.spans) - MOST_SPANS
     return (
-        f"somebody is visible in {totals.visible_frames} frames, look at {shown}"
+        f"a person is visible in {totals.visible_frames} frames, look at {shown}"
         f"{f' and {more} more' if more > 0 else ''} ({looked})"
     )
 

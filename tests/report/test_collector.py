@@ -102,12 +102,12 @@ def test_the_last_frame_counts(tmp_path: Path, summary: Make) -> None:
     assert report.end == pytest.approx(0.3)
 
 
-def test_regions_without_a_track_are_to_be_reviewed(tmp_path: Path, summary: Make) -> None:
+def test_people_of_an_unknown_track_are_to_be_reviewed(tmp_path: Path, summary: Make) -> None:
     report = FilmReport()
     for number in range(3):
         report.add(frame(number), tracks((1, 0.9, False), (0, 0.9, True)))
     write_page(tmp_path / "page.html", report, summary(), {})
-    assert "No track</a></td><td>filled in by the tracker" in (tmp_path / "page.html").read_text()
+    assert "Unknown track</a></td><td>filled in by the tracker" in (tmp_path / "page.html").read_text()
 
 
 def test_pages_that_cannot_be_written(tmp_path: Path, summary: Make) -> None:

@@ -1,4 +1,4 @@
-"""People who are taken for each other where only their place is looked at; their clothes tell who is who."""
+"""People who are taken for each other where only their place is looked at; their clothes tell them apart."""
 
 from collections import deque
 from fractions import Fraction
@@ -15,10 +15,10 @@ RED, GREEN, BLUE = (200, 30, 30), (30, 180, 40), (40, 60, 200)
 BROWN, OLIVE = (140, 90, 90), (130, 103, 90)
 Colour = tuple[int, int, int]
 # left edge, top edge, width, height, colour, score; without a score they are to be seen but not found
-Somebody = tuple[int, int, int, int, Colour, float | None]
+Drawn = tuple[int, int, int, int, Colour, float | None]
 
 
-def shown(*people: Somebody, index: int) -> tuple[Frame, Detections]:
+def shown(*people: Drawn, index: int) -> tuple[Frame, Detections]:
     """A frame with people, the last in front, and what a detector finds of each."""
     image = np.full((*SIZE, 3), 90, np.uint8)
     found = []
@@ -33,7 +33,7 @@ def shown(*people: Somebody, index: int) -> tuple[Frame, Detections]:
     return Frame(image, index=index, pts=index, time_base=Fraction(1, 10)), detections
 
 
-def tracked(frames: list[list[Somebody]]) -> list[Tracks]:
+def tracked(frames: list[list[Drawn]]) -> list[Tracks]:
     film = [shown(*people, index=i) for i, people in enumerate(frames)]
     tracks = [one for _, one in PeopleTracker().track(iter(film))]
     for (_, found), one in zip(film, tracks, strict=True):
@@ -49,7 +49,7 @@ def whole(masks: tuple[RegionMask, ...]) -> BoolArray:
 
 
 def number_at(tracks: Tracks, x: int, y: int) -> int:
-    """The ID of the smallest person, found surely, who covers a point; 0 if nobody does."""
+    """The ID of the smallest person, found surely, who covers a point; 0 if there is none."""
     there = [
         (mask.area, int(k))
         for k, mask, filled in zip(tracks.ids, tracks.detections.masks, tracks.filled, strict=True)
@@ -60,7 +60,7 @@ def number_at(tracks: Tracks, x: int, y: int) -> int:
 
 def test_a_sliver_at_the_border_and_the_one_who_comes_back_there_are_one() -> None:
     """All that is seen of red at first is a sleeve in another colour."""
-    frames: list[list[Somebody]] = [[(max(0, 40 - 4 * i), 8, 20, 50, RED, 0.95)] for i in range(14)]
+    frames: list[list[Drawn]] = [[(max(0, 40 - 4 * i), 8, 20, 50, RED, 0.95)] for i in range(14)]
     frames += [[]] * 15
     frames += [[(0, 25, 5, 18, (170, 40, 36), 0.95)]]
     frames += [[(3 * i, 8, 20, 50, RED, 0.95)] for i in range(10)]
@@ -69,9 +69,9 @@ def test_a_sliver_at_the_border_and_the_one_who_comes_back_there_are_one() -> No
     assert [number_at(one, max(0, 3 * i) + 3, 30) for i, one in enumerate(tracks[29:], start=-1)] == [1] * 11
 
 
-def test_whoever_steps_in_front_of_somebody_missed_does_not_become_them() -> None:
+def test_a_person_who_steps_in_front_of_a_missed_one_keeps_the_id() -> None:
     """Olive is missed for two frames and found again where brown, whose clothes are not quite other, is missed."""
-    frames: list[list[Somebody]] = []
+    frames: list[list[Drawn]] = []
     for i in range(30):
         brown, olive = 0.95 if i < 12 or i > 20 else None, 0.95 if i not in (12, 13) else None
         left = 140 if i < 12 else 102 if i < 18 else 102 - 8 * (i - 18)
@@ -82,11 +82,11 @@ def test_whoever_steps_in_front_of_somebody_missed_does_not_become_them() -> Non
     assert {number_at(one, x + 8, 30) for x, one in zip(lefts, tracks, strict=True)} - {0} == {2}
 
 
-def test_whoever_was_taken_for_a_neighbour_gets_their_id_back() -> None:
+def test_a_person_who_was_taken_for_a_neighbour_gets_the_id_back() -> None:
     """Red is missed while blue comes to stand there, half hidden by green; red is found beside them a moment later."""
-    frames: list[list[Somebody]] = []
+    frames: list[list[Drawn]] = []
     for i in range(40):
-        green: Somebody = (120 if i < 12 else 110, 12, 20, 45, GREEN, 0.95)
+        green: Drawn = (120 if i < 12 else 110, 12, 20, 45, GREEN, 0.95)
         if i < 12:
             frames.append([(95, 10, 20, 45, RED, 0.95), green])
         else:
@@ -99,11 +99,11 @@ def test_whoever_was_taken_for_a_neighbour_gets_their_id_back() -> None:
     assert blue != {red[0]}
 
 
-def test_somebody_small_beside_a_large_neighbour_stays_one_of_their_own() -> None:
+def test_a_small_person_beside_a_large_neighbour_keeps_the_id() -> None:
     """The neighbour's wide mask holds most of the small one, who is less sure."""
-    frames: list[list[Somebody]] = []
+    frames: list[list[Drawn]] = []
     for i in range(24):
-        people: list[Somebody] = []
+        people: list[Drawn] = []
         if i >= 10:
             people.append((96, 4, 36, 54, GREEN, 0.97))
         people.append((92, 20, 12, 26, RED, 0.7 if i >= 10 else 0.95))
@@ -113,11 +113,11 @@ def test_somebody_small_beside_a_large_neighbour_stays_one_of_their_own() -> Non
     assert {number_at(one, 120, 30) for one in tracks[10:]} == {2}
 
 
-def test_whoever_was_found_twice_at_first_goes_on_as_the_same() -> None:
+def test_a_person_found_twice_at_first_keeps_the_id() -> None:
     """At the border a person is found twice for three frames; then only what was found second goes on."""
-    frames: list[list[Somebody]] = []
+    frames: list[list[Drawn]] = []
     for i in range(40):
-        people: list[Somebody] = [(60, 5, 20, 50, RED, 0.95)] if i < 13 else []
+        people: list[Drawn] = [(60, 5, 20, 50, RED, 0.95)] if i < 13 else []
         if i >= 10:
             people.append((70, 8, 20, 47, RED, 0.96))
         frames.append(people)
@@ -125,11 +125,11 @@ def test_whoever_was_found_twice_at_first_goes_on_as_the_same() -> None:
     assert {number_at(one, 62 if i < 13 else 85, 30) for i, one in enumerate(tracks)} == {1}
 
 
-def test_whoever_was_found_in_turn_with_a_double_goes_on_as_the_same() -> None:
+def test_a_person_found_in_turn_with_a_double_keeps_the_id() -> None:
     """A double is found for two frames, and again at once when the person is found no more."""
-    frames: list[list[Somebody]] = []
+    frames: list[list[Drawn]] = []
     for i in range(40):
-        people: list[Somebody] = [(60, 5, 20, 50, RED, 0.95)] if i < 20 else []
+        people: list[Drawn] = [(60, 5, 20, 50, RED, 0.95)] if i < 20 else []
         if i in (10, 11) or i >= 20:
             people.append((70, 8, 20, 47, RED, 0.96))
         frames.append(people)
@@ -138,10 +138,10 @@ def test_whoever_was_found_in_turn_with_a_double_goes_on_as_the_same() -> None:
 
 
 @pytest.mark.parametrize("after", [0.95, 0.5])
-def test_whoever_is_missed_once_beside_somebody_alike_stays_who_they_are(after: float) -> None:
-    frames: list[list[Somebody]] = []
+def test_a_person_missed_once_beside_one_alike_keeps_the_id(after: float) -> None:
+    frames: list[list[Drawn]] = []
     for i in range(45):
-        people: list[Somebody] = [(60, 5, 20, 50, RED, None if i == 20 else 0.95 if i < 20 else after)]
+        people: list[Drawn] = [(60, 5, 20, 50, RED, None if i == 20 else 0.95 if i < 20 else after)]
         if i >= 10:
             people.append((70, 8, 20, 47, RED, 0.96))
         frames.append(people)
@@ -152,11 +152,11 @@ def test_whoever_is_missed_once_beside_somebody_alike_stays_who_they_are(after: 
 
 
 @pytest.mark.parametrize("speed", [0, 3])
-def test_whoever_fades_beside_a_newcomer_who_looks_like_them_is_the_newcomer(speed: int) -> None:
-    """What is left of them is somebody by themselves, who stays covered when the two part."""
-    frames: list[list[Somebody]] = []
+def test_a_person_who_fades_beside_a_newcomer_who_looks_the_same_is_the_newcomer(speed: int) -> None:
+    """What is left is a track of its own, which stays covered when the two part."""
+    frames: list[list[Drawn]] = []
     for i in range(45):
-        people: list[Somebody] = [(60, 5, 20, 50, RED, 0.95 if i < 11 else 0.5)]
+        people: list[Drawn] = [(60, 5, 20, 50, RED, 0.95 if i < 11 else 0.5)]
         if i >= 10:
             people.append((70 + speed * (i - 10), 8, 20, 47, RED, 0.96))
         frames.append(people)
@@ -165,7 +165,7 @@ def test_whoever_fades_beside_a_newcomer_who_looks_like_them_is_the_newcomer(spe
     assert {number_at(one, 62, 30) for one in tracks[11:]} == {2}
 
 
-def test_what_looks_like_somebody_else_teaches_less() -> None:
+def test_what_looks_like_another_person_teaches_less() -> None:
     def looks_after(*colours: Colour) -> FloatArray:
         state = TrackerState(TrackerConfig())
         for i, colour in enumerate(colours):
@@ -182,7 +182,7 @@ def test_what_looks_like_somebody_else_teaches_less() -> None:
     assert learnt((150, 130, 60)) == pytest.approx(0.03, abs=0.01)
 
 
-def test_whoever_is_seen_only_by_their_head_for_a_moment_stays_who_they_are() -> None:
-    frames: list[list[Somebody]] = [[(100, 10, 20, 45, RED, 0.95)] for _ in range(20)]
+def test_a_person_of_whom_only_the_head_is_seen_for_a_moment_keeps_the_id() -> None:
+    frames: list[list[Drawn]] = [[(100, 10, 20, 45, RED, 0.95)] for _ in range(20)]
     frames[10] = [(100, 10, 20, 6, RED, 0.95)]
     assert [number_at(one, 110, 12) for one in tracked(frames)] == [1] * 20

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, get_args
 
 import typer
+
+from anonymize.core.device import DeviceName
+
+PictureMode = Literal["solid", "pixelate", "blur", "generate"]
 
 app = typer.Typer(help="Measure weights and results (extra `eval`).", no_args_is_help=True)
 
@@ -67,3 +71,63 @@ def tracking(
     from anonymize.lab.evaluate.tracking import evaluate
 
     typer.echo(evaluate(truth, result, min_iou=min_iou).table())
+
+
+@app.command()
+def reid(
+    folder: Annotated[
+        Path,
+        typer.Argument(exists=True, file_okay=False, help="Market-1501's layout: query, bounding_box_test."),
+    ],
+    network: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            show_default="the tracker's appearance",
+            help="Tells people apart: .onnx, .xml of OpenVINO, or a checkpoint of Torchreid's OSNet.",
+        ),
+    ] = None,
+    mode: Annotated[
+        list[PictureMode] | None, typer.Option(show_default="all", help="Repeatable: how to anonymize.")
+    ] = None,
+    weights: Annotated[str, typer.Option(help="Of generate: embedded, zoo or a file.")] = "embedded",
+    baseline: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Another generator, to hold against it.")
+    ] = None,
+    anonymized: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FOLDER", help="Repeatable: FOLDER as another program has anonymized it, same names."),
+    ] = None,
+    people: Annotated[int | None, typer.Option(min=2, help="At most so many people.", show_default=False)] = None,
+    pictures: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Write the anonymized pictures there too.")
+    ] = None,
+    json_output: Annotated[Path | None, typer.Option("--json", metavar="OUT", help="Write the figures here.")] = None,
+    device: Annotated[DeviceName, typer.Option(help="Where detector and generators run.")] = "auto",
+) -> None:
+    """Search people among others, anonymized among anonymized (consistency) and among originals (attack)."""
+    from anonymize.core.device import resolve_device
+    from anonymize.detect.build import build_detector
+    from anonymize.lab.evaluate.anonymizers import Studio, build_anonymizers
+    from anonymize.lab.evaluate.output import check_output, write_json
+    from anonymize.lab.evaluate.reid import figures, measure, table
+    from anonymize.lab.evaluate.reid_network import TrackerAppearance, load_reidentifier
+    from anonymize.lab.market1501 import ReidFolder
+
+    if json_output is not None:
+        check_output(json_output)
+    sightings = ReidFolder.read(folder, people)
+    where = resolve_device(device)
+    told_apart_by = load_reidentifier(network) if network is not None else None
+    detector = build_detector("zoo" if weights == "zoo" else "embedded", device=where)
+    anonymizers = build_anonymizers(mode or get_args(PictureMode), detector, where, weights, baseline)
+    found = measure(
+        sightings,
+        told_apart_by or TrackerAppearance(detector),
+        Studio(detector, anonymizers),
+        {path.name: path for path in anonymized or ()},
+        pictures,
+    )
+    if json_output is not None:
+        write_json(json_output, figures(found))
+    typer.echo(table(found))

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from anonymize.core.boxes import box_iou
 from anonymize.core.errors import BackendError
 from anonymize.core.files import whole_file
 from anonymize.core.types import FloatArray, UInt8Array
@@ -101,16 +102,6 @@ def letterbox(image: UInt8Array, size_hw: tuple[int, int], fill: int) -> tuple[U
     canvas = np.full((*size_hw, 3), fill, np.uint8)
     canvas[: small.shape[0], : small.shape[1]] = small
     return canvas, scale
-
-
-def box_iou(a: FloatArray, b: FloatArray) -> FloatArray:
-    """Intersection over union [N, M] of boxes [N, 4] and [M, 4], xyxy."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    common = np.clip(high - low, 0, None).prod(2)
-    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(1) for boxes in (a, b)]
-    iou: FloatArray = (common / np.maximum(1e-6, areas[0][:, None] + areas[1][None] - common)).astype(np.float32)
-    return iou
 
 
 def suppress(found: ScoredBoxes, iou: float) -> ScoredBoxes:

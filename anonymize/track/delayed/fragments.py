@@ -42,13 +42,18 @@ def join_fragment(newcomer: Track, tracks: Iterable[Track], gone: Collection[Tra
     whole, count = overlaps.holders.most_common(1)[0]
     if count < config.fragment_frames_share * _frames_that_count(newcomer, whole, overlaps, config):
         return False
-    both = [whole, *(successor for successor, one in former.items() if one is whole and successor is not newcomer)]
+    _give_pixels(newcomer, whole, [t for t, one in former.items() if one is whole and t is not newcomer])
+    return True
+
+
+def _give_pixels(newcomer: Track, whole: Track, successors: Iterable[Track]) -> None:
+    """Give the pixels of a new track to the one that it is a part of, and to that one's successors."""
+    both = [whole, *successors]
     for one in both:
         share_pixels(one, newcomer)
     there = {id(o.at) for one in both for o in one.observations}
     alone = [o for o in newcomer.observations if id(o.at) not in there]
     whole.observations = deque(sorted([*whole.observations, *alone], key=lambda o: o.seconds))
-    return True
 
 
 def _overlaps(newcomer: Track, others: Iterable[Track], former: dict[Track, Track], config: TrackerConfig) -> _Overlaps:

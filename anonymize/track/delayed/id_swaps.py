@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import pairwise, takewhile
 
 import numpy as np
 
+from anonymize.core.boxes import iou_of
 from anonymize.track.config import TrackerConfig
-from anonymize.track.geometry import centre_distance, iou_of
+from anonymize.track.geometry import centre_distance
 from anonymize.track.model.evidence import alike_sized, crowding
 from anonymize.track.model.frame_state import FrameState, Observation
 from anonymize.track.model.track import Track, joined
@@ -131,19 +132,18 @@ def _swaps(one: _Path, other: _Path, frame: FrameState, likeness: Likeness) -> I
     config = one.config
     if not one.since or not other.before or link_cost(other.before[-1], one.since[0], config) > config.max_link_cost:
         return
-    last, gain = -np.inf, 0.0
-    for end in sorted({o.seconds for o in (*one.since, *other.since)}):
-        if end - frame.seconds > config.max_swap_seconds:
-            return
+    gain = 0.0
+    ends = sorted({o.seconds for o in (*one.since, *other.since)})
+    for end in takewhile(lambda end: end - frame.seconds <= config.max_swap_seconds, ends):
         (mine, rest), (theirs, others_rest) = one.until(end), other.until(end)
-        gain += _likeness_gain(one, other, [o for o in mine if o.seconds > last], likeness)
-        gain += _likeness_gain(other, one, [o for o in theirs if o.seconds > last], likeness)
+        for owner, taker, given in ((one, other, mine), (other, one, theirs)):
+            gain += _likeness_gain(owner, taker, [o for o in given if o.seconds == end], likeness)
         if gain == -np.inf:
             return
-        last = end
         # both go on, or the new track was the other one all the time
         if others_rest and (rest or (one.new and not theirs)):
-            was, will = (one.cost(a, rest) + other.cost(b, others_rest) for a, b in ((mine, theirs), (theirs, mine)))
+            was = one.cost(mine, rest) + other.cost(theirs, others_rest)
+            will = one.cost(theirs, rest) + other.cost(mine, others_rest)
             yield _Swap(other.track, mine, theirs, was - will + gain)
 
 

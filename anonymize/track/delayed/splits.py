@@ -41,21 +41,26 @@ def split_contaminated_tracks(store: TrackStore, due: Sequence[int]) -> None:
 def _split_from(store: TrackStore, row: int, newcomer: Track) -> None:
     """Split the track of a row if what it follows since a newcomer appeared is not what it followed before."""
     config, track = store.config, store.tracks[row]
-    since = [o for o in track.observations if o.seconds >= newcomer.began_seconds]
     before = [o for o in track.observations if o.seconds < newcomer.began_seconds]
+    since = list(track.observations)[len(before) :]
     if not since or not before:
         return
     # a longer gap would not be filled between two tracks
     follows = since[0].seconds - before[-1].seconds < config.split_gap_steps * store.step_seconds
     clear = newcomer.views >= 1 and follows
-    looked = [o for o in since if o.appearance is not None]
-    if clear and sum(o.unlike for o in looked) > config.split_share * len(looked):
+    if clear and _is_unlike(since, config):
         _split(store, row, newcomer, before, since)
     elif _found_twice(store, track, newcomer):
         newcomer.began_seconds = next(o.seconds for o in newcomer.observations if o.seconds > track.found_seconds)
         newcomer.missing[track] = _missed(store, row, newcomer, track.observations[-1])
     elif clear and _fades(since, newcomer, config):
         _split(store, row, newcomer, before, since)
+
+
+def _is_unlike(some: Sequence[Observation], config: TrackerConfig) -> bool:
+    """Whether most observations of a track look like another person."""
+    looked = [o.unlike for o in some if o.appearance is not None]
+    return sum(looked) > config.split_share * len(looked)
 
 
 def _split(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from anonymize.core.boxes import box_areas, box_common, box_share
 from anonymize.core.types import BoolArray, FloatArray
 from anonymize.track.config import TrackerConfig
-from anonymize.track.geometry import box_areas, box_common, box_share, centre_distance
+from anonymize.track.geometry import centre_distance
 
 Boxes = npt.NDArray[np.float64]
 Seconds = npt.NDArray[np.float64]

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from anonymize.core.boxes import iou_of
 from anonymize.core.types import BoolArray, Detections, Frame, RegionMask
-from anonymize.track.geometry import iou_of
 from anonymize.track.model.appearance import Appearance
 from anonymize.track.model.camera_motion import Transform, apply_to_boxes, inverse, then
 from anonymize.track.model.thumbnail import Thumbnail

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from anonymize.core.boxes import box_iou, box_share
 from anonymize.core.types import BoolArray, FloatArray, IntArray
 from anonymize.track.config import TrackerConfig
-from anonymize.track.geometry import box_iou, box_share, centre_distance, pair_mask_overlap
+from anonymize.track.geometry import centre_distance, pair_mask_overlap
 from anonymize.track.model.evidence import Boxes, alike_sized, likeness
 
 Pairs = list[tuple[int, int]]

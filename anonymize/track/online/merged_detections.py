@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from anonymize.core.boxes import box_share
 from anonymize.core.types import FloatArray, RegionMask
 from anonymize.track.config import TrackerConfig
-from anonymize.track.geometry import box_share, pair_mask_overlap, rows_of, share_in_any
+from anonymize.track.geometry import pair_mask_overlap, rows_of, share_in_any
 from anonymize.track.model.frame_state import OccludedTrack
 from anonymize.track.online.association import Shapes
 

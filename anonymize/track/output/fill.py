@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from anonymize.core.masks import grow
-from anonymize.core.types import NOBODY, Detections, RegionMask, Tracks
+from anonymize.core.types import UNKNOWN_TRACK, Detections, RegionMask, Tracks
 from anonymize.track.config import TrackerConfig
 from anonymize.track.geometry import hull, move_mask, up_to_border
 from anonymize.track.model.evidence import alike_sized
@@ -96,32 +96,30 @@ class _Filling:
 
     def everything(self, tracks: Sequence[Track], bridges: Sequence[tuple[Track, Track]]) -> list[Shown]:
         """Each ID with the pixels of all paths that it may have taken; see `complete`."""
-        frame = self._frame
-        paths = [(track.number, list(track.observations)) for track in tracks if track.number]
-        paths += [
-            (before.number, list(joined(before.observations, after.observations)))
-            for before, after in bridges
-            if not before.found_in(frame)
-        ]
-        # after an ID swap was undone, the person may still be where the track would be without that
-        paths += [
-            (number, [o for o in path if not o.swapped])
-            for number, path in paths
-            if any(o.at is frame and o.swapped for o in path)
-        ]
-        for number, path in paths:
-            one = show(number, path, frame, self._config)
+        for number, path in self._paths(tracks, bridges):
+            one = show(number, path, self._frame, self._config)
             if one is not None and not self._is_background(one, path):
                 self._add(one)
-        for number, path in gaps_from_id_swaps(frame, tracks, self._config):
-            one = show(number, path, frame, self._config)
-            if one is None:
-                continue
-            covered = RegionMask.union([shown.mask for shown in (*self._named.values(), *self._unidentified)])
-            explained = one.mask.share_in(covered) >= self._config.explained_share
-            if not explained and not self._is_background(one, path):
+        for number, path in gaps_from_id_swaps(self._frame, tracks, self._config):
+            one = show(number, path, self._frame, self._config)
+            if one is not None and not self._is_explained(one) and not self._is_background(one, path):
                 self._unidentified.append(one)
         return [*self._named.values(), *merge_unidentified(self._unidentified)]
+
+    def _paths(self, tracks: Sequence[Track], bridges: Sequence[tuple[Track, Track]]) -> list[tuple[int, Path]]:
+        """IDs and the paths that they may have taken past the frame."""
+        paths: list[tuple[int, Path]] = [(one.number, list(one.observations)) for one in tracks if one.number]
+        for before, after in bridges:
+            if not before.found_in(self._frame):
+                paths.append((before.number, list(joined(before.observations, after.observations))))
+        # after an ID swap was undone, the person may still be where the track would be without that
+        swapped = [(k, path) for k, path in paths if any(o.at is self._frame and o.swapped for o in path)]
+        return paths + [(number, [o for o in path if not o.swapped]) for number, path in swapped]
+
+    def _is_explained(self, one: Shown) -> bool:
+        """Whether enough of a place is covered anyway."""
+        covered = RegionMask.union([shown.mask for shown in (*self._named.values(), *self._unidentified)])
+        return one.mask.share_in(covered) >= self._config.explained_share
 
     def _add(self, one: Shown) -> None:
         """Show a track on one of its paths; apart from the ID where that is doubtful, or would make it too large."""
@@ -163,7 +161,7 @@ class _Filling:
 def _occluded(track: OccludedTrack, frame: FrameState) -> Shown:
     """An occluded track as it is handed on: without an ID."""
     box = np.array(track.mask.box_xyxy, np.float64)
-    return Shown(NOBODY, box, track.mask, Observation(frame, box, track.mask, track.score), filled=True)
+    return Shown(UNKNOWN_TRACK, box, track.mask, Observation(frame, box, track.mask, track.score), filled=True)
 
 
 def merge_unidentified(some: Sequence[Shown]) -> list[Shown]:
@@ -172,7 +170,7 @@ def merge_unidentified(some: Sequence[Shown]) -> list[Shown]:
         return []
     mask = RegionMask.union([one.mask for one in some])
     source = replace(some[0].source, row=-1)  # without a surface
-    return [Shown(NOBODY, np.array(mask.box_xyxy, np.float64), mask, source, filled=True)]
+    return [Shown(UNKNOWN_TRACK, np.array(mask.box_xyxy, np.float64), mask, source, filled=True)]
 
 
 def show(number: int, path: Path, frame: FrameState, config: TrackerConfig) -> Shown | None:

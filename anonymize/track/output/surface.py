@@ -34,10 +34,8 @@ def gather(
     """
     has_cse = np.array([_usable(o, frame, config) for o in sources], np.bool_)
     own = frame.detections
-    if own.embeddings is not None and not any(before):
-        rows = np.array([o.row if o.at is frame else -1 for o in sources], np.int64)
-        if np.array_equal(rows, np.arange(len(own))):
-            return has_cse, own.embeddings, own.segmentations
+    if not any(before) and [o.row if o.at is frame else -1 for o in sources] == list(range(len(own))):
+        return has_cse, own.embeddings, own.segmentations
     models = [found for found in (own, *(o.at.found for o in sources)) if found is not None]
     model = next((found for found in models if found.embeddings is not None), None)
     if model is None or model.embeddings is None or model.segmentations is None:
@@ -47,18 +45,18 @@ def gather(
     segmentations = model.segmentations.new_empty((len(sources), *model.segmentations.shape[1:]))
     for k, (usable, source, earlier) in enumerate(zip(has_cse, sources, before, strict=True)):
         out = embeddings[k], segmentations[k]
-        if not usable:
-            for plane in out:
-                plane.zero_()
-            continue
-        _write(out, source, earlier, config.surface_ema_weight)
-        if source.at is frame:
+        _write(out, source if usable else None, earlier, config.surface_ema_weight)
+        if usable and source.at is frame:
             frame.surfaces[source.row] = out
     return has_cse, embeddings, segmentations
 
 
-def _write(out: tuple[Tensor, Tensor], source: Observation, earlier: Observation | None, weight: float) -> None:
-    """Write the prediction of an observation, with a weight against what was handed on before, if it was."""
+def _write(out: tuple[Tensor, Tensor], source: Observation | None, earlier: Observation | None, weight: float) -> None:
+    """Write the prediction of an observation, with a weight against what was handed on before, if it was; else zero."""
+    if source is None:
+        for plane in out:
+            plane.zero_()
+        return
     now = _prediction(source)
     if earlier is None:
         for plane, new in zip(out, now, strict=True):

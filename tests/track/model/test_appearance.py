@@ -64,10 +64,43 @@ class TestAppearance:
         assert look(image, bare, None).known.all()
         assert look(image, bare, None).distance(look(image, found, None), CONFIG.min_shared_share)[0, 0] < 0.2
 
-    def test_nobody(self) -> None:
+    def test_no_people(self) -> None:
         looks = look(np.zeros((*SIZE, 3), np.uint8), Detections.empty(SIZE), self.table)
         assert looks.distance(looks, CONFIG.min_shared_share).shape == (0, 0)
 
     def test_a_table_has_a_part_for_each_landmark(self) -> None:
         with pytest.raises(ValueError, match="embedding and parts"):
             PartTable(np.eye(3, dtype=np.float32), np.zeros(2, np.int64))
+
+
+def test_the_colours_of_a_plain_person() -> None:
+    """Lightness, and tints by the lightness, to which 0.4 is added; 0.35, 0.7 and 0.7 of each."""
+    image, found = dressed((200, 30, 30), (200, 30, 30))
+    looks = look(image, found, None)
+    middle = looks.values[0, 8 + 4]
+    light = 260 / 3 / 255
+    assert middle[:3] == pytest.approx(
+        [0.35 * light, 0.7 * 170 / 255 / (light + 0.4), 0.7 * 85 / 255 / (light + 0.4)], abs=1e-3
+    )
+
+
+@pytest.mark.parametrize(("probability", "known"), [(0.4, False), (0.6, True)])
+def test_body_parts_are_where_the_surface_is_likely(probability: float, known: bool) -> None:
+    image, found = dressed((200, 30, 30), (30, 30, 90))
+    assert found.segmentations is not None
+    unsure = replace(found, segmentations=found.segmentations * probability)
+    assert (look(image, unsure, TestAppearance.table).weights[0, :8] > 0).any() == known
+
+
+def test_the_nearest_of_128_landmarks_tells_the_part() -> None:
+    parts = np.ones(200, np.int64)
+    parts[[100, 150]] = 13
+    table = PartTable(np.eye(200, dtype=np.float32), parts)
+    assert table.look_up(torch.eye(200)[[100, 150]], CONFIG.part_landmarks).tolist() == [4, 0]
+
+
+@pytest.mark.parametrize(("share", "comparable"), [(0.15, False), (0.3, True)])
+def test_people_who_show_few_of_the_same_parts_cannot_be_compared(share: float, comparable: bool) -> None:
+    one = Appearance.unknown(1)
+    one.weights[0, 0] = share
+    assert np.isfinite(one.distance(one, CONFIG.min_shared_share)[0, 0]) == comparable

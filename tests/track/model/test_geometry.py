@@ -3,17 +3,9 @@
 import numpy as np
 import pytest
 
+from anonymize.core.boxes import box_iou, iou_of
 from anonymize.core.types import RegionMask
-from anonymize.track.geometry import (
-    box_iou,
-    empty_mask,
-    hull,
-    iou_of,
-    mask_grids,
-    move_mask,
-    pair_mask_overlap,
-    up_to_border,
-)
+from anonymize.track.geometry import empty_mask, hull, mask_grids, move_mask, pair_mask_overlap, up_to_border
 
 SIZE = (120, 160)
 

@@ -25,7 +25,7 @@ def test_the_surer_of_two_detections_wins_but_no_picture_does() -> None:
     assert [s.box[0] for s in joined(former.observations, newcomer.observations)] == [12, 10, 10]
 
 
-def test_joined_sightings_cover_the_pixels_of_both_and_change_neither() -> None:
+def test_joined_observations_cover_the_pixels_of_both_and_change_neither() -> None:
     when = frame_states(3)
     former = track(seen(when[0], 10, row=-1), seen(when[1], 10), seen(when[2], 10, row=-1))
     newcomer = track(seen(when[0], 20), seen(when[1], 20, row=-1), seen(when[2], 20, row=-1))

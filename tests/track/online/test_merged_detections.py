@@ -24,13 +24,13 @@ def test_a_part_belongs_to_the_surer_detection_that_holds_it() -> None:
     assert owners(group([]), scores(), CONFIG) == {}
 
 
-def test_a_part_of_a_part_belongs_to_the_whole_but_who_is_certain_to_nobody() -> None:
+def test_a_part_of_a_part_belongs_to_the_whole_but_a_certain_detection_to_none() -> None:
     found = group([[50, 0, 80, 60], [67, 0, 87, 60], [76, 0, 92, 60]])
     assert owners(found, scores(0.79, 0.75, 0.7), CONFIG) == {1: [0], 2: [0]}
     assert owners(found, scores(0.9, 0.85, 0.7), CONFIG) == {2: [1]}
 
 
-def test_several_people_found_as_one_too_are_nobody_new() -> None:
+def test_several_people_found_as_one_too_are_no_new_person() -> None:
     child, parent, both = [0.0, 30.0, 20.0, 100.0], [22.0, 0.0, 44.0, 60.0], [0.0, 0.0, 44.0, 100.0]
     assert owners(group([child, parent, both]), scores(0.9, 0.9, 0.7), CONFIG) == {2: [0, 1]}
     assert owners(group([child, parent, both]), scores(0.9, 0.9, 0.85), CONFIG) == {}
@@ -47,7 +47,7 @@ def test_people_who_overlap_are_counted_once() -> None:
     assert owners(group([one, same, [0.0, 0.0, 36.0, 50.0]]), scores(0.9, 0.88, 0.75), CONFIG) == {2: [0, 1]}
 
 
-def test_somebody_found_twice_is_no_part_of_whoever_stands_in_front() -> None:
+def test_a_person_found_twice_is_no_part_of_the_one_in_front() -> None:
     torso, body, front = [40.0, 0.0, 60.0, 60.0], [40.0, 0.0, 60.0, 100.0], [40.0, 35.0, 90.0, 160.0]
     assert owners(group([torso, body, front]), scores(0.75, 0.7, 0.9), CONFIG) == {1: [0]}
 
@@ -75,24 +75,28 @@ def test_large_masks_are_divided_wholly() -> None:
 
 
 PAIR = MergedDetection(standing(10, 50), [standing(40)], 0.7)
-"""Somebody at 10 and the owner at 40."""
+"""A person at 10 and the owner at 40."""
 
 
-def test_whoever_is_expected_in_what_is_left_is_a_companion() -> None:
+def test_a_track_expected_in_what_is_left_is_occluded() -> None:
     [one] = occluded_tracks([PAIR], [standing(12)], [], 3.0, CONFIG)
     assert (one.mask.box_xyxy, one.score, one.found_seconds, one.known_seconds) == ((10, 5, 36, 35), 0.7, 3.0, 3.0)
-    for elsewhere in (standing(100), standing(38), standing(-1 + 25, 4 + 40)):  # mostly where the owner is, or nobody
+    for elsewhere in (
+        standing(100),
+        standing(38),
+        standing(-1 + 25, 4 + 40),
+    ):  # mostly where the owner is, or no person
         assert occluded_tracks([PAIR], [elsewhere], [], 3.0, CONFIG) == []
     assert occluded_tracks([], [standing(12)], [], 3.0, CONFIG) == []
 
 
-def test_two_companions_share_what_is_left() -> None:
+def test_two_occluded_tracks_share_what_is_left() -> None:
     three = MergedDetection(standing(0, 80), [standing(30)], 0.7)
     found = occluded_tracks([three], [standing(5), standing(55)], [], 3.0, CONFIG)
     assert [one.mask.box_xyxy for one in found] == [(0, 5, 27, 35), (53, 5, 80, 35)]
 
 
-def test_a_companion_stays_through_a_dip_and_for_as_long_as_people_are_remembered() -> None:
+def test_an_occluded_track_stays_through_a_dip_and_for_as_long_as_people_are_remembered() -> None:
     now, last = 1.0, [OccludedTrack(standing(10), 0.7, 1.0, 1.0)]
     assert occluded_tracks([], [], last, now + 0.3, CONFIG) == last
     assert occluded_tracks([], [], last, now + 0.4, CONFIG) == []
@@ -101,14 +105,14 @@ def test_a_companion_stays_through_a_dip_and_for_as_long_as_people_are_remembere
     assert occluded_tracks([PAIR], [], last, 21.1, CONFIG) == []
 
 
-def test_two_detections_of_the_same_pair_have_the_same_companion() -> None:
+def test_two_detections_of_the_same_pair_have_the_same_occluded_track() -> None:
     found = occluded_tracks([PAIR, PAIR], [standing(12)], [], 3.0, CONFIG)
     assert [one.mask.box_xyxy for one in found] == [(10, 5, 36, 35)] * 2
 
 
-def test_whose_head_is_above_somebody_is_no_part_of_that_one() -> None:
+def test_a_detection_whose_head_is_above_another_is_no_part_of_it() -> None:
     front = [40.0, 40.0, 90.0, 160.0]
     behind, arm = [42.0, 14.0, 70.0, 120.0], [42.0, 30.0, 70.0, 120.0]
     assert owners(group([front, behind]), scores(0.9, 0.7), CONFIG) == {}
     assert owners(group([front, arm]), scores(0.9, 0.7), CONFIG) == {1: [0]}
-    assert owners(group([front, behind]), scores(0.5, 0.4), CONFIG) == {1: [0]}  # who is in front may be nobody
+    assert owners(group([front, behind]), scores(0.5, 0.4), CONFIG) == {1: [0]}  # who is in front may be no person

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from anonymize.core.types import NOBODY, RegionMask, Tracks
+from anonymize.core.types import UNKNOWN_TRACK, RegionMask, Tracks
 from anonymize.track.model.frame_state import FrameState, Observation
 from anonymize.track.model.thumbnail import Thumbnail
 from anonymize.track.model.track import Track
@@ -33,7 +33,7 @@ def filled(frame: FrameState, *tracks: Track) -> Tracks:
 def test_where_a_track_would_be_but_for_an_exchange_is_covered_as_well(swapped: bool) -> None:
     when = frame_states(3)
     one = track(seen(when[0], 10), replace(seen(when[1], 60), swapped=swapped), seen(when[2], 10), number=1)
-    assert spans(filled(when[1], one)) == [(1, 60, 80), *[(NOBODY, 10, 30)] * swapped]
+    assert spans(filled(when[1], one)) == [(1, 60, 80), *[(UNKNOWN_TRACK, 10, 30)] * swapped]
 
 
 def beside(left: int, width: int = 20) -> list[tuple[int, int, int]]:
@@ -47,7 +47,7 @@ def beside(left: int, width: int = 20) -> list[tuple[int, int, int]]:
 def test_what_is_guessed_beside_a_found_person_is_grown() -> None:
     """By 2 pixels at least; it belongs to the ID unless the person's rectangle became 1.3 times as large by it."""
     assert beside(12) == [(1, 8, 32)]
-    assert beside(18) == [(1, 18, 38), (NOBODY, 10, 30)]
+    assert beside(18) == [(1, 18, 38), (UNKNOWN_TRACK, 10, 30)]
 
 
 def test_the_rectangle_of_a_person_is_higher_than_wide() -> None:
@@ -103,7 +103,7 @@ def test_such_a_gap_is_covered_without_an_id_unless_it_is_covered_anyway(left: i
     gone, late = jumping(when, 3, 10)
     other = track(*(seen(frame, left + 2) for frame in when), number=2)
     numbers = filled(when[2], gone, late, other).ids.tolist()
-    assert (NOBODY in numbers) != covered
+    assert (UNKNOWN_TRACK in numbers) != covered
 
 
 def test_a_gap_is_filled_from_both_sides_with_more_than_the_person() -> None:
@@ -126,7 +126,7 @@ def test_a_missed_person_may_still_be_where_it_was_a_moment_ago(wait: int, linge
     assert (left, right) == (10, 50 if lingers else 30)
 
 
-@pytest.mark.parametrize(("missed", "number"), [(3, 1), (4, NOBODY)])
+@pytest.mark.parametrize(("missed", "number"), [(3, 1), (4, UNKNOWN_TRACK)])
 def test_a_person_missed_for_long_may_be_hidden(missed: int, number: int) -> None:
     when = frame_states(10)
     one = track(seen(when[0], 10), seen(when[missed + 1], 10), number=1)
@@ -135,8 +135,8 @@ def test_a_person_missed_for_long_may_be_hidden(missed: int, number: int) -> Non
 
 def test_a_gap_longer_than_the_look_ahead_is_not_filled() -> None:
     when = frame_states(25)
-    for last, ids in ((10, [NOBODY]), (11, [])):
+    for last, ids in ((10, [UNKNOWN_TRACK]), (11, [])):
         one = track(seen(when[0], 10), seen(when[last], 10), number=1)
-        assert filled(when[max(1, last - 10)], one).ids.tolist() == [NOBODY]
-        assert filled(when[5], one).ids.tolist() == [NOBODY]
+        assert filled(when[max(1, last - 10)], one).ids.tolist() == [UNKNOWN_TRACK]
+        assert filled(when[5], one).ids.tolist() == [UNKNOWN_TRACK]
         assert filled(when[1], track(seen(when[0], 10), seen(when[last + 1], 10), number=1)).ids.tolist() == ids
