@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
 
 from anonymize.build import build_composer, make_generator
 from anonymize.compose import Composer, CoverComposer, GeneratedComposer, covers_of
+from anonymize.core.errors import OptionError
 from anonymize.core.types import Frame, IntArray, PersonRequest, RegionMask, Replacement, Tracks, UInt8Array
 from anonymize.detect.predictor import DEFAULT_SCORE, Detector
 from anonymize.generate.base import TrackGenerator
@@ -59,6 +60,19 @@ class StillPictures:
     def generate(self, requests: Sequence[PersonRequest]) -> list[Replacement]:
         """See `PersonGenerator`."""
         return self._generator.generate(requests)
+
+
+def modes_of(names: Iterable[str]) -> list[Mode]:
+    """Modes by name; all if there are none.
+
+    Raises:
+        OptionError: A name is none of a mode.
+    """
+    modes = {str(mode): mode for mode in get_args(Mode)}
+    wanted = list(names) or list(modes)
+    if unknown := [name for name in wanted if name not in modes]:
+        raise OptionError(f"mode {unknown[0]!r} is not one of {', '.join(modes)}")
+    return [modes[name] for name in wanted]
 
 
 def build_anonymizers(

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated
 
 import typer
 
 from anonymize.core.device import DeviceName
-
-PictureMode = Literal["solid", "pixelate", "blur", "generate"]
 
 app = typer.Typer(help="Measure weights and results (extra `eval`).", no_args_is_help=True)
 
@@ -88,7 +86,7 @@ def reid(
         ),
     ] = None,
     mode: Annotated[
-        list[PictureMode] | None, typer.Option(show_default="all", help="Repeatable: how to anonymize.")
+        list[str] | None, typer.Option(show_default="all", help="Repeatable: solid, pixelate, blur, generate.")
     ] = None,
     weights: Annotated[str, typer.Option(help="Of generate: embedded, zoo or a file.")] = "embedded",
     baseline: Annotated[
@@ -108,19 +106,20 @@ def reid(
     """Search people among others, anonymized among anonymized (consistency) and among originals (attack)."""
     from anonymize.core.device import resolve_device
     from anonymize.detect.build import build_detector
-    from anonymize.lab.evaluate.anonymizers import Studio, build_anonymizers
+    from anonymize.lab.evaluate.anonymizers import Studio, build_anonymizers, modes_of
     from anonymize.lab.evaluate.output import check_output, write_json
     from anonymize.lab.evaluate.reid import figures, measure, table
     from anonymize.lab.evaluate.reid_network import TrackerAppearance, load_reidentifier
     from anonymize.lab.market1501 import ReidFolder
 
+    modes = modes_of(mode or ())
     if json_output is not None:
         check_output(json_output)
     sightings = ReidFolder.read(folder, people)
     where = resolve_device(device)
     told_apart_by = load_reidentifier(network) if network is not None else None
     detector = build_detector("zoo" if weights == "zoo" else "embedded", device=where)
-    anonymizers = build_anonymizers(mode or get_args(PictureMode), detector, where, weights, baseline)
+    anonymizers = build_anonymizers(modes, detector, where, weights, baseline)
     found = measure(
         sightings,
         told_apart_by or TrackerAppearance(detector),

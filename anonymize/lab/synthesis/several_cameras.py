@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -15,7 +16,7 @@ from tqdm import tqdm
 from anonymize.bodies.camera import Camera
 from anonymize.bodies.people import Person, random_person
 from anonymize.bodies.poses import standing, walking
-from anonymize.core.errors import OptionError
+from anonymize.core.errors import MediaError, OptionError
 from anonymize.core.types import Frame, UInt8Array
 from anonymize.lab.market1501 import GALLERY, QUERY, picture_name
 from anonymize.lab.synthesis import places
@@ -29,6 +30,8 @@ HEIGHT_PX = (130, 190)
 """Of people in a camera's view."""
 MARGIN = 0.08
 """Of a person's height, beside them in the picture, as of boxes of a detector."""
+WAYS = [[(0, 1), (0, 9)]] + [[(-x, x), (x, x)] for x in (2.5, 3.5, 4.5, 5.5, 6.5, 7.5)]
+"""Before a camera, metres: no car, post or tree stands on them, so that people are seen wherever they stand."""
 KINDS = (places.STREET, places.SQUARE, places.CAR_PARK)
 LEAST_SEEN = 0.6
 """Of the least height; of who shows less, most is hidden."""
@@ -47,7 +50,7 @@ class Station:
 
 def random_station(rng: Generator, number: int) -> Station:
     """A camera as they hang before a shop; each looks at another place."""
-    place = random_place(rng, kind=KINDS[number % len(KINDS)])
+    place = random_place(rng, kind=KINDS[number % len(KINDS)], ways=np.array(WAYS))
     height = float(rng.uniform(1.6, 3.2))
     camera = Camera.looking_at((0.0, 0.0, height), (float(rng.normal(0, 1)), 8.0, 0.8), VIEW_HW[1] * 0.9, VIEW_HW)
     optics = replace(random_optics(rng, film=True), quality=100)
@@ -105,14 +108,23 @@ def write_market1501(folder: Path, *, people: int, views: int, cameras: int, see
     """
     if cameras < 2 or views < 2:
         raise OptionError("a person must be seen by another camera too: at least 2 views and 2 cameras")
-    for part in (QUERY, GALLERY):
-        if (folder / part).exists():
-            raise OptionError(f"{folder / part} exists")
-        (folder / part).mkdir(parents=True)
-    stations = [random_station(np.random.default_rng([seed, 0, k]), k) for k in range(cameras)]
+    folders = [folder / part for part in (QUERY, GALLERY)]
+    for path in folders:
+        if path.exists():
+            raise OptionError(f"{path} exists")
     count = people * views
-    for name, image in tqdm(_pictures(stations, people, views, seed), total=count, unit="picture", disable=None):
-        write_image(folder / name, Frame(image, 0, 0, Fraction(1)))
+    try:
+        for path in folders:
+            path.mkdir(parents=True)
+        stations = [random_station(np.random.default_rng([seed, 0, k]), k) for k in range(cameras)]
+        for name, image in tqdm(_pictures(stations, people, views, seed), total=count, unit="picture", disable=None):
+            write_image(folder / name, Frame(image, 0, 0, Fraction(1)))
+    except BaseException as error:
+        for path in folders:
+            shutil.rmtree(path, ignore_errors=True)
+        if isinstance(error, OSError) and not isinstance(error, MediaError):
+            raise MediaError(f"cannot write {folder}: {error.strerror}") from error
+        raise
     return count
 
 
