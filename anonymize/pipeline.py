@@ -17,8 +17,7 @@ from pathlib import Path
 import torch
 
 from anonymize.build import build_composer, own_looks
-from anonymize.compose import BatchComposer, Composer, OverlayComposer, covers_of
-from anonymize.compose.generated import people_of
+from anonymize.compose import BatchComposer, Composer, OverlayComposer, covers_of, with_backgrounds
 from anonymize.core.body_surface import load_surface
 from anonymize.core.device import resolve_device
 from anonymize.core.errors import AnonymizeError
@@ -213,13 +212,13 @@ def detect(frames: Iterable[Frame], detector: Detector) -> Iterator[tuple[Frame,
 def compose(tracked: Iterable[tuple[Frame, Tracks]], composers: Sequence[Composer]) -> Iterator[tuple[Frame, Tracks]]:
     """Draw the frames, one composer after the other; several frames at once where a composer likes that.
 
-    What must be covered is made here, once, and is the same for all composers.
+    What must be covered is made here, once, and is the same for all composers; and what stands behind it.
     """
-    waiting = iter(tracked)
-    size = BATCH if any(isinstance(composer, BatchComposer) for composer in composers) else 1
-    while batch := list(islice(waiting, size)):
-        frames, tracks = [frame for frame, _ in batch], [found for _, found in batch]
-        covers = [covers_of(found) for found in tracks]
+    covered = ((frame, tracks, covers_of(tracks)) for frame, tracks in tracked)
+    in_batches = any(isinstance(composer, BatchComposer) for composer in composers)
+    waiting = with_backgrounds(covered) if in_batches else covered
+    while batch := list(islice(waiting, BATCH if in_batches else 1)):
+        frames, tracks, covers = (list(column) for column in zip(*batch, strict=True))
         for composer in composers:
             if isinstance(composer, BatchComposer):
                 frames = composer.compose_batch(frames, tracks, covers)
@@ -281,7 +280,7 @@ class Tally:
 
     def outgoing(self, tracks: Tracks) -> Tracks:
         """Count a frame; returns its people, without places that are covered whoever is there."""
-        people = tracks if (tracks.ids >= 0).all() else people_of(tracks, tracks.ids >= 0)
+        people = tracks if (tracks.ids >= 0).all() else tracks[tracks.ids >= 0]
         self.frames += 1
         self._with_people += len(people) > 0
         self._ids.update(people.ids[people.ids > 0].tolist())

@@ -19,6 +19,7 @@ from anonymize.compose import (
     ChosenGenerator,
     Composer,
     CoverComposer,
+    CoverPainter,
     GeneratedComposer,
     OverlayComposer,
     PersonGenerator,
@@ -181,7 +182,7 @@ def _composer(
     return GeneratedComposer(ChosenGenerator(makers), cover), warnings
 
 
-def _cover(header: Header, options: DrawOptions) -> Composer:
+def _cover(header: Header, options: DrawOptions) -> CoverPainter:
     """What covers people: as the options say, but for tracks and boxes of which the file says otherwise."""
     covers: dict[str, CoverComposer] = {mode: CoverComposer(mode, color=options.color) for mode in COVERING}
     chosen: dict[int, TrackEntry | AddedBox] = {**header.tracks, **box_ids(header)}

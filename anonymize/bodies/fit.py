@@ -25,9 +25,9 @@ from anonymize.bodies.poses import real_poses
 from anonymize.core.body_surface import load_surface
 from anonymize.core.types import BoolArray, FloatArray
 
-POINTS = 512
+POINTS = 320
 """Landmarks that are fitted; the first ones are spread evenly over the surface."""
-PIXELS = 256
+PIXELS = 192
 """Pixels of a person that are looked at."""
 SHAPES = 8
 """Shape coefficients that are fitted; the others stay at the mean."""
@@ -439,7 +439,7 @@ class BodyFitter:
         return Fit(pose, surprise(seen, pose, 0.06))
 
     @torch.no_grad()
-    def follow(self, seen: Observation, before: Before, *, steps: int = 4) -> Fit:
+    def follow(self, seen: Observation, before: Before, *, steps: int = 3) -> Fit:
         """Fit people from where they were before."""
         pose = before.pose
         for sigma in np.linspace(0.1, 0.06, steps).tolist():

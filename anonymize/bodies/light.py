@@ -22,6 +22,11 @@ MOST_BLUR_PX = 2.0
 FEWEST_PIXELS = 400
 AROUND = 0.6
 """Share of the person's longer side round the rectangle that is looked at."""
+FILM_PX = 256
+"""Blur and noise are read from the middle, so many pixels along a side."""
+LOOKED_AT_PX = 120
+"""Light is read from so many pixels along the longer side."""
+LINEAR = ((np.arange(256) / 255) ** GAMMA).astype(np.float32)
 BLURS = np.linspace(0, MOST_BLUR_PX, 21)
 
 
@@ -116,16 +121,18 @@ def surroundings(image: UInt8Array, hidden: BoolArray, box_xyxy: tuple[int, ...]
     if np.count_nonzero(known) < FEWEST_PIXELS:
         grey = np.full(3, 0.6, np.float32)
         return Surroundings(grey, 0.5 * grey, 0.0, 0.6, 1.0)
-    linear = np.asarray((part.astype(np.float32) / 255) ** GAMMA, np.float32)
-    mean = mean_light(linear, known)
+    step = max(1, round(max(part.shape[:2]) / LOOKED_AT_PX))
+    few, few_known = part[::step, ::step], known[::step, ::step]
+    linear = LINEAR[few]
+    mean = mean_light(linear, few_known)
     level = float(mean.mean())
     tint = (mean / max(level, 1e-4)) ** COLOURED
     ambient = level / ALBEDO * tint
-    low = np.zeros_like(known)
+    low = np.zeros_like(few_known)
     low[round(0.7 * len(low)) :] = True
-    below = mean_light(linear, known & low) if np.count_nonzero(known & low) > FEWEST_PIXELS // 4 else mean
-    half = part.shape[1] // 2
-    sides = [linear[:, s].mean(2)[known[:, s]] for s in (slice(0, half), slice(half, None))]
+    below = mean_light(linear, few_known & low) if np.count_nonzero(few_known & low) > FEWEST_PIXELS // 4 else mean
+    half = few.shape[1] // 2
+    sides = [linear[:, s].mean(2)[few_known[:, s]] for s in (slice(0, half), slice(half, None))]
     side = 0.0
     if min(len(s) for s in sides) > FEWEST_PIXELS // 4:
         dark, bright = (float(s.mean()) for s in sides)
@@ -153,6 +160,9 @@ def film_of(part: UInt8Array, known: BoolArray) -> tuple[float, float]:
     Blur: squared differences over one and over two pixels are as 1 to 2 at a sharp edge, as 1 to 4 on a slope. Noise:
     the median of a second difference in both directions (Immerkaer 1996), which edges hardly touch.
     """
+    rows, columns = (slice(max(0, (n - FILM_PX) // 2), (n + FILM_PX) // 2) for n in part.shape[:2])
+    if np.count_nonzero(known[rows, columns]) > FEWEST_PIXELS * 4:
+        part, known = part[rows, columns], known[rows, columns]
     grey = np.asarray(cv2.cvtColor(part, cv2.COLOR_RGB2GRAY), np.float32)
     inner = np.asarray(cv2.erode(known.astype(np.uint8), np.ones((5, 5), np.uint8))).astype(np.bool_)
     if np.count_nonzero(inner) < FEWEST_PIXELS:

@@ -82,9 +82,12 @@ def stand(look: Look, pose: BodyPose) -> Standing:
 class Visible:
     """What is seen of an avatar over a rectangle of the frame, before it is lit.
 
+    Each material of a pixel is one fragment, however many samples it has (multisampling).
+
     Attributes:
         alpha: [h, w] float32 in [0, 1].
-        pixel: [P] int64, flat index of the pixel of each sample, `FINE` ** 2 of them in a whole pixel.
+        pixel: [P] int64, flat index of each fragment's pixel.
+        share: [P] float32, samples of the fragment.
         material: [P] int64, row of `table`.
         canonical, normal: [P, 3].
         openness: [P].
@@ -93,6 +96,7 @@ class Visible:
 
     alpha: Tensor
     pixel: Tensor
+    share: Tensor
     material: Tensor
     canonical: Tensor
     normal: Tensor
@@ -109,7 +113,7 @@ class Visible:
         paint = shading.shade(self.table, self.material, self.canonical, self.normal, view, self.openness, light)
         height, width = self.alpha.shape
         sums = torch.zeros(height * width, 4)
-        sums.index_add_(0, self.pixel, torch.cat([paint, torch.ones_like(paint[:, :1])], 1))
+        sums.index_add_(0, self.pixel, torch.cat([paint, torch.ones_like(paint[:, :1])], 1) * self.share[:, None])
         return (sums[:, :3] / sums[:, 3:].clamp(min=1)).view(height, width, 3)
 
 
@@ -130,13 +134,21 @@ def rasterized(look: Look, standing: Standing, box_xyxy: tuple[int, int, int, in
     wide = width * FINE
     pixel = torch.div(visible.pixel, wide * FINE, rounding_mode="floor") * width
     pixel = pixel + torch.div(visible.pixel % wide, FINE, rounding_mode="floor")
+    material = mesh.material[kept][visible.face]
+    key, order = (pixel * len(mesh.table) + material).sort(stable=True)
+    _, count = torch.unique_consecutive(key, return_counts=True)
+    chosen = order[count.cumsum(0) - count]
+    seen = replace(visible, face=visible.face[chosen], weights=visible.weights[chosen])
+    columns = torch.cat([mesh.canonical, standing.normals, mesh.openness[:, None]], 1)
+    values = seen.interpolate(columns, faces)
     return Visible(
         alpha=(torch.bincount(pixel, minlength=height * width) / FINE**2).view(height, width),
-        pixel=pixel,
-        material=mesh.material[kept][visible.face],
-        canonical=visible.interpolate(mesh.canonical, faces),
-        normal=visible.interpolate(standing.normals, faces),
-        openness=visible.interpolate(mesh.openness[:, None], faces)[:, 0],
+        pixel=pixel[chosen],
+        share=count.float(),
+        material=material[chosen],
+        canonical=values[:, :3],
+        normal=values[:, 3:6],
+        openness=values[:, 6],
         table=mesh.table,
     )
 

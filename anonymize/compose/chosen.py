@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from anonymize.compose.composer import Composer
-from anonymize.compose.generated import PersonGenerator, people_of
-from anonymize.core.types import BoolArray, Frame, IntArray, PersonRequest, RegionMask, Replacement, Tracks
+from anonymize.compose.composer import CoverPainter
+from anonymize.compose.generated import PersonGenerator
+from anonymize.core.types import BoolArray, Frame, IntArray, PersonRequest, RegionMask, Replacement, Tracks, UInt8Array
 
 
 class ChosenComposer:
@@ -20,18 +20,31 @@ class ChosenComposer:
         chosen: Who covers whom, by track ID.
     """
 
-    def __init__(self, usual: Composer, chosen: Mapping[int, Composer]) -> None:
+    def __init__(self, usual: CoverPainter, chosen: Mapping[int, CoverPainter]) -> None:
         self._usual, self._chosen = usual, chosen
 
     def compose(self, frame: Frame, tracks: Tracks, covers: Sequence[RegionMask]) -> Frame:
         """Cover the people of one frame, see `Composer`."""
+        if len(tracks) == 0:
+            return frame
+        image, edited = frame.image.copy(), np.zeros(frame.size_hw, np.bool_)
+        self.draw(frame.image, tracks, covers, image, edited)
+        return frame.with_edit(image, edited)
+
+    def draw(
+        self,
+        original: UInt8Array,
+        tracks: Tracks,
+        covers: Sequence[RegionMask],
+        image: UInt8Array,
+        edited: BoolArray,
+    ) -> None:
+        """See `CoverPainter.draw`."""
         who = [self._chosen.get(track, self._usual) for track in tracks.ids.tolist()]
-        for composer in dict.fromkeys([self._usual, *who]):
-            rows = np.array([each is composer for each in who], np.bool_)
-            frame = composer.compose(
-                frame, people_of(tracks, rows), [covers[row] for row in np.flatnonzero(rows).tolist()]
-            )
-        return frame
+        for painter in dict.fromkeys([self._usual, *who]):
+            rows = np.array([each is painter for each in who], np.bool_)
+            theirs = [covers[row] for row in np.flatnonzero(rows).tolist()]
+            painter.draw(original, tracks[rows], theirs, image, edited)
 
 
 class ChosenGenerator:

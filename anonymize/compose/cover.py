@@ -50,16 +50,27 @@ class CoverComposer:
         self._color = parse_color(color or BLACK)
 
     def compose(self, frame: Frame, tracks: Tracks, covers: Sequence[RegionMask]) -> Frame:
-        """Cover the people of one frame, see `Composer`. Where they overlap, the higher ID is always on top."""
+        """Cover the people of one frame, see `Composer`."""
         if len(tracks) == 0:
             return frame
         image, edited = frame.image.copy(), np.zeros(frame.size_hw, np.bool_)
+        self.draw(frame.image, tracks, covers, image, edited)
+        return frame.with_edit(image, edited)
+
+    def draw(
+        self,
+        original: UInt8Array,
+        tracks: Tracks,
+        covers: Sequence[RegionMask],
+        image: UInt8Array,
+        edited: BoolArray,
+    ) -> None:
+        """See `CoverPainter.draw`. Where people overlap, the higher ID is always on top."""
         for person in np.argsort(tracks.ids, kind="stable"):
             region = covers[person]
             for part in pieces(region) if tracks.ids[person] == UNKNOWN_TRACK else [region]:
                 if part.area > 0:
-                    self._cover(frame.image, part, image, edited)
-        return frame.with_edit(image, edited)
+                    self._cover(original, part, image, edited)
 
     def _cover(self, original: UInt8Array, region: RegionMask, image: UInt8Array, edited: BoolArray) -> None:
         """Cover one person in `image`, looking at the `original` within the cover only."""

@@ -54,6 +54,11 @@ def seen_of(found: Detections, row: int) -> RegionMask:
     return tighten(RegionMask.union([mask, paste(body, found.boxes_xyxy[row], found.size_hw)]))
 
 
+def tight_mask(found: Detections, row: int) -> RegionMask:
+    """The pixels of one person without a margin, small holes filled."""
+    return fill_holes(seen_of(found, row), HOLE)
+
+
 def doubt_of(score: float) -> float:
     """How doubtful a detection of this score is, in [0, 1]."""
     return float(np.clip((SURE_SCORE - score) / (SURE_SCORE - UNSURE_SCORE), 0, 1))

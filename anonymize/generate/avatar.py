@@ -49,7 +49,9 @@ TURN_SIGMA, ROOT_SIGMA, SCALE_SIGMA, PLACE_SIGMA_M = 0.3, 0.2, 0.04, 0.06
 TURN_NOISE, ROOT_NOISE, SCALE_NOISE, PLACE_NOISE_M = 0.12, 0.1, 0.03, 0.02
 """Changes of a fitted pose of this size are half noise; units as above."""
 LEAST_NEWS = 0.1
-LIGHT_STEADINESS = 0.9
+LIGHT_EVERY = 5
+LIGHT_STEADINESS = 0.6
+"""Frames after which the light is looked at again, and how much of what it was then is kept."""
 FEWEST_OF_PART = 4.0
 """Pixels of a part, of those looked at, of which its colour is read."""
 TYPICAL = 8
@@ -123,7 +125,7 @@ class AvatarGenerator(TrackGenerator):
         self._follows: OrderedDict[int, Follow] = OrderedDict()
         self._looks: OrderedDict[int, Look] = OrderedDict()
         self._figures: deque[tuple[IntArray, dict[int, Figure]]] = deque(maxlen=KEPT)
-        self._lights: OrderedDict[int, Surroundings] = OrderedDict()
+        self._lights: OrderedDict[int, tuple[int, Surroundings]] = OrderedDict()
         self._frame = 0
         generator = torch.Generator().manual_seed(0)
         self._centers = torch.randn(TYPICAL, LATENT, generator=generator)
@@ -142,6 +144,8 @@ class AvatarGenerator(TrackGenerator):
             figure = self._figure(self._look(numbers[row]), pose, found.size_hw)
             if figure is not None and overlap_of(figure, tracks, row) >= MIN_OVERLAP:
                 figures[row] = figure
+            else:
+                self._follows.pop(numbers[row], None)  # fitted anew in the next frame
         able = np.zeros(len(tracks), np.bool_)
         able[list(figures)] = True
         accepted = replace(tracks, detections=replace(found, has_cse=able))
@@ -178,7 +182,7 @@ class AvatarGenerator(TrackGenerator):
                     hidden[mask.slices] |= mask.mask
                 ambient = surroundings(image, hidden, detections.masks[row].box_xyxy).ambient
                 return z_of(colours_of(image, seen, self._fitter.begin(seen), ambient)), row
-        raise OptionError("it shows nobody whose body surface is known")
+        raise OptionError("it shows no person whose body surface is known")
 
     def _generate(self, requests: Sequence[PersonRequest]) -> Tensor:
         raise NotImplementedError("avatars are drawn one by one")
@@ -275,13 +279,21 @@ class AvatarGenerator(TrackGenerator):
             return None
         return Figure(look, standing, rasterized(look, standing, box), box)
 
+    def _surroundings(self, track: int, request: PersonRequest) -> Surroundings:
+        """Light and film round a person; looked at every now and then, since they change slowly."""
+        known = self._lights.get(track)
+        if known is not None and self._frame - known[0] < LIGHT_EVERY:
+            return known[1]
+        found = surroundings(request.image, request.hidden, tuple(request.box_xyxy.tolist()))
+        if known is not None:
+            found = found.blended(known[1], LIGHT_STEADINESS)
+        remember(self._lights, track, (self._frame, found))
+        return found
+
     def _draw_figure(self, request: PersonRequest, figure: Figure) -> Replacement:
         track = int(request.tracks.ids[request.row])
         box = tuple(request.box_xyxy.tolist())
-        found = surroundings(request.image, request.hidden, box)
-        if track in self._lights:
-            found = found.blended(self._lights[track], LIGHT_STEADINESS)
-        remember(self._lights, track, found)
+        found = self._surroundings(track, request)
         height, width = box[3] - box[1], box[2] - box[0]
         picture = np.zeros((height, width, 4), np.float32)  # colours times alpha, alpha
         alpha = figure.visible.alpha[..., None]
@@ -401,13 +413,16 @@ def allowed(cover: RegionMask, box: tuple[int, int, int, int], reach: int) -> Fl
 
 def with_shadow(picture: FloatArray, standing: Standing, box: tuple[int, int, int, int], strength: float) -> FloatArray:
     """An avatar [h, w, 4], colours times alpha and alpha, over the soft shadow of its feet on the ground."""
-    scale = standing.height_px / ADULT_M
-    radius = 0.17 * scale
-    dark = np.zeros(picture.shape[:2], np.float32)
-    rows, columns = np.mgrid[: picture.shape[0], : picture.shape[1]].astype(np.float32) + 0.5
-    for x, y in standing.feet.tolist():
-        square = ((columns + box[0] - x) / radius) ** 2 + ((rows + box[1] - y) / (0.4 * radius)) ** 2
-        dark = np.maximum(dark, strength * np.exp(-square))
+    radius = 0.17 * standing.height_px / ADULT_M
+    height, width = picture.shape[:2]
+    dark = np.zeros((height, width), np.float32)
+    for x, y in (standing.feet - torch.tensor(box[:2])).tolist():
+        rows, columns = (
+            span(round(c - 2 * r), round(4 * r), n) for c, r, n in ((y, 0.4 * radius, height), (x, radius, width))
+        )
+        across = ((np.arange(columns.start, columns.stop, dtype=np.float32) + 0.5 - x) / radius) ** 2
+        down = ((np.arange(rows.start, rows.stop, dtype=np.float32) + 0.5 - y) / (0.4 * radius)) ** 2
+        dark[rows, columns] = np.maximum(dark[rows, columns], strength * np.exp(-across - down[:, None]))
     out = picture.copy()
     out[..., 3] += (1 - picture[..., 3]) * dark
     return out

@@ -29,10 +29,9 @@ def apply_choices(tracked: Iterable[tuple[Frame, Tracks]], header: Header) -> It
         keep = np.array([k in shown for k in people], np.bool_)
         may = np.array([k in made for k in people], np.bool_)
         found = replace(tracks.detections, has_cse=tracks.detections.has_cse & may)
+        tracks = replace(tracks, detections=found)
         if not keep.all():
-            tracks = Tracks(found[keep], tracks.ids[keep], tracks.filled[keep])
-        else:
-            tracks = replace(tracks, detections=found)
+            tracks = tracks[keep]
         masks = {
             first_id + k: box_mask(box, number, frame.size_hw)
             for k, box in enumerate(header.boxes)
@@ -86,4 +85,5 @@ def add_masks(tracks: Tracks, masks: dict[int, RegionMask]) -> Tracks:
         found.surface,
     )
     ids = np.concatenate([tracks.ids, np.array(list(masks), np.int64)])
-    return Tracks(both, ids, np.concatenate([tracks.filled, np.zeros(count, np.bool_)]))
+    filled = np.concatenate([tracks.filled, np.zeros(count, np.bool_)])
+    return replace(tracks, detections=both, ids=ids, filled=filled)

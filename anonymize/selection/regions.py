@@ -98,7 +98,7 @@ def _outside(tracks: Tracks, holes: Sequence[RegionMask]) -> Tracks:
     rows = zip(tracks.detections.masks, tracks.ids.tolist(), strict=True)
     shares = [(mask, INSIDE if number else 1.0) for mask, number in rows]
     keep = np.array([all(mask.share_in(hole) < share for hole in holes) for mask, share in shares], np.bool_)
-    return Tracks(tracks.detections[keep], tracks.ids[keep], tracks.filled[keep])
+    return tracks[keep]
 
 
 def _region(entry: Any, where: str) -> Region:

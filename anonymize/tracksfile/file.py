@@ -164,7 +164,8 @@ class TracksFile:
             header.surface,
         )
         filled = np.array([person.get("filled", False) for person in people], np.bool_)
-        return Tracks(found, np.array([person["id"] for person in people], np.int64), filled)
+        camera = None if "camera" not in entry else _camera(entry["camera"])
+        return Tracks(found, np.array([person["id"] for person in people], np.int64), filled, camera)
 
     def _errors(self, where: str) -> _Errors:
         return _Errors(self.path, where)
@@ -228,7 +229,10 @@ class _Contents:
             people.append(person)
         self.frames += 1
         self.size_hw = frame.size_hw
-        return {"pts": frame.pts, "people": people}
+        entry = {"pts": frame.pts, "people": people}
+        if tracks.camera is not None:
+            entry["camera"] = tracks.camera.ravel().tolist()
+        return entry
 
     def head(self, sha256: str, settings: Mapping[str, Any]) -> str:
         """The file up to its frames."""
@@ -251,6 +255,14 @@ class _Contents:
         lines = [f'"{name}": {_line(value, spaced=True)}' for name, value in members.items()]
         lines += ['"tracks": [\n' + tracks + "\n]", '"boxes": []', '"frames": [']
         return "{" + ",\n".join(lines)
+
+
+def _camera(numbers: Any) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    """The camera's motion [2, 3] of a frame's entry."""
+    camera = np.array(numbers, np.float64)
+    if camera.shape != (6,) or not np.isfinite(camera).all():
+        raise AnonymizeError(f"camera must be 6 numbers, got {numbers!r:.60}")
+    return camera.reshape(2, 3)
 
 
 def _short(values: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> list[float]:

@@ -175,7 +175,7 @@ def test_what_looks_like_another_person_teaches_less() -> None:
 
     def learnt(colour: Colour) -> float:
         """Share of the way from what they looked like to what they look like now."""
-        before, after, now = looks_after(*[BROWN] * 10), looks_after(*[BROWN] * 10, colour), looks_after(colour)
+        before, after, now = looks_after(*[BROWN] * 20), looks_after(*[BROWN] * 20, colour), looks_after(colour)
         return float(np.linalg.norm(after - before) / np.linalg.norm(now - before))
 
     assert learnt((144, 88, 86)) == pytest.approx(0.1, abs=0.01)

@@ -49,6 +49,7 @@ class FrameState:
         to_reference: [2, 3] float64, takes pixels of this frame to coordinates that do not move with the camera.
         free: [N] bool, detections that belong to no track so far.
         thumbnail: A small picture, which stays when the frame has left.
+        camera: [2, 3] float64, takes pixels of the frame before to pixels of this one; None if the camera rests.
         occluded: Tracks that are found only together with others.
         surfaces: Surface predictions (embedding and segmentation) that were handed on, by detection.
     """
@@ -59,6 +60,7 @@ class FrameState:
     to_reference: Transform
     free: BoolArray
     thumbnail: Thumbnail = field(repr=False)
+    camera: Transform | None = None
     occluded: Sequence[OccludedTrack] = field(default_factory=list, repr=False)
     surfaces: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict, repr=False)
 

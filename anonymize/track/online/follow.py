@@ -119,8 +119,9 @@ class TrackerState:
             to_reference = then(inverse(transform), before.to_reference) if moves else before.to_reference
         free = np.ones(len(found), np.bool_)
         shrunk = shrink_surfaces(found, self._config.max_surface_cells)
-        now = FrameState(frame, shrunk, frame.pts_seconds, to_reference, free, thumbnail)
-        store.advance(now.seconds, transform if moves else None)
+        camera = transform if moves else None
+        now = FrameState(frame, shrunk, frame.pts_seconds, to_reference, free, thumbnail, camera)
+        store.advance(now.seconds, camera)
         remembered = store.absent <= self._config.memory_seconds
         store.keep(remembered | np.array([bool(track.observations) for track in store.tracks], np.bool_))
         self._before = now
