@@ -11,20 +11,16 @@ from anonymize.track.model.store import TrackStore
 from tests.track.scenes import CONFIG, frame_states, seen, track
 
 
-def split(*, unlike: int = 0, sure: int = 12, gap: int = 1) -> bool:
+def split(*, unlike: int, gap: int = 1) -> bool:
     """Whether a track is split that a new one of the same appearance is found beside.
 
     Args:
         unlike: In so many of the 12 frames since then the track looks like another person.
-        sure: In so many it is found surely.
         gap: So many frames before the new one appeared it was last found.
     """
     when, known = frame_states(20), Appearance.unknown(1)
     known.weights[:] = 1
-    since = [
-        replace(seen(when[6 + k], 12, score=0.9 if k < sure else 0.4), appearance=known, unlike=k < unlike)
-        for k in range(12)
-    ]
+    since = [replace(seen(when[6 + k], 12), appearance=known, unlike=k < unlike) for k in range(12)]
     one = track(*(seen(frame, 10) for frame in when[: 7 - gap]), *since, number=1)
     newcomer = track(*(replace(seen(when[6 + k], 16), appearance=known) for k in range(12)))
     store = TrackStore(CONFIG)
@@ -44,12 +40,6 @@ def split(*, unlike: int = 0, sure: int = 12, gap: int = 1) -> bool:
 @pytest.mark.parametrize(("unlike", "expected"), [(0, False), (5, False), (7, True)])
 def test_a_track_that_mostly_looks_like_another_person_is_split(unlike: int, expected: bool) -> None:
     assert split(unlike=unlike) == expected
-
-
-@pytest.mark.parametrize(("sure", "expected"), [(3, True), (5, False)])
-def test_a_track_that_fades_beside_a_new_one_is_split(sure: int, expected: bool) -> None:
-    """Found surely in less than a third of the frames in which the new one is."""
-    assert split(sure=sure) == expected
 
 
 @pytest.mark.parametrize(("gap", "expected"), [(1, True), (2, False)])
