@@ -156,7 +156,7 @@ def compare(
         bool, typer.Option("--show-originals", help="Show the original's people on the page too.")
     ] = False,
     json_output: Annotated[Path | None, typer.Option("--json", metavar="OUT", help="Write the figures here.")] = None,
-    device: Annotated[Device, typer.Option(help="Where the detector runs.")] = "auto",
+    device: Annotated[DeviceName, typer.Option(help="Where the detector runs.")] = "auto",
 ) -> None:
     """Hold anonymizers against the original: people visible, recognized, still people; background; steadiness."""
     from anonymize.core.device import resolve_device
