@@ -16,22 +16,22 @@ from pathlib import Path
 
 import torch
 
+from anonymize.build import DrawingOptions, Mode, build_composer, own_looks
 from anonymize.compose import BatchComposer, Composer, OverlayComposer, covers_of
 from anonymize.compose.generated import people_of
+from anonymize.core.body_surface import load_surface
+from anonymize.core.device import DeviceName, resolve_device
+from anonymize.core.errors import AnonymizeError
+from anonymize.core.prefetch import Prefetch
+from anonymize.core.types import Detections, Frame, Tracks
 from anonymize.detect.build import build_detector
 from anonymize.detect.paired import surface_network
 from anonymize.detect.predictor import DEFAULT_SCORE, Detector
-from anonymize.device import DeviceName, resolve_device
-from anonymize.drawing import DrawingOptions, Mode, build_composer, own_looks
-from anonymize.edit.record import check_tracks_path, record
-from anonymize.edit.regions import Region, apply_regions, read_regions
-from anonymize.edit.settle import settle
-from anonymize.errors import AnonymizeError
 from anonymize.media import FilmWriter, check_image_output, open_film, read_image, write_image
-from anonymize.prefetch import Prefetch
-from anonymize.synthesis.surface import load_surface
+from anonymize.selection.regions import Region, apply_regions, read_regions
 from anonymize.track import LOOKAHEAD_SECONDS, UNSURE_SCORE, PartTable, PeopleTracker, Tracker
-from anonymize.types import Detections, Frame, Tracks
+from anonymize.tracksfile.quantize import settle
+from anonymize.tracksfile.record import check_tracks_path, record
 
 BATCH = 4
 """Frames that the detector sees at once, and whose people the generator makes at once."""

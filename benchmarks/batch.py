@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from anonymize.synthesis.film import write_rendered_film
+from anonymize.lab.synthesis.film import write_rendered_film
 
 
 def make_films(root: Path, count: int, frames: int, size_hw: tuple[int, int]) -> None:

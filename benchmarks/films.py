@@ -11,12 +11,12 @@ import cv2
 import numpy as np
 import torch
 
+from anonymize.core.body_surface import load_surface
+from anonymize.core.types import Detections, Frame, RegionMask
 from anonymize.detect.predictor import Detector
+from anonymize.lab.synthesis.film import render_film
 from anonymize.media import open_film, write_film
 from anonymize.pipeline import detect
-from anonymize.synthesis.film import render_film
-from anonymize.synthesis.surface import load_surface
-from anonymize.types import Detections, Frame, RegionMask
 
 MOTIONS = ("still", "still", "hand", "pan", "drive")
 WALLED = (0, 1)  # of each five films: those whose camera rests

@@ -8,19 +8,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from anonymize.bodies.poses import standing
+from anonymize.build import DrawingOptions, build_composer
+from anonymize.core.types import Frame
 from anonymize.detect.predictor import Detector
-from anonymize.drawing import DrawingOptions, build_composer
-from anonymize.edit.settle import settle
 from anonymize.generate.build import save_weights
 from anonymize.generate.network import GeneratorConfig, GeneratorNetwork
+from anonymize.lab.synthesis import places
+from anonymize.lab.synthesis.film import film_walkers
+from anonymize.lab.synthesis.places import random_place
+from anonymize.lab.synthesis.scene import Actor, draw_backdrop, random_optics, sensor_noise
+from anonymize.lab.synthesis.scene import compose as draw
 from anonymize.pipeline import build_tracker, compose, detect
-from anonymize.synthesis import places
-from anonymize.synthesis.film import film_walkers
-from anonymize.synthesis.places import random_place
-from anonymize.synthesis.poses import standing
-from anonymize.synthesis.scene import Actor, draw_backdrop, random_optics, sensor_noise
-from anonymize.synthesis.scene import compose as draw
-from anonymize.types import Frame
+from anonymize.tracksfile.quantize import settle
 
 SIZE_HW, FPS, FRAMES, PEOPLE = (288, 512), 10, 24, 6
 NOISES = (0.8, 2.5, 6.0)  # deviation, of 255: a good camera by day, a usual one, dim light

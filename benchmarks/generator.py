@@ -9,11 +9,11 @@ import time
 import numpy as np
 import torch
 
+from anonymize.core.resources import GENERATOR, weights_path
+from anonymize.core.types import Detections, PersonRequest, RegionMask, Tracks
 from anonymize.generate.build import load_network
 from anonymize.generate.network import GeneratorConfig, GeneratorNetwork
 from anonymize.generate.predictor import EmbeddedGenerator
-from anonymize.resources import GENERATOR, weights_path
-from anonymize.types import Detections, PersonRequest, RegionMask, Tracks
 
 FRAME = (720, 1280)
 

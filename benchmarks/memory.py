@@ -34,7 +34,7 @@ class WalkingDouble:
         self._frame = 0
 
     def detect(self, images: Sequence[np.ndarray]) -> list:
-        from anonymize.types import Detections, RegionMask
+        from anonymize.core.types import Detections, RegionMask
 
         found = []
         for image in images:

@@ -12,7 +12,8 @@ from functools import partial
 import numpy as np
 import torch
 
-from anonymize.synthesis import render_person, render_scene
+from anonymize.bodies import render_person
+from anonymize.lab.synthesis import render_scene
 
 KINDS = {
     "scenes 384 x 640": partial(render_scene, size_hw=(384, 640)),

@@ -44,15 +44,15 @@ from films import (
 from flicker import flicker
 
 from anonymize.compose import covers_of
+from anonymize.core.body_surface import load_surface
+from anonymize.core.resources import weights_path
+from anonymize.core.types import Detections, Frame, RegionMask
 from anonymize.detect.build import build_detector
 from anonymize.detect.network import REGION_SIZE
 from anonymize.detect.zoo.predictor import SIZE as ZOO_SIZE
-from anonymize.evaluate.tracking import TrackingScores, score
+from anonymize.lab.evaluate.tracking import TrackingScores, score
 from anonymize.pipeline import build_tracker
-from anonymize.resources import weights_path
-from anonymize.synthesis.surface import load_surface
 from anonymize.track import UNSURE_SCORE, PartTable, PeopleTracker
-from anonymize.types import Detections, Frame, RegionMask
 
 COVERED_FROM_PX = 40
 LOOKAHEAD = 1.0

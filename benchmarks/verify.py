@@ -16,9 +16,9 @@ import numpy as np
 
 from anonymize.compose import CoverComposer
 from anonymize.compose.margin import with_margin
+from anonymize.core.types import Detections, RegionMask, Tracks
+from anonymize.lab.synthesis.film import render_film
 from anonymize.media import FilmWriter, open_film, write_film
-from anonymize.synthesis.film import render_film
-from anonymize.types import Detections, RegionMask, Tracks
 
 SEEDS, FRAMES, PEOPLE, RATE = (31, 32, 34, 35), 15, 5, 10
 SIZE_HW = (384, 640)

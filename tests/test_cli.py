@@ -310,7 +310,7 @@ import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job inherits it as ignored
 import numpy as np
 from anonymize import cli, pipeline
-from anonymize.types import Detections
+from anonymize.core.types import Detections
 
 class SlowDetector:
     surface = None

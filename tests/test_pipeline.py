@@ -11,9 +11,9 @@ import pytest
 from anonymize import Summary, anonymize_image, anonymize_video, pipeline
 from anonymize.compose import CoverComposer
 from anonymize.compose.margin import with_margin
-from anonymize.errors import AnonymizeError, OptionError
+from anonymize.core.errors import AnonymizeError, OptionError
+from anonymize.core.types import Detections, Frame, RegionMask, Tracks
 from anonymize.media import open_film
-from anonymize.types import Detections, Frame, RegionMask, Tracks
 
 MAGENTA = (255, 0, 255)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from anonymize.core.resources import DETECTOR, GENERATOR, weights_path
 from anonymize.detect.predictor import DEFAULT_SCORE
-from anonymize.resources import DETECTOR, GENERATOR, weights_path
 
 
 @pytest.mark.parametrize("name", [DETECTOR, GENERATOR])

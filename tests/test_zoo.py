@@ -13,6 +13,7 @@ import torch
 from typer.testing import CliRunner, Result
 
 from anonymize.cli import app
+from anonymize.core.types import PersonRequest
 from anonymize.detect import build
 from anonymize.detect.build import save_weights as save_detector
 from anonymize.detect.network import DetectorConfig, DetectorNetwork
@@ -21,7 +22,6 @@ from anonymize.downloads.catalog import CATALOG
 from anonymize.generate.build import save_weights
 from anonymize.generate.network import GeneratorConfig, GeneratorNetwork
 from anonymize.generate.predictor import EmbeddedGenerator
-from anonymize.types import PersonRequest
 from tests.fixtures import recipe
 
 RUN = CliRunner()

@@ -23,7 +23,7 @@ from typing import Any
 from anonymize.batch.engines import AdvanceOf, Plan, given_up, limit_threads, retry
 from anonymize.batch.job import Job, Outcome, Worker
 from anonymize.batch.segments import SEGMENT_SECONDS, CutFilm, Seen, detect_shared
-from anonymize.errors import AnonymizeError, BackendError
+from anonymize.core.errors import AnonymizeError, BackendError
 
 POLL_SECONDS = 0.5
 """Progress is asked for this often."""

@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, Protocol
 
 from anonymize.batch.job import BuildParts, Job, Outcome, Settings, Worker, remove_partials
-from anonymize.errors import AnonymizeError
+from anonymize.core.errors import AnonymizeError
 
 ATTEMPTS = 3
 """A file that has killed so many processes is given up."""

@@ -20,7 +20,7 @@ from anonymize.batch.lock import FolderLock
 from anonymize.batch.manifest import Done, Manifest
 from anonymize.batch.report import BatchProgress, BatchReport
 from anonymize.batch.walk import STATE_FOLDER, Entry, walk
-from anonymize.errors import AnonymizeError, MediaError, OptionError
+from anonymize.core.errors import AnonymizeError, MediaError, OptionError
 
 EngineName = Literal["local", "ray"]
 
@@ -86,7 +86,7 @@ def anonymize_folder(
     except OSError as error:
         raise MediaError(f"cannot make the folder {state}: {error.strerror}") from error
     if weights is None:
-        from anonymize.drawing import weights_files
+        from anonymize.build import weights_files
 
         weights = weights_files(settings)
     fingerprint = _fingerprint(settings, weights)
@@ -226,7 +226,7 @@ def _engine(name: EngineName, workers: int, ray_address: str | None, gpus_per_wo
 
 def _checked_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """All settings, those that were not given at their defaults; what is wrong with them is told before any file."""
-    from anonymize.drawing import DrawingOptions
+    from anonymize.build import DrawingOptions
     from anonymize.media.encoders import pick_encoder
     from anonymize.pipeline import anonymize_video
 

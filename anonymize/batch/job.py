@@ -18,8 +18,8 @@ import av
 
 from anonymize.batch.manifest import Stamp
 from anonymize.batch.walk import Kind
-from anonymize.errors import AnonymizeError, MediaError
-from anonymize.media.files import PartialFile
+from anonymize.core.errors import AnonymizeError, MediaError
+from anonymize.core.files import PartialFile
 
 Settings = Mapping[str, Any]
 Parts = Mapping[str, Any]
@@ -174,8 +174,8 @@ def build_parts(settings: Settings, kind: Kind) -> Parts:
     Raises:
         AnonymizeError: The weights or the device do not work.
     """
+    from anonymize.core.device import resolve_device
     from anonymize.detect.build import build_detector
-    from anonymize.device import resolve_device
     from anonymize.track import UNSURE_SCORE
 
     options: dict[str, Any] = {

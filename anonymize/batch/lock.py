@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-from anonymize.errors import AnonymizeError, MediaError
+from anonymize.core.errors import AnonymizeError, MediaError
 
 ORPHANS_SECONDS = 10.0
 """So long may the worker processes of a run that was killed take to notice."""

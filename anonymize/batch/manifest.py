@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from anonymize.errors import AnonymizeError, MediaError
+from anonymize.core.errors import AnonymizeError, MediaError
 
 HEADER = {"format": "anonymize-manifest", "version": 1}
 

@@ -17,11 +17,11 @@ from typing import Protocol
 
 import av
 
+from anonymize.core.errors import MediaError
+from anonymize.core.types import Detections, Frame
 from anonymize.detect.predictor import Detector
-from anonymize.errors import MediaError
 from anonymize.media import open_film
 from anonymize.pipeline import detect
-from anonymize.types import Detections, Frame
 
 SEGMENT_SECONDS = 5.0
 """A segment is at least this long. What was found in one waits in memory until its turn: with a surface, about 0.8 MB

@@ -8,7 +8,7 @@ import numpy as np
 
 from anonymize.compose.composer import Composer
 from anonymize.compose.generated import PersonGenerator, people_of
-from anonymize.types import Frame, IntArray, PersonRequest, RegionMask, Tracks, UInt8Array
+from anonymize.core.types import Frame, IntArray, PersonRequest, RegionMask, Replacement, Tracks
 
 
 class ChosenComposer:
@@ -48,10 +48,10 @@ class ChosenGenerator:
         """See `PersonGenerator.place`."""
         return self._usual.place(tracks, covers)
 
-    def generate(self, requests: Sequence[PersonRequest]) -> list[UInt8Array]:
+    def generate(self, requests: Sequence[PersonRequest]) -> list[Replacement]:
         """See `PersonGenerator.generate`."""
         makers = [self._chosen.get(int(r.tracks.ids[r.row]), self._usual) for r in requests]
-        pictures: dict[int, UInt8Array] = {}
+        pictures: dict[int, Replacement] = {}
         for maker in dict.fromkeys(makers):
             rows = [row for row, each in enumerate(makers) if each is maker]
             pictures |= zip(rows, maker.generate([requests[row] for row in rows]), strict=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-from anonymize.types import Frame, RegionMask, Tracks
+from anonymize.core.types import Frame, RegionMask, Tracks
 
 
 class Composer(Protocol):

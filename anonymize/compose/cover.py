@@ -12,8 +12,8 @@ from typing import Literal, get_args
 import cv2
 import numpy as np
 
-from anonymize.errors import OptionError
-from anonymize.types import NOBODY, BoolArray, FloatArray, Frame, RegionMask, Tracks, UInt8Array
+from anonymize.core.errors import OptionError
+from anonymize.core.types import NOBODY, BoolArray, FloatArray, Frame, RegionMask, Tracks, UInt8Array
 
 CoverMode = Literal["blur", "pixelate", "solid"]
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from anonymize.compose.composer import Composer
 from anonymize.compose.cover import grow_region, outward_rim
-from anonymize.types import BoolArray, Frame, IntArray, PersonRequest, RegionMask, Tracks, UInt8Array
+from anonymize.core.types import BoolArray, Frame, IntArray, PersonRequest, RegionMask, Replacement, Tracks, UInt8Array
 
 RIM_PER_CELL = 0.5
 """Width of the rim in pixels of the generated picture."""
@@ -23,8 +23,8 @@ class PersonGenerator(Protocol):
         """The rectangle [N, 4] int64 that each person is made in, cover included; called once a frame, in order."""
         ...
 
-    def generate(self, requests: Sequence[PersonRequest]) -> list[UInt8Array]:
-        """A picture [h, w, 3] uint8 RGB a request, to be stretched over its rectangle."""
+    def generate(self, requests: Sequence[PersonRequest]) -> list[Replacement]:
+        """A person a request, to be stretched over its rectangle."""
         ...
 
 
@@ -58,7 +58,7 @@ class GeneratedComposer:
         while requests := [(canvas, row) for canvas in canvases for row in canvas.due(wave)]:
             pictures = self._generator.generate([canvas.request(row) for canvas, row in requests])
             for (canvas, row), picture in zip(requests, pictures, strict=True):
-                canvas.draw(row, picture)
+                canvas.draw(row, picture.image)
             wave += 1
         return [canvas.frame() for canvas in canvases]
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from anonymize.compose.cover import pieces
-from anonymize.masks import fill_holes, grow, paste, tighten
-from anonymize.types import NOBODY, Detections, RegionMask, Tracks
+from anonymize.core.masks import fill_holes, grow, paste, tighten
+from anonymize.core.types import NOBODY, Detections, RegionMask, Tracks
 
 MARGIN, DOUBTFUL_MARGIN = 0.02, 0.05
 """Shares of the person's longer side: a rim that a mask of 28 x 28 cells cannot resolve; and what is added to it where

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from anonymize.types import Frame, RegionMask, Tracks
+from anonymize.core.types import Frame, RegionMask, Tracks
 
 GOLDEN_RATIO = 0.618034
 

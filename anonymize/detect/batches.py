@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from anonymize.types import UInt8Array
+from anonymize.core.types import UInt8Array
 
 
 def by_size(images: Iterable[UInt8Array]) -> dict[tuple[int, int], list[int]]:

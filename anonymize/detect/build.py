@@ -9,6 +9,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from anonymize.core.errors import WeightsError
+from anonymize.core.resources import DETECTOR, weights_path
 from anonymize.detect.detectron2 import build_detectron2_detector
 from anonymize.detect.names import DetectorName
 from anonymize.detect.network import DetectorConfig, DetectorNetwork
@@ -16,8 +18,6 @@ from anonymize.detect.paired import PairedDetector
 from anonymize.detect.predictor import DEFAULT_SCORE, Detector, EmbeddedDetector
 from anonymize.detect.zoo.predictor import build_zoo_detector
 from anonymize.downloads.cache import locate
-from anonymize.errors import WeightsError
-from anonymize.resources import DETECTOR, weights_path
 
 FORMAT = "anonymize-detector-2"
 SURFACE_FORMATS = ("anonymize-detector-1", FORMAT)

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from anonymize.core.errors import BackendError, OptionError, WeightsError
+from anonymize.core.types import Detections, RegionMask, UInt8Array
 from anonymize.detect.zoo.heads import SURFACE
 from anonymize.detect.zoo.network import Predictions
 from anonymize.detect.zoo.predictor import DEFAULT_SCORE, merge
 from anonymize.downloads.cache import locate
 from anonymize.downloads.catalog import CATALOG
-from anonymize.errors import BackendError, OptionError, WeightsError
-from anonymize.types import Detections, RegionMask, UInt8Array
 
 DEFAULT_CONFIG = "COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_3x.yaml"
 REPOSITORY = "git+https://github.com/facebookresearch/detectron2"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from anonymize.types import BoolArray, FloatArray, RegionMask
+from anonymize.core.types import BoolArray, FloatArray, RegionMask
 
 IOU_THRESHOLD = 0.4
 

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from anonymize.core.errors import OptionError
 from anonymize.downloads.catalog import CATALOG, ZOO
-from anonymize.errors import OptionError
 
 EMBEDDED = "embedded"
 MASKS = tuple(name for name in CATALOG if name.startswith("mask-rcnn-"))

@@ -47,7 +47,7 @@ class DetectorConfig:
         size: Pictures are scaled so that the shorter side has this many pixels.
         max_size: ... unless the longer side would get longer than this.
         score_scale, score_shift: A score is the sigmoid of the logit times the first plus the second, so that it is
-            the probability that the box is right (Platt 1999), see `anonymize.train.calibrate`.
+            the probability that the box is right (Platt 1999), see `anonymize.lab.train.calibrate`.
     """
 
     channels: int = 64

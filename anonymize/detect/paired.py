@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from anonymize.core.masks import paste
+from anonymize.core.types import Detections, UInt8Array
 from anonymize.detect.matching import IOU_THRESHOLD, mask_iou, sample
 from anonymize.detect.network import DetectorNetwork
 from anonymize.detect.predictor import Detector, EmbeddedDetector
-from anonymize.masks import paste
-from anonymize.types import Detections, UInt8Array
 
 
 class PairedDetector:

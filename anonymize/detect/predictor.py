@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from anonymize.core.device import low_precision
+from anonymize.core.masks import paste, tighten
+from anonymize.core.types import Detections, FloatArray, RegionMask, UInt8Array
 from anonymize.detect.batches import by_size
 from anonymize.detect.network import REGION_SIZE, DetectorNetwork, enlarged, read_over
-from anonymize.device import low_precision
-from anonymize.masks import paste, tighten
-from anonymize.types import Detections, FloatArray, RegionMask, UInt8Array
 
 DEFAULT_SCORE = 0.4
 STRIDE = 32

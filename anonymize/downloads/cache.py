@@ -11,9 +11,9 @@ from typing import Any, Literal
 import pooch
 from filelock import FileLock
 
+from anonymize.core.errors import WeightsError
 from anonymize.downloads.catalog import CATALOG, WeightsFile
 from anonymize.downloads.transfer import LocalCopy, ResumingDownload
-from anonymize.errors import WeightsError
 
 MIRROR_VARIABLE = "ANONYMIZE_MIRROR"
 State = Literal["missing", "good", "changed"]

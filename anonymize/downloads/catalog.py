@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from anonymize.errors import OptionError
+from anonymize.core.errors import OptionError
 
 DETECTRON2 = "https://dl.fbaipublicfiles.com/detectron2/COCO-InstanceSegmentation"
 CSE = "https://dl.fbaipublicfiles.com/densepose/cse"

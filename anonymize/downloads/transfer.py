@@ -10,7 +10,7 @@ from typing import Any
 import requests
 from tqdm import tqdm
 
-from anonymize.errors import WeightsError
+from anonymize.core.errors import WeightsError
 
 ATTEMPTS = 5
 TIMEOUT_SECONDS = 30.0

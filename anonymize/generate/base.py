@@ -11,10 +11,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from anonymize.errors import OptionError
+from anonymize.core.errors import OptionError
+from anonymize.core.types import (
+    Detections,
+    FloatArray,
+    IntArray,
+    PersonRequest,
+    RegionMask,
+    Replacement,
+    Tracks,
+    UInt8Array,
+)
 from anonymize.generate.crops import contain, crop_box, snap
 from anonymize.generate.latents import draw_latent, truncate
-from anonymize.types import Detections, FloatArray, IntArray, PersonRequest, RegionMask, Tracks, UInt8Array
 
 T = TypeVar("T")
 DEFAULT_TRUNCATION = 0.7
@@ -86,22 +95,22 @@ class TrackGenerator(ABC):
         return boxes
 
     @torch.inference_mode()
-    def generate(self, requests: Sequence[PersonRequest]) -> list[UInt8Array]:
+    def generate(self, requests: Sequence[PersonRequest]) -> list[Replacement]:
         """Make people, in batches across frames.
 
         Returns:
-            For each request [h, w, 3] uint8 RGB, which stretched over `box_xyxy` shows the new person where the request
-            hides the frame, and the frame elsewhere.
+            For each request a picture, which stretched over `box_xyxy` shows the new person where the request hides the
+            frame, and the frame elsewhere; without alpha.
 
         Raises:
             OptionError: The surface predictions are of another kind than the generator was trained for.
         """
-        pictures: list[UInt8Array] = []
+        people: list[Replacement] = []
         for start in range(0, len(requests), BATCH):
             made = self._generate(requests[start : start + BATCH]).float()
             pixels = ((made + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-            pictures += list(pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy())
-        return pictures
+            people += [Replacement(image) for image in pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()]
+        return people
 
     def read_identity(self, image: UInt8Array, detections: Detections) -> tuple[Tensor, int]:
         """z of the most prominent person of a picture, through the appearance mapper.

@@ -11,14 +11,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from anonymize.core.errors import OptionError, WeightsError
+from anonymize.core.resources import GENERATOR, weights_path
 from anonymize.downloads.cache import locate
-from anonymize.errors import OptionError, WeightsError
 from anonymize.generate.base import DEFAULT_TRUNCATION, TrackGenerator
 from anonymize.generate.network import GeneratorConfig, GeneratorNetwork
 from anonymize.generate.predictor import EmbeddedGenerator
 from anonymize.generate.zoo.predictor import ZooGenerator
 from anonymize.generate.zoo.reader import load_generator
-from anonymize.resources import GENERATOR, weights_path
 
 FORMAT = "anonymize-generator-1"
 CHECKPOINT = ".ckpt"

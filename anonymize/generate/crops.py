@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from anonymize.types import BoolArray, FloatArray, IntArray, RegionMask, UInt8Array
+from anonymize.core.types import BoolArray, FloatArray, IntArray, RegionMask, UInt8Array
 
 MIN_BACKGROUND = 0.3
 """Least share of a crop that is not the person (FDH data set)."""

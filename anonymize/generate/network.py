@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from anonymize.errors import OptionError
+from anonymize.core.errors import OptionError
 from anonymize.generate.layers import (
     GAIN,
     Convolution,

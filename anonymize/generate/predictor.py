@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from anonymize.device import low_precision
-from anonymize.errors import OptionError
+from anonymize.core.device import low_precision
+from anonymize.core.errors import OptionError
+from anonymize.core.types import Detections, PersonRequest, Tracks, UInt8Array
 from anonymize.generate.base import DEFAULT_TRUNCATION, TrackGenerator, rectangles, remember
 from anonymize.generate.crops import build_condition, crop_box, cut, sample_surface, snap
 from anonymize.generate.latents import draw_noise
 from anonymize.generate.network import GeneratorNetwork
-from anonymize.types import Detections, PersonRequest, Tracks, UInt8Array
 
 
 class EmbeddedGenerator(TrackGenerator):

@@ -24,8 +24,8 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from anonymize.errors import OptionError
-from anonymize.train.bank import load_photos
+from anonymize.core.errors import OptionError
+from anonymize.lab.train.bank import load_photos
 
 MIB = 1 << 20
 PHOTOS_SHARE = 0.4

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from anonymize.types import BoolArray, UInt8Array
+from anonymize.core.types import BoolArray, UInt8Array
 
 RED_AND_BLUE_WEIGHTS = {
     1: (0.2126, 0.0722),  # BT.709

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import av
 import torch
 
-from anonymize.errors import MediaError, OptionError
+from anonymize.core.errors import MediaError, OptionError
 
 X264_PRESETS = tuple("ultrafast superfast veryfast faster fast medium slow slower veryslow placebo".split())  # noqa: SIM905
 NVENC_PRESETS = tuple("p1 p2 p3 p4 p5 p6 p7 fast medium slow".split())  # noqa: SIM905

@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from anonymize.errors import MediaError, OptionError
-from anonymize.media.files import PartialFile
+from anonymize.core.errors import MediaError, OptionError
+from anonymize.core.files import PartialFile
+from anonymize.core.types import Frame, UInt8Array
 from anonymize.media.orientation import Orientation
-from anonymize.types import Frame, UInt8Array
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 DEEP_SUFFIXES = frozenset({".png", ".tif", ".tiff"})

@@ -14,12 +14,12 @@ import av
 import av.video.reformatter
 import numpy as np
 
-from anonymize.errors import CorruptFrameError, MediaError, OptionError
+from anonymize.core.errors import CorruptFrameError, MediaError, OptionError
+from anonymize.core.types import Frame, UInt8Array
 from anonymize.media.film import FULL, LIMITED, ColourTags, FilmInfo, fraction
 from anonymize.media.images import is_image
 from anonymize.media.integrity import is_cut_short
 from anonymize.media.orientation import Orientation
-from anonymize.types import Frame, UInt8Array
 
 FILM_SUFFIXES = frozenset(
     ".3gp .avi .flv .gif .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogv .ts .webm .wmv".split()  # noqa: SIM905

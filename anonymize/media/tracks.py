@@ -11,10 +11,10 @@ from typing import Any, Protocol
 import av
 import numpy as np
 
-from anonymize.errors import MediaError, OptionError
+from anonymize.core.errors import MediaError, OptionError
+from anonymize.core.types import FloatArray
 from anonymize.media.film import FilmInfo, fraction
 from anonymize.media.metadata import copy_tags, data_name, describe, other_pictures
-from anonymize.types import FloatArray
 
 SUBTITLE_REACH = 60
 """Seconds before `--start` from which on a subtitle that is still shown is found."""

@@ -14,15 +14,15 @@ import av.video.reformatter
 import numpy as np
 import numpy.typing as npt
 
-from anonymize.errors import MediaError, OptionError
+from anonymize.core.errors import MediaError, OptionError
+from anonymize.core.files import PartialFile
+from anonymize.core.types import FloatArray, Frame, UInt8Array
 from anonymize.media.colour import paint
 from anonymize.media.encoders import Encoder, pick_encoder
-from anonymize.media.files import PartialFile
 from anonymize.media.film import FULL, LIMITED, UNSPECIFIED, ColourTags, FilmInfo, fraction
 from anonymize.media.integrity import is_cut_short
 from anonymize.media.reader import SWS_MATRIX, FilmReader
 from anonymize.media.tracks import CopiedTracks, EncodedSound, NoTracks, Tracks
-from anonymize.types import FloatArray, Frame, UInt8Array
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm", ".avi": "avi"}
 """Container by suffix."""

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from anonymize.errors import MediaError, WeightsError
-from anonymize.media.files import PartialFile
+from anonymize.core.errors import MediaError, WeightsError
+from anonymize.core.files import PartialFile
+from anonymize.core.types import Frame, Tracks
 from anonymize.report.history import TrackHistory
 from anonymize.report.spans import Spans
-from anonymize.types import Frame, Tracks
 
 if TYPE_CHECKING:
     from anonymize.pipeline import Summary

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
+from anonymize.core.types import FloatArray, Frame, UInt8Array
 from anonymize.report.spans import Spans
-from anonymize.types import FloatArray, Frame, UInt8Array
 
 THUMBNAIL_PX = 192
 """Longer side of a thumbnail."""

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from anonymize.types import BoolArray, FloatArray, IntArray, RegionMask
+from anonymize.core.types import BoolArray, FloatArray, IntArray, RegionMask
 
 Boxes = npt.NDArray[np.floating]
 

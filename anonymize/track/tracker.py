@@ -7,13 +7,13 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-from anonymize.errors import OptionError
-from anonymize.track.appearance import PartTable
-from anonymize.track.following import Following
-from anonymize.track.lookahead import complete
-from anonymize.track.moments import Moment, rebase
-from anonymize.track.surface import NEAR_SECONDS
-from anonymize.types import Detections, Frame, Tracks
+from anonymize.core.errors import OptionError
+from anonymize.core.types import Detections, Frame, Tracks
+from anonymize.track.model.appearance import PartTable
+from anonymize.track.model.frame_state import Moment, rebase
+from anonymize.track.online.follow import Following
+from anonymize.track.output.fill import complete
+from anonymize.track.output.surface import NEAR_SECONDS
 
 SURE_SCORE = 0.6
 UNSURE_SCORE = 0.25

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from anonymize.core.body_surface import PART_NAMES, load_surface
+from anonymize.core.types import BoolArray, Detections, IntArray
 from anonymize.detect.paired import surface_network
 from anonymize.detect.predictor import Detector
-from anonymize.synthesis.surface import PART_NAMES, load_surface
-from anonymize.types import BoolArray, Detections, IntArray
 
 SURFACE_SIZE = 56
 """Points per side at which the surface is read; the network computes no more."""

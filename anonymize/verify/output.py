@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from anonymize.errors import MediaError
-from anonymize.media.files import PartialFile
+from anonymize.core.errors import MediaError
+from anonymize.core.files import PartialFile
 from anonymize.verify.person import PersonCheck
 from anonymize.verify.sightings import Sighting, Totals
 from anonymize.verify.verification import FrameCheck

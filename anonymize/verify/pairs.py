@@ -7,9 +7,9 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Literal
 
-from anonymize.errors import AnonymizeError, MediaError, OptionError
+from anonymize.core.errors import AnonymizeError, MediaError, OptionError
+from anonymize.core.types import Frame
 from anonymize.media import is_image, open_film, read_image
-from anonymize.types import Frame
 
 SAME_TIME = 0.5
 """Frames of two films belong together if they are less than this share of a frame's duration apart; containers round

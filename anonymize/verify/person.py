@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from anonymize.compose.cover import grow_region
-from anonymize.types import BoolArray, Detections, FloatArray, UInt8Array
+from anonymize.core.types import BoolArray, Detections, FloatArray, UInt8Array
 from anonymize.verify.body import BodyParts
 from anonymize.verify.similarity import MIN_KNOWN, Similarity, compare, shift
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from anonymize.types import BoolArray, FloatArray, UInt8Array
+from anonymize.core.types import BoolArray, FloatArray, UInt8Array
 
 SIGMA = 1.5
 """Standard deviation of SSIM's Gaussian window, pixels (Wang et al. 2004)."""

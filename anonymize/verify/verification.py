@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from anonymize.core.prefetch import Prefetch
+from anonymize.core.types import Frame
 from anonymize.detect.predictor import Detector
-from anonymize.prefetch import Prefetch
-from anonymize.types import Frame
 from anonymize.verify.body import BodyParts
 from anonymize.verify.pairs import pair_frames
 from anonymize.verify.person import PersonCheck, check_person

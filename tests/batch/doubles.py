@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from anonymize.errors import WeightsError
-from anonymize.types import Detections, RegionMask, UInt8Array
+from anonymize.core.errors import WeightsError
+from anonymize.core.types import Detections, RegionMask, UInt8Array
 
 
 class BandDetector:

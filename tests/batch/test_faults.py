@@ -14,8 +14,9 @@ from anonymize import pipeline
 from anonymize.batch import BatchReport, anonymize_folder
 from anonymize.batch.manifest import Manifest
 from anonymize.compose import CoverComposer
-from anonymize.errors import MediaError
-from anonymize.media import FilmReader, FilmWriter, files
+from anonymize.core import files
+from anonymize.core.errors import MediaError
+from anonymize.media import FilmReader, FilmWriter
 
 Tree = Callable[[Path], dict[str, bytes]]
 Run = Callable[..., BatchReport]

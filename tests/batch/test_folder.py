@@ -10,7 +10,7 @@ import pytest
 
 from anonymize import anonymize_video
 from anonymize.batch import BatchProgress, BatchReport, Outcome, anonymize_folder
-from anonymize.errors import AnonymizeError, MediaError, OptionError, WeightsError
+from anonymize.core.errors import AnonymizeError, MediaError, OptionError, WeightsError
 
 Tree = Callable[[Path], dict[str, bytes]]
 

@@ -9,7 +9,7 @@ import pytest
 
 from anonymize.batch import lock
 from anonymize.batch.lock import FolderLock
-from anonymize.errors import AnonymizeError, MediaError
+from anonymize.core.errors import AnonymizeError, MediaError
 
 HOLD = """
 import sys, time

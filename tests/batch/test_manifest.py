@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from anonymize.batch.manifest import Done, Manifest, Stamp
-from anonymize.errors import AnonymizeError, MediaError
+from anonymize.core.errors import AnonymizeError, MediaError
 
 DONE = Done("a.mts", "a.mts.mp4", Stamp(1, 2, "ab"), Stamp(3, 4), "settings", 5, 6, 7.5)
 STRANGE = os.fsdecode(b'"\xff\n.mp4')

@@ -10,7 +10,7 @@ import pytest
 
 from anonymize.batch import BatchProgress, BatchReport, anonymize_folder, engines
 from anonymize.batch.engines import THREAD_VARIABLES
-from anonymize.errors import WeightsError
+from anonymize.core.errors import WeightsError
 
 Tree = Callable[[Path], dict[str, bytes]]
 

@@ -13,7 +13,7 @@ import pytest
 from anonymize.batch import BatchProgress, anonymize_folder
 from anonymize.batch import cluster as engine
 from anonymize.batch.job import Job
-from anonymize.errors import WeightsError
+from anonymize.core.errors import WeightsError
 
 ray = pytest.importorskip("ray", reason="Ray is not installed")
 

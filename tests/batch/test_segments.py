@@ -10,10 +10,10 @@ import pytest
 
 from anonymize import anonymize_video
 from anonymize.batch.segments import CutFilm, Seen, detect_shared
+from anonymize.core.errors import MediaError
+from anonymize.core.types import Detections, Frame
 from anonymize.detect.predictor import Detector
-from anonymize.errors import MediaError
 from anonymize.media import open_film
-from anonymize.types import Detections, Frame
 
 FRAMES = 40
 

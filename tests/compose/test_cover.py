@@ -5,8 +5,8 @@ import pytest
 
 from anonymize.compose import CoverComposer
 from anonymize.compose.cover import cell_size, coarse_colours, grow_region, outward_rim, parse_color, pieces
-from anonymize.errors import OptionError
-from anonymize.types import BoolArray, Detections, Frame, RegionMask, Tracks, UInt8Array
+from anonymize.core.errors import OptionError
+from anonymize.core.types import BoolArray, Detections, Frame, RegionMask, Tracks, UInt8Array
 
 MODES = ["blur", "pixelate", "solid"]
 

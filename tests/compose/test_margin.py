@@ -6,8 +6,8 @@ import torch
 
 from anonymize.compose import CoverComposer, covers_of
 from anonymize.compose.margin import with_margin
+from anonymize.core.types import NOBODY, Detections, Frame, RegionMask, Tracks
 from anonymize.track import PeopleTracker
-from anonymize.types import NOBODY, Detections, Frame, RegionMask, Tracks
 
 SIZE = (240, 320)
 

@@ -2,7 +2,7 @@ import numpy as np
 
 from anonymize.compose import CoverComposer, OverlayComposer
 from anonymize.compose.overlay import identity_color
-from anonymize.types import Detections, Frame, RegionMask, Tracks
+from anonymize.core.types import Detections, Frame, RegionMask, Tracks
 
 SIZE_HW = (120, 160)
 

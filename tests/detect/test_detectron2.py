@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import torch
 
+from anonymize.core.errors import BackendError, OptionError
 from anonymize.detect import build
 from anonymize.detect.build import build_detector, save_weights
 from anonymize.detect.detectron2 import Detectron2Detector
 from anonymize.detect.network import DetectorConfig, DetectorNetwork
 from anonymize.detect.paired import PairedDetector
-from anonymize.errors import BackendError, OptionError
 
 INSTALLED = importlib.util.find_spec("detectron2") is not None
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"

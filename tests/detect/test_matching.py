@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from anonymize.core.masks import paste
+from anonymize.core.types import RegionMask
 from anonymize.detect.matching import mask_iou, match_by_iou, sample
-from anonymize.masks import paste
-from anonymize.types import RegionMask
 
 SIZE = (60, 80)
 

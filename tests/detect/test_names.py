@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from anonymize.core.errors import OptionError
 from anonymize.detect.names import DetectorName, detector_for
-from anonymize.errors import OptionError
 
 
 @pytest.mark.parametrize(

@@ -40,8 +40,8 @@ def test_maps_have_the_strides_and_channels_that_they_promise() -> None:
 
 def test_a_backbone_does_what_the_one_of_imagenet_does() -> None:
     pytest.importorskip("efficientnet_lite_pytorch", reason="needs the extra `eval`")
-    from anonymize.evaluate.features import EfficientNetLite0
-    from anonymize.train.detector import imagenet_parameters
+    from anonymize.lab.evaluate.features import EfficientNetLite0
+    from anonymize.lab.train.detector import imagenet_parameters
 
     ours = EfficientNetLite()
     ours.load_imagenet(imagenet_parameters())

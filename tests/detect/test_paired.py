@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from anonymize.core.types import Detections, RegionMask, UInt8Array
 from anonymize.detect.network import REGION_SIZE, DetectorConfig, DetectorNetwork, Features
 from anonymize.detect.paired import PairedDetector, surface_network, with_surface
 from anonymize.detect.predictor import EmbeddedDetector
-from anonymize.types import Detections, RegionMask, UInt8Array
 
 SIZE = (96, 128)
 BOX = (20, 10, 60, 90)

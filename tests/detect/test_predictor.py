@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from anonymize.core.errors import WeightsError
+from anonymize.core.types import RegionMask
 from anonymize.detect.build import build_detector, load_network, load_vertex_embedding, save_weights
 from anonymize.detect.network import REGION_SIZE, DetectorConfig, DetectorNetwork
 from anonymize.detect.predictor import EmbeddedDetector, assemble, merge_seconds, with_doubles
-from anonymize.errors import WeightsError
-from anonymize.types import RegionMask
 
 TINY = DetectorConfig(channels=8, merged=8, wide=8, vertices=32, size=64, max_size=128)
 SIZE = (96, 128)

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from anonymize.core.errors import OptionError, WeightsError
 from anonymize.downloads import cache
 from anonymize.downloads.catalog import CATALOG, WeightsFile, find
 from anonymize.downloads.transfer import CHUNK
-from anonymize.errors import OptionError, WeightsError
 
 CONTENT = bytes(range(256)) * 2000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -76,8 +76,8 @@ def test_a_file_from_elsewhere_is_kept_found_and_watched(tmp_path: Path) -> None
 
 
 def test_a_film_with_the_zoo_says_what_to_pull(tmp_path: Path) -> None:
+    from anonymize.core.errors import WeightsError
     from anonymize.detect.build import build_detector
-    from anonymize.errors import WeightsError
 
     with pytest.raises(WeightsError, match="anonymize weights pull zoo"):
         build_detector("zoo")

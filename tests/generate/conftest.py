@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from anonymize.compose import covers_of
+from anonymize.core.types import Detections, Frame, RegionMask, Tracks, UInt8Array
 from anonymize.generate.network import GeneratorConfig, GeneratorNetwork
 from anonymize.generate.predictor import EmbeddedGenerator
-from anonymize.types import Detections, Frame, RegionMask, Tracks, UInt8Array
 
 SIZE = (120, 160)
 TINY = GeneratorConfig(

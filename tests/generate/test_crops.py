@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
+from anonymize.core.types import RegionMask
 from anonymize.generate.crops import build_condition, contain, crop_box, cut, sample_surface, snap
-from anonymize.types import RegionMask
 
 SIZE = (36, 20)
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from anonymize.errors import OptionError
+from anonymize.core.errors import OptionError
 from anonymize.generate.layers import GAIN, ModulatedConvolution
 from anonymize.generate.network import (
     MASK,

@@ -6,11 +6,11 @@ import torch
 
 from anonymize.compose import CoverComposer, covers_of
 from anonymize.compose.generated import GeneratedComposer, left_to_cover
-from anonymize.errors import OptionError, WeightsError
+from anonymize.core.errors import OptionError, WeightsError
+from anonymize.core.types import Frame, PersonRequest, Replacement, Tracks
 from anonymize.generate.build import build_generator, load_network, save_weights
 from anonymize.generate.network import GeneratorNetwork
 from anonymize.generate.predictor import EmbeddedGenerator
-from anonymize.types import Frame, PersonRequest, Tracks
 
 from .conftest import SIZE, TINY, assert_drawn, negative, people
 
@@ -61,7 +61,7 @@ def test_a_batch_is_its_people_one_by_one(generator: EmbeddedGenerator) -> None:
     together = generator.generate(requests)
     for request, made in zip(requests, together, strict=True):
         [alone] = generator.generate([request])
-        assert np.abs(alone.astype(int) - made).max() <= 2  # sums in another order, in low precision
+        assert np.abs(alone.image.astype(int) - made.image).max() <= 2  # sums in another order, in low precision
 
 
 def test_frames_share_batches_and_keep_their_order(generator: EmbeddedGenerator) -> None:
@@ -73,7 +73,7 @@ def test_frames_share_batches_and_keep_their_order(generator: EmbeddedGenerator)
         place = staticmethod(generator.place)
 
         @staticmethod
-        def generate(requests: list[PersonRequest]) -> list[np.ndarray]:
+        def generate(requests: list[PersonRequest]) -> list[Replacement]:
             calls.append(len(requests))
             return generator.generate(requests)
 

@@ -5,10 +5,10 @@ import cv2
 import numpy as np
 import pytest
 
-from anonymize.errors import OptionError
+from anonymize.core.errors import OptionError
 from anonymize.lab.carry import join, pack, split
-from anonymize.train.bank import load_photos
-from anonymize.train.pictures import load_pictures
+from anonymize.lab.train.bank import load_photos
+from anonymize.lab.train.pictures import load_pictures
 
 
 @pytest.fixture

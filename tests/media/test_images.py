@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from anonymize.errors import MediaError, OptionError
+from anonymize.core.errors import MediaError, OptionError
+from anonymize.core.types import Frame
 from anonymize.media import is_image, read_image, write_image
-from anonymize.types import Frame
 
 SUFFIXES = ("png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff")
 LOSSLESS = ("png", "bmp", "tif", "tiff")

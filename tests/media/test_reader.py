@@ -7,10 +7,10 @@ import av
 import numpy as np
 import pytest
 
-from anonymize.errors import AnonymizeError, CorruptFrameError, MediaError, OptionError
+from anonymize.core.errors import AnonymizeError, CorruptFrameError, MediaError, OptionError
+from anonymize.core.types import Frame
 from anonymize.media import is_film, open_film
 from anonymize.media.orientation import Orientation
-from anonymize.types import Frame
 
 LOSSLESS = {"codec": "ffv1", "name": "in.mkv", "pixel_format": "yuv444p"}
 

@@ -14,10 +14,10 @@ import av
 import numpy as np
 import pytest
 
-from anonymize.errors import AnonymizeError, MediaError, OptionError
+from anonymize.core.errors import AnonymizeError, MediaError, OptionError
+from anonymize.core.types import Frame
 from anonymize.media import FilmWriter, open_film, write_film
 from anonymize.media.orientation import Orientation
-from anonymize.types import Frame
 
 MAGENTA = (255, 0, 255)
 LARGE = (288, 384)

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from anonymize.core.types import Detections, Frame, RegionMask, Tracks
 from anonymize.pipeline import Summary
-from anonymize.types import Detections, Frame, RegionMask, Tracks
 
 SIZE_HW = (120, 160)
 RATE = 10

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from anonymize.errors import MediaError, WeightsError
+from anonymize.core.errors import MediaError, WeightsError
 from anonymize.pipeline import Summary
 from anonymize.report import FilmReport, check_report_path
 from anonymize.report.history import THUMBNAIL_PX

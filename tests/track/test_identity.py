@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from anonymize.track.association import crowding, likeness
-from anonymize.track.identity import NEWS, Absence, looks_evidence, trust
+from anonymize.track.delayed.reidentification import NEWS, Absence, looks_evidence, trust
+from anonymize.track.online.association import crowding, likeness
 
 
 def absence(

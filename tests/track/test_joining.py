@@ -7,15 +7,15 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from anonymize.track.appearance import Looks
-from anonymize.track.camera_motion import identity
-from anonymize.track.exchange import exchange
-from anonymize.track.glance import Glance
-from anonymize.track.lookahead import complete
-from anonymize.track.moments import Moment, Sighting
-from anonymize.track.parts import join_whole
-from anonymize.track.people import Person, joined, share_pixels
-from anonymize.types import NOBODY, Detections, Frame, RegionMask
+from anonymize.core.types import NOBODY, Detections, Frame, RegionMask
+from anonymize.track.delayed.fragments import join_whole
+from anonymize.track.delayed.id_swaps import exchange
+from anonymize.track.model.appearance import Looks
+from anonymize.track.model.camera_motion import identity
+from anonymize.track.model.frame_state import Moment, Sighting
+from anonymize.track.model.thumbnail import Glance
+from anonymize.track.model.track import Person, joined, share_pixels
+from anonymize.track.output.fill import complete
 
 SIZE = (40, 200)
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from anonymize.track.association import Group
-from anonymize.track.joint import DIP_SECONDS, Companion, Joint, companions, divide, owners
-from anonymize.types import RegionMask
+from anonymize.core.types import RegionMask
+from anonymize.track.online.association import Group
+from anonymize.track.online.merged_detections import DIP_SECONDS, Companion, Joint, companions, divide, owners
 
 
 def group(boxes: list[list[float]]) -> Group:

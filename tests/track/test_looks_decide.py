@@ -6,11 +6,11 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from anonymize.core.types import BoolArray, Detections, FloatArray, Frame, RegionMask, Tracks
 from anonymize.track import PeopleTracker
-from anonymize.track.association import assign, goes_on, likest, mistaken, pair_returned
-from anonymize.track.following import Following
-from anonymize.track.people import Person
-from anonymize.types import BoolArray, Detections, FloatArray, Frame, RegionMask, Tracks
+from anonymize.track.model.track import Person
+from anonymize.track.online.association import assign, goes_on, likest, mistaken, pair_returned
+from anonymize.track.online.follow import Following
 
 SIZE = (60, 240)
 RED, GREEN, BLUE = (200, 30, 30), (30, 180, 40), (40, 60, 200)

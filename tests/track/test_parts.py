@@ -8,9 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from anonymize.track.appearance import Looks, PartTable, describe
-from anonymize.track.association import assign, likely
-from anonymize.track.camera_motion import CameraMotion, apply_to_boxes, identity, inverse, then
+from anonymize.core.types import Detections, Frame, RegionMask
 from anonymize.track.geometry import (
     box_iou,
     empty_mask,
@@ -21,12 +19,14 @@ from anonymize.track.geometry import (
     pair_mask_overlap,
     up_to_border,
 )
-from anonymize.track.glance import Glance
-from anonymize.track.kalman import Motion
-from anonymize.track.moments import Moment, Sighting
-from anonymize.track.picture import find
-from anonymize.track.smoothing import steady_box, steady_mask
-from anonymize.types import Detections, Frame, RegionMask
+from anonymize.track.model.appearance import Looks, PartTable, describe
+from anonymize.track.model.camera_motion import CameraMotion, apply_to_boxes, identity, inverse, then
+from anonymize.track.model.frame_state import Moment, Sighting
+from anonymize.track.model.kalman import Motion
+from anonymize.track.model.thumbnail import Glance
+from anonymize.track.online.association import assign, likely
+from anonymize.track.online.template import find
+from anonymize.track.output.smoothing import steady_box, steady_mask
 
 SIZE = (120, 160)
 

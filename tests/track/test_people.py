@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
+from anonymize.core.types import Detections, Frame, RegionMask, Tracks
 from anonymize.track import PeopleTracker
-from anonymize.types import Detections, Frame, RegionMask, Tracks
 
 SIZE = (120, 320)
 HEIGHT, WIDTH = 72, 26

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from anonymize.core.types import Detections, Frame, RegionMask
 from anonymize.track import PeopleTracker
-from anonymize.track.surface import NEWS, SURFACE_SIZE, shrink, shrink_surfaces
-from anonymize.types import Detections, Frame, RegionMask
+from anonymize.track.output.surface import NEWS, SURFACE_SIZE, shrink, shrink_surfaces
 
 
 @pytest.mark.parametrize("size", [112, 100, 57, 224])

@@ -6,12 +6,12 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from anonymize.errors import OptionError
+from anonymize.core.errors import OptionError
+from anonymize.core.types import BoolArray, Detections, Frame, RegionMask, Tracks
 from anonymize.track import PeopleTracker
-from anonymize.track.following import Following
-from anonymize.track.moments import Moment
-from anonymize.track.people import Person
-from anonymize.types import BoolArray, Detections, Frame, RegionMask, Tracks
+from anonymize.track.model.frame_state import Moment
+from anonymize.track.model.track import Person
+from anonymize.track.online.follow import Following
 
 SIZE = (40, 200)
 

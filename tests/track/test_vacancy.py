@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
-from anonymize.track.camera_motion import identity
-from anonymize.track.glance import Glance
-from anonymize.track.moments import Moment
-from anonymize.track.vacancy import vacant
-from anonymize.types import Detections, Frame, RegionMask
+from anonymize.core.types import Detections, Frame, RegionMask
+from anonymize.track.model.camera_motion import identity
+from anonymize.track.model.frame_state import Moment
+from anonymize.track.model.thumbnail import Glance
+from anonymize.track.output.background_check import vacant
 
 SIZE = (120, 200)
 HERE = RegionMask(80, 20, np.ones((80, 40), np.bool_))

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from anonymize.types import BoolArray, Detections, RegionMask, UInt8Array
+from anonymize.core.types import BoolArray, Detections, RegionMask, UInt8Array
 
 SIZE_HW = (192, 256)
 RATE = 10

@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from anonymize.synthesis.surface import PART_NAMES, load_surface
-from anonymize.types import Detections, RegionMask
+from anonymize.core.body_surface import PART_NAMES, load_surface
+from anonymize.core.types import Detections, RegionMask
 from anonymize.verify.body import SURFACE_SIZE, BodyParts
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from anonymize.compose import CoverComposer, covers_of
+from anonymize.core.types import Tracks
 from anonymize.detect.build import build_detector
 from anonymize.media import open_film
-from anonymize.types import Tracks
 from anonymize.verify import verify
 
 pytestmark = pytest.mark.shared

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from anonymize.types import BoolArray, FloatArray, UInt8Array
+from anonymize.core.types import BoolArray, FloatArray, UInt8Array
 from anonymize.verify.similarity import MIN_KNOWN, compare, fit_colours
 
 RNG = np.random.default_rng(0)

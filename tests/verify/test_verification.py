@@ -5,8 +5,8 @@ import cv2
 import numpy as np
 import pytest
 
-from anonymize.errors import MediaError, OptionError
-from anonymize.types import BoolArray, UInt8Array
+from anonymize.core.errors import MediaError, OptionError
+from anonymize.core.types import BoolArray, UInt8Array
 from anonymize.verify import MismatchError, verify
 
 from .conftest import Truth, Walk, noise

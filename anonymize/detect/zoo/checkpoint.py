@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from anonymize.errors import WeightsError
+from anonymize.core.errors import WeightsError
 
 
 def _encode(text: str, encoding: str) -> bytes:

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import batched_nms, clip_boxes_to_image
 
+from anonymize.core.errors import WeightsError
+from anonymize.core.parameters import load_strictly
 from anonymize.detect.zoo.backbone import NormedConv, Pyramid, ResNet
 from anonymize.detect.zoo.heads import (
     BOX_NMS,
@@ -24,8 +26,6 @@ from anonymize.detect.zoo.heads import (
     decode,
     pool,
 )
-from anonymize.errors import WeightsError
-from anonymize.parameters import load_strictly
 
 BOX_WEIGHTS = (10.0, 10.0, 5.0, 5.0)
 DIVISOR = 32  # the pyramid's coarsest stride that is added to a finer one

@@ -9,6 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from anonymize.core.device import low_precision
+from anonymize.core.errors import WeightsError
+from anonymize.core.masks import paste
+from anonymize.core.types import Detections, FloatArray, RegionMask, UInt8Array
 from anonymize.detect.batches import by_size
 from anonymize.detect.matching import match_by_iou
 from anonymize.detect.zoo.checkpoint import read_model
@@ -16,10 +20,6 @@ from anonymize.detect.zoo.heads import SURFACE
 from anonymize.detect.zoo.network import Predictions, ZooNetwork, build_network
 from anonymize.detect.zoo.preprocess import MAX_SIDE, MIN_SIDE, resized_hw, to_input
 from anonymize.detect.zoo.torchvision_network import SUFFIX, TorchvisionNetwork, read_torchvision_network
-from anonymize.device import low_precision
-from anonymize.errors import WeightsError
-from anonymize.masks import paste
-from anonymize.types import Detections, FloatArray, RegionMask, UInt8Array
 
 DEFAULT_SCORE = 0.5
 PERSON = 0

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from anonymize.types import UInt8Array
+from anonymize.core.types import UInt8Array
 
 MIN_SIDE, MAX_SIDE = 800, 1333
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.detection import maskrcnn_resnet50_fpn_v2
 
+from anonymize.core.errors import WeightsError
+from anonymize.core.parameters import load_strictly, read_torch
 from anonymize.detect.zoo.network import Predictions
-from anonymize.errors import WeightsError
-from anonymize.parameters import load_strictly, read_torch
 
 SUFFIX = ".pth"
 COUNTERS = "num_batches_tracked"

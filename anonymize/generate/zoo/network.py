@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from anonymize.errors import WeightsError
+from anonymize.core.errors import WeightsError
 from anonymize.generate.layers import LEAK, Linear, Scaled
 
 SURFACE = "smpl_27554"

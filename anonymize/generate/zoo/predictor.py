@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from anonymize.device import low_precision
+from anonymize.core.device import low_precision
+from anonymize.core.types import PersonRequest
 from anonymize.generate.base import DEFAULT_TRUNCATION, TrackGenerator, rectangles, remember
 from anonymize.generate.crops import Crop, cut, sample_surface
 from anonymize.generate.zoo.network import ZooGeneratorNetwork
-from anonymize.types import PersonRequest
 
 
 class ZooGenerator(TrackGenerator):

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from anonymize.errors import WeightsError
+from anonymize.core.errors import WeightsError
+from anonymize.core.parameters import load_strictly, read_torch
 from anonymize.generate.zoo.network import ZooGeneratorConfig, ZooGeneratorNetwork
-from anonymize.parameters import load_strictly, read_torch
 
 STATES = ("EMA_generator", "running_average_generator")
 """Keys that the generator's parameters lie under, the first that is there counts."""

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from anonymize.core.errors import WeightsError
 from anonymize.detect.zoo.checkpoint import read_model, read_pickle
-from anonymize.errors import WeightsError
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from anonymize.core.errors import WeightsError
 from anonymize.detect.zoo import predictor
 from anonymize.detect.zoo.nearest import VertexIndex
 from anonymize.detect.zoo.network import build_network
 from anonymize.detect.zoo.predictor import ZooDetector, boxes_in, build_zoo_detector, paste_fading
 from anonymize.detect.zoo.preprocess import resized_hw, to_input
-from anonymize.errors import WeightsError
 
 
 @pytest.mark.parametrize("name", ["mask_r50", "mask_x101", "cse_r50", "cse_r101_dl"])

@@ -8,6 +8,8 @@ import pytest
 import torch
 from torchvision.models.detection import maskrcnn_resnet50_fpn_v2
 
+from anonymize.core.errors import WeightsError
+from anonymize.core.types import UInt8Array
 from anonymize.detect import build
 from anonymize.detect.network import DetectorConfig, DetectorNetwork
 from anonymize.detect.paired import PairedDetector
@@ -15,8 +17,6 @@ from anonymize.detect.zoo.network import build_network
 from anonymize.detect.zoo.predictor import ZooDetector, build_zoo_detector
 from anonymize.detect.zoo.torchvision_network import read_torchvision_network
 from anonymize.downloads.catalog import CATALOG
-from anonymize.errors import WeightsError
-from anonymize.types import UInt8Array
 
 SIZE = (60, 90)
 PROPOSALS = 20  # a thousand take seconds

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from anonymize.core.types import Detections, RegionMask, Tracks
 from anonymize.generate.layers import Scaled
 from anonymize.generate.zoo.network import SURFACE, ZooGeneratorConfig, ZooGeneratorNetwork
-from anonymize.types import Detections, RegionMask, Tracks
 
 FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
 SIZE = (120, 160)

@@ -7,14 +7,14 @@ import torch
 
 from anonymize.compose import CoverComposer, covers_of
 from anonymize.compose.generated import GeneratedComposer
-from anonymize.errors import OptionError, WeightsError
+from anonymize.core.errors import OptionError, WeightsError
+from anonymize.core.types import Frame, PersonRequest, Tracks, UInt8Array
 from anonymize.generate.build import build_generator, check_pairing
 from anonymize.generate.crops import Crop
 from anonymize.generate.network import GeneratorConfig, GeneratorNetwork
 from anonymize.generate.predictor import EmbeddedGenerator
 from anonymize.generate.zoo.network import SURFACE
 from anonymize.generate.zoo.predictor import ZooGenerator, build_condition
-from anonymize.types import Frame, PersonRequest, Tracks, UInt8Array
 
 from .conftest import SIZE, TINY, checkpoint, crowd, network
 
@@ -65,9 +65,9 @@ def test_a_batch_is_its_people_one_by_one() -> None:
     requests = requests_of(generator, crowd(CROWD))
     together = generator.generate(requests)
     for request, made in zip(requests, together, strict=True):
-        assert made.shape == (*TINY.size_hw, 3)
+        assert made.image.shape == (*TINY.size_hw, 3)
         [alone] = generator.generate([request])
-        assert np.abs(alone.astype(int) - made).max() <= 3  # sums in another order, in low precision
+        assert np.abs(alone.image.astype(int) - made.image).max() <= 3  # sums in another order, in low precision
     assert generator.generate([]) == []
 
 
@@ -76,7 +76,7 @@ def test_the_embedding_steers_the_result() -> None:
     assert tracks.detections.embeddings is not None
     other = replace(tracks, detections=replace(tracks.detections, embeddings=-tracks.detections.embeddings))
     scaled = replace(tracks, detections=replace(tracks.detections, embeddings=4 * tracks.detections.embeddings))
-    [a], [b], [c] = (generator.generate(requests_of(generator, t)[:1]) for t in (tracks, other, scaled))
+    a, b, c = (generator.generate(requests_of(generator, t)[:1])[0].image for t in (tracks, other, scaled))
     assert (a != b).any()
     assert np.abs(a.astype(int) - c).max() <= 1, "only the direction has a meaning"
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from anonymize.errors import WeightsError
+from anonymize.core.errors import WeightsError
 from anonymize.generate.zoo.network import ZooGeneratorConfig
 from anonymize.generate.zoo.reader import load_generator
 

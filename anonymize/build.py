@@ -1,0 +1,253 @@
+"""How people are drawn: the options, checked, and the composer that they ask for."""
+
+from __future__ import annotations
+
+import filecmp
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+
+from anonymize.compose import Composer, CoverComposer, CoverMode, GeneratedComposer, covers_of
+from anonymize.compose.cover import parse_color
+from anonymize.core.errors import OptionError
+from anonymize.core.resources import DETECTOR, GENERATOR, weights_path
+from anonymize.core.types import Tracks
+from anonymize.detect.detectron2 import Detectron2Detector
+from anonymize.detect.names import DetectorName
+from anonymize.detect.predictor import DEFAULT_SCORE, Detector
+from anonymize.detect.zoo.nearest import VertexIndex
+from anonymize.detect.zoo.predictor import ZooDetector
+from anonymize.generate.base import DEFAULT_TRUNCATION, TrackGenerator
+from anonymize.generate.build import build_generator, check_pairing
+from anonymize.generate.zoo.predictor import ZooGenerator
+from anonymize.media import read_image
+from anonymize.track import PeopleTracker
+
+Mode = Literal["generate", "blur", "pixelate", "solid"]
+DEFAULT_MODE: Mode = "generate"
+
+
+def weights_files(settings: Mapping[str, Any]) -> list[Path]:
+    """The weights that a work with these arguments of `anonymize_video` depends on, as far as they are files.
+
+    Raises:
+        WeightsError: Embedded weights are missing.
+        OptionError: There is no such detector.
+    """
+    generates = (settings.get("mode") or DEFAULT_MODE) == "generate"
+    detector, generator = (settings.get(name, "embedded") for name in ("detector_weights", "weights"))
+    found = [weights_path(DETECTOR) if DetectorName.read(detector).uses_embedded else Path(detector)]
+    if generates:
+        found.append(weights_path(GENERATOR) if generator == "embedded" else Path(generator))
+    return [path for path in found if path.is_file()]
+
+
+@dataclass(frozen=True, slots=True)
+class DrawingOptions:
+    """How people are drawn. Where an option is None, its default holds; one that does not fit the mode is refused.
+
+    Attributes:
+        mode: "generate" replaces people by new ones; "blur", "pixelate" and "solid" cover them.
+        color: RRGGBB, of "solid".
+        truncation: In [0, 1], of "generate": 1 for the most diverse people, 0 for one look.
+        identities: Pictures, of "generate" without truncation: people take the looks of their most prominent persons in
+            turn.
+        seed: Of the looks of "generate".
+        weights: "embedded", "zoo" or the generator's weights file.
+        multi_modal: Of "generate": the truncation pulls toward the nearest of some typical looks, not toward one.
+
+    Raises:
+        OptionError: Options contradict each other or have a value that is not supported.
+    """
+
+    mode: Mode
+    color: str | None = None
+    truncation: float | None = None
+    identities: tuple[Path, ...] = ()
+    seed: int | None = None
+    weights: str | Path = "embedded"
+    multi_modal: bool = False
+
+    def __post_init__(self) -> None:
+        if self.mode not in get_args(Mode):
+            raise OptionError(f"mode {self.mode!r} is not one of {', '.join(get_args(Mode))}")
+        if self.color is not None:
+            parse_color(self.color)
+            if self.mode != "solid":
+                raise OptionError(f"a colour is for mode solid, not {self.mode}")
+        if self.mode != "generate":
+            file = str(self.weights) not in ("embedded", "zoo")
+            for given, name in (
+                (self.truncation is not None, "a truncation"),
+                (bool(self.identities), "an identity"),
+                (self.seed is not None, "a seed"),
+                (self.multi_modal, "multi-modal truncation"),
+                (file, "a generator's weights file"),
+            ):
+                if given:
+                    raise OptionError(f"{name} is for mode generate, not {self.mode}")
+        if self.truncation is not None and not 0 <= self.truncation <= 1:
+            raise OptionError(f"truncation must be in [0, 1], got {self.truncation:g}")
+        if self.seed is not None and self.seed < 0:
+            raise OptionError(f"seed must not be negative, got {self.seed}")
+
+    @classmethod
+    def of(
+        cls,
+        mode: Mode | None = None,
+        color: str | None = None,
+        truncation: float | None = None,
+        identity: Sequence[Path | str] = (),
+        seed: int | None = None,
+        weights: str | Path = "embedded",
+        multi_modal: bool = False,
+    ) -> DrawingOptions:
+        """Options as `anonymize_video` takes them.
+
+        Raises:
+            OptionError: See the class; or an identity, which stays as it is, was given with a truncation. A tracks file
+                may hold both: they were taken once, though the truncation had no effect.
+        """
+        identities = tuple(Path(path) for path in identity)
+        if identities and (truncation is not None or multi_modal):
+            raise OptionError("an identity stays as it is: it cannot go with a truncation or --multi-modal")
+        return cls(mode or DEFAULT_MODE, color, truncation, identities, seed, weights, multi_modal)
+
+    def told(self, folder: Path, **others: Any) -> dict[str, Any]:
+        """The options as JSON values, pictures as seen from a folder; and other settings."""
+        return {
+            "mode": self.mode,
+            "color": self.color,
+            "truncation": self.truncation,
+            "identity": [os.path.relpath(path, folder) for path in self.identities],
+            "seed": self.seed,
+            "weights": str(self.weights),
+            "multi_modal": self.multi_modal,
+        } | others
+
+    @property
+    def cover(self) -> CoverMode:
+        """How those are covered who cannot be generated."""
+        return "blur" if self.mode == "generate" else self.mode
+
+
+def own_looks(options: DrawingOptions, source: Path | str) -> list[str]:
+    """A warning for each picture of an identity that is the input itself, or a copy of it."""
+    return [
+        f"{path} is the input itself: somebody will look like its most prominent person, who may be recognised"
+        for path in options.identities
+        if path.is_file() and filecmp.cmp(path, source, shallow=False)
+    ]
+
+
+def build_composer(options: DrawingOptions, detector: Detector, device: torch.device) -> tuple[Composer, list[str]]:
+    """The composer that draws as the options say.
+
+    Args:
+        options: How to draw.
+        detector: Finds the people in the pictures of identities.
+        device: Where the generator computes.
+
+    Returns:
+        The composer, and warnings, one line each.
+
+    Raises:
+        AnonymizeError: Weights or pictures cannot be read, nobody is in a picture, detector and generator do not fit.
+    """
+    cover = CoverComposer(options.cover, color=options.color)
+    if options.mode != "generate":
+        return cover, []
+    generator = make_generator(options, device, lambda: detector)
+    check_pairing(detector.surface, generator.surface)
+    warnings = read_identities(options.identities, generator, lambda: detector)
+    if detector.surface is None:
+        warnings.append("the detector predicts no body surface: people are blurred, not replaced")
+    return GeneratedComposer(generator, cover), warnings
+
+
+def make_generator(
+    options: DrawingOptions, device: torch.device, detector: Callable[[], Detector], *, seed: int | None = None
+) -> TrackGenerator:
+    """The generator of the options' weights, truncation and seed, without identities.
+
+    Args:
+        options: How to draw.
+        device: Where to compute.
+        detector: Gives who finds the people; called only for a generator that was trained on exact vertices.
+        seed: Replaces that of the options.
+
+    Raises:
+        WeightsError: The weights cannot be read.
+    """
+    own = seed if seed is not None else options.seed or 0
+    truncation = DEFAULT_TRUNCATION if options.truncation is None else options.truncation
+    generator = build_generator(
+        options.weights, seed=own, truncation=truncation, multi_modal=options.multi_modal, device=device
+    )
+    if isinstance(generator, ZooGenerator) and generator.surface is not None:
+        finder = detector()
+        check_pairing(finder.surface, generator.surface)
+        vertices = finder.vertices() if isinstance(finder, ZooDetector | Detectron2Detector) else None
+        if vertices is not None:
+            index = VertexIndex(vertices)
+            generator.to_vertices = lambda pixels: vertices[index(pixels)]
+    return generator
+
+
+def read_identities(pictures: Sequence[Path], generator: TrackGenerator, detector: Callable[[], Detector]) -> list[str]:
+    """Give a generator the looks of pictures' persons, which its tracks take in turn.
+
+    Args:
+        pictures: Who to look like.
+        generator: Gets them as `identities`.
+        detector: Gives who finds the people in the pictures; called only if there are any.
+
+    Returns:
+        Warnings, one line each.
+
+    Raises:
+        AnonymizeError: See `read_identity`.
+    """
+    warnings: list[str] = []
+    for path in pictures:
+        z, notes = read_identity(path, generator, detector())
+        generator.identities.append(z)
+        warnings += notes
+    return warnings
+
+
+def read_identity(path: Path, generator: TrackGenerator, detector: Detector) -> tuple[torch.Tensor, list[str]]:
+    """z of the most prominent person of a picture.
+
+    Returns:
+        z [latent] float32, and a warning if several people could have been meant.
+
+    Raises:
+        AnonymizeError: The picture cannot be read or shows nobody whose surface is known.
+    """
+    picture = read_image(path)
+    [found] = detector.detect([picture.image])
+    found = found[found.scores >= DEFAULT_SCORE]
+    # as people of a picture are told apart everywhere: two who were found as one too are no third person
+    [(_, tracks)] = PeopleTracker(sure=DEFAULT_SCORE).track([(picture, found)])
+    height, width = found.size_hw
+    corners = found.boxes_xyxy.clip(0, (width, height, width, height))
+    found = found[[int(abs(corners - box).max(1).argmin()) for box in tracks.detections.boxes_xyxy]]
+    # the mapper was trained on covers; what they hold outside of the box is not what the person looks like
+    everybody = Tracks(found, np.arange(1, len(found) + 1), np.zeros(len(found), np.bool_))
+    covers = zip(covers_of(everybody), found.boxes_xyxy, strict=True)
+    found = replace(found, masks=tuple(cover.within(box) for cover, box in covers))
+    try:
+        z, row = generator.read_identity(picture.image, found)
+    except OptionError as error:
+        raise OptionError(f"cannot take an identity from {path}: {error}") from error
+    if len(found) == 1:
+        return z, []
+    left, top, right, bottom = found.masks[row].box_xyxy
+    taken = f"the largest one is taken, x {left} to {right}, y {top} to {bottom}"
+    return z, [f"{path} shows {len(found)} people; {taken}"]

@@ -1,0 +1,34 @@
+"""The device that the networks run on, and the precision that they compute in there."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+
+from anonymize.core.errors import OptionError
+
+DeviceName = Literal["auto", "cpu", "cuda", "mps"]
+
+
+def resolve_device(name: str = "auto") -> torch.device:
+    """The device of this name; "auto" is the fastest that is there.
+
+    Raises:
+        OptionError: The machine has no such device.
+    """
+    if name not in get_args(DeviceName):
+        raise OptionError(f"device {name!r} is not one of {', '.join(get_args(DeviceName))}")
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return torch.device(next(device for device, usable in there.items() if usable))
+    if not there[name]:
+        raise OptionError(f"this machine has no device {name!r}; there is {', '.join(d for d in there if there[d])}")
+    return torch.device(name)
+
+
+def low_precision(device: torch.device) -> torch.dtype:
+    """bfloat16, which has the range that a generator's styles need, where the device computes in it; else float32."""
+    if device.type == "cuda" or (device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()):
+        return torch.bfloat16
+    return torch.float32

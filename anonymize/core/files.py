@@ -1,0 +1,73 @@
+"""Files that are there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from anonymize.core.errors import MediaError
+
+
+class PartialFile:
+    """A file beside its final place until `commit` gives it its name.
+
+    Attributes:
+        path: The final place.
+        partial: Where to write until then; exists from the start, so that a folder without permission is found early.
+    """
+
+    def __init__(self, path: Path | str, *, source: Path | None = None, overwrite: bool = False) -> None:
+        """Check that the file may be written and create the partial one.
+
+        Args:
+            path: The final place.
+            source: The input, which must not be overwritten.
+            overwrite: Replace a file that is there already.
+
+        Raises:
+            MediaError: The folder is missing or not writable, the output is the input, or it exists.
+        """
+        self.path = Path(path)
+        self._overwrite = overwrite
+        if not self.path.parent.is_dir():
+            raise MediaError(f"cannot write {self.path}: there is no folder {self.path.parent}")
+        if source is not None and self.path.exists() and source.exists() and self.path.samefile(source):
+            raise MediaError(f"cannot write {self.path}: it is the input")
+        self._refuse_what_is_there()
+        # Written under the final suffix, because the suffix decides the format.
+        self.partial = self.path.with_name(f".{self.path.stem[:64]}.{secrets.token_hex(4)}.partial{self.path.suffix}")
+        try:
+            self.partial.open("xb").close()
+        except OSError as error:
+            raise MediaError(f"cannot write {self.path}: {error.strerror}") from error
+
+    def commit(self) -> None:
+        """Give the finished file its name, in one step.
+
+        Raises:
+            MediaError: The disk is full, or another file has appeared under the name meanwhile.
+        """
+        try:
+            with self.partial.open("rb+") as file:
+                os.fsync(file.fileno())
+            self._refuse_what_is_there()
+            self.partial.replace(self.path)
+        except MediaError:
+            raise
+        except OSError as error:
+            raise MediaError(f"cannot write {self.path}: {error.strerror}") from error
+
+    def discard(self) -> None:
+        """Remove the partial file."""
+        self.partial.unlink(missing_ok=True)
+
+    def _refuse_what_is_there(self) -> None:
+        if not os.path.lexists(self.path):
+            return
+        if self.path.is_dir():
+            raise MediaError(f"cannot write {self.path}: it is a folder")
+        if self.path.exists() and not self.path.is_file():
+            raise MediaError(f"cannot write {self.path}: it is not a regular file")
+        if not self._overwrite:
+            raise MediaError(f"{self.path} exists; --overwrite replaces it")

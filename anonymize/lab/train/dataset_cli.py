@@ -1,0 +1,76 @@
+"""`anonymize dataset ...`: the people that the generator is trained on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Make the dataset that the generator is trained on (extra `train`).", no_args_is_help=True)
+
+Dataset = Annotated[Path, typer.Option("-o", "--output", help="Folder of the dataset; added to if there is one.")]
+Weights = Annotated[str, typer.Option(help="embedded, or a file of `anonymize train detector`.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+
+
+@app.command()
+def build(
+    source: Annotated[Path, typer.Argument(exists=True, help="Picture, film or a folder of them.")],
+    output: Dataset,
+    min_vertices: Annotated[
+        float, typer.Option(min=0, help="Leave out people with fewer unique vertices per body part.")
+    ] = 3.0,
+    min_height: Annotated[
+        float, typer.Option(min=1, help="Leave out people of fewer pixels: they would be enlarged, and blurred.")
+    ] = 48.0,
+    every: Annotated[int, typer.Option(min=1, help="Of films, take each so many-th frame.")] = 3,
+    files: Annotated[int | None, typer.Option(min=1, help="Read so many files only (to try the command).")] = None,
+    weights: Weights = "embedded",
+    device: Device = "auto",
+) -> None:
+    """Cut out the people of pictures and films, with their masks and surface."""
+    from anonymize.core.body_surface import load_surface
+    from anonymize.core.device import resolve_device
+    from anonymize.detect.build import build_detector
+    from anonymize.lab.train.dataset import build_dataset
+
+    detector = build_detector(weights, device=resolve_device(device))
+    count = build_dataset(
+        source,
+        output,
+        detector,
+        load_surface(),
+        min_vertices_per_part=min_vertices,
+        min_height_px=min_height,
+        every=every,
+        limit=files,
+    )
+    typer.echo(f"{count} people written")
+
+
+@app.command()
+def render(
+    output: Dataset,
+    people: Annotated[int, typer.Option(min=1, help="How many people.")] = 2000,
+    views: Annotated[int, typer.Option(min=1, help="Pictures of each, in other poses, places and light.")] = 4,
+    places: Annotated[
+        Path | None, typer.Option(exists=True, file_okay=False, help="Pictures without people, as backgrounds.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    real_poses: Annotated[float, typer.Option(min=0, max=1, help="Share of views in a real person's pose.")] = 0.5,
+    weights: Weights = "embedded",
+) -> None:
+    """Render people in several poses each, with exact masks and surface."""
+    from anonymize.core.body_surface import load_surface
+    from anonymize.detect.build import build_detector
+    from anonymize.lab.train.bank import load_backgrounds
+    from anonymize.lab.train.dataset import build_rendered, table_of
+
+    surface = load_surface()
+    table = table_of(build_detector(weights), surface)
+    backgrounds = load_backgrounds(places) if places else []
+    count = build_rendered(
+        output, table, surface, backgrounds, people=people, views=views, seed=seed, real_share=real_poses
+    )
+    typer.echo(f"{count} pictures written")

@@ -1,0 +1,1 @@
+"""Which tracks and places are drawn, and how: the user's edits and regions."""

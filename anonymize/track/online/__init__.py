@@ -1,0 +1,1 @@
+"""First phase, at each new frame: detections are assigned to tracks."""

@@ -1,0 +1,1 @@
+"""Tracks as files: the project's own JSON, which is edited and rendered, and the formats that others read."""
