@@ -16,19 +16,21 @@ from anonymize.compose import Composer, CoverComposer, CoverMode, GeneratedCompo
 from anonymize.compose.cover import parse_color
 from anonymize.core.errors import OptionError
 from anonymize.core.resources import DETECTOR, GENERATOR, weights_path
-from anonymize.core.types import Tracks
+from anonymize.core.types import REPLACING, Tracks
 from anonymize.detect.detectron2 import Detectron2Detector
 from anonymize.detect.names import DetectorName
+from anonymize.detect.paired import surface_network
 from anonymize.detect.predictor import DEFAULT_SCORE, Detector
 from anonymize.detect.zoo.nearest import VertexIndex
 from anonymize.detect.zoo.predictor import ZooDetector
+from anonymize.generate.avatar import AvatarGenerator
 from anonymize.generate.base import DEFAULT_TRUNCATION, TrackGenerator
 from anonymize.generate.build import build_generator, check_pairing
 from anonymize.generate.zoo.predictor import ZooGenerator
 from anonymize.media import read_image
-from anonymize.track import PeopleTracker
+from anonymize.track import PeopleTracker, TrackerConfig
 
-Mode = Literal["generate", "blur", "pixelate", "solid"]
+Mode = Literal["generate", "avatar", "blur", "pixelate", "solid"]
 DEFAULT_MODE: Mode = "generate"
 
 
@@ -52,7 +54,8 @@ class DrawingOptions:
     """How people are drawn. Where an option is None, its default holds; one that does not fit the mode is refused.
 
     Attributes:
-        mode: "generate" replaces people by new ones; "blur", "pixelate" and "solid" cover them.
+        mode: "generate" replaces people by generated ones, "avatar" by rendered ones; "blur", "pixelate" and "solid"
+            cover them.
         color: RRGGBB, of "solid".
         truncation: In [0, 1], of "generate": 1 for the most diverse people, 0 for one look.
         identities: Pictures, of "generate" without truncation: people take the looks of their most prominent persons in
@@ -80,8 +83,10 @@ class DrawingOptions:
             parse_color(self.color)
             if self.mode != "solid":
                 raise OptionError(f"a colour is for mode solid, not {self.mode}")
-        if self.mode != "generate":
-            file = str(self.weights) not in ("embedded", "zoo")
+        file = str(self.weights) not in ("embedded", "zoo")
+        if self.mode == "avatar" and file:
+            raise OptionError("a generator's weights file is for mode generate, not avatar")
+        if not self.replaces:
             for given, name in (
                 (self.truncation is not None, "a truncation"),
                 (bool(self.identities), "an identity"),
@@ -133,7 +138,12 @@ class DrawingOptions:
     @property
     def cover(self) -> CoverMode:
         """How those are covered who cannot be generated."""
-        return "blur" if self.mode == "generate" else self.mode
+        return self.mode if self.mode in get_args(CoverMode) else "blur"  # type: ignore[return-value]
+
+    @property
+    def replaces(self) -> bool:
+        """Whether people get others in their place."""
+        return self.mode in REPLACING
 
 
 def own_looks(options: DrawingOptions, source: Path | str) -> list[str]:
@@ -160,7 +170,7 @@ def build_composer(options: DrawingOptions, detector: Detector, device: torch.de
         AnonymizeError: Weights or pictures cannot be read, nobody is in a picture, detector and generator do not fit.
     """
     cover = CoverComposer(options.cover, color=options.color)
-    if options.mode != "generate":
+    if not options.replaces:
         return cover, []
     generator = make_generator(options, device, lambda: detector)
     check_pairing(detector.surface, generator.surface)
@@ -178,7 +188,7 @@ def make_generator(
     Args:
         options: How to draw.
         device: Where to compute.
-        detector: Gives who finds the people; called only for a generator that was trained on exact vertices.
+        detector: Gives who finds the people; called for avatars and for a generator that was trained on exact vertices.
         seed: Replaces that of the options.
 
     Raises:
@@ -186,6 +196,15 @@ def make_generator(
     """
     own = seed if seed is not None else options.seed or 0
     truncation = DEFAULT_TRUNCATION if options.truncation is None else options.truncation
+    if options.mode == "avatar":
+        network = surface_network(detector())
+        if network is None:
+            raise OptionError(
+                "avatars need a detector with the embedded body surface (--detector embedded, zoo:MASKS or detectron2)"
+            )
+        return AvatarGenerator(
+            network.vertex_embedding.detach(), seed=own, truncation=truncation, multi_modal=options.multi_modal
+        )
     generator = build_generator(
         options.weights, seed=own, truncation=truncation, multi_modal=options.multi_modal, device=device
     )
@@ -234,7 +253,7 @@ def read_identity(path: Path, generator: TrackGenerator, detector: Detector) -> 
     [found] = detector.detect([picture.image])
     found = found[found.scores >= DEFAULT_SCORE]
     # as people of a picture are told apart everywhere: two who were found as one too are no third person
-    [(_, tracks)] = PeopleTracker(sure=DEFAULT_SCORE).track([(picture, found)])
+    [(_, tracks)] = PeopleTracker(TrackerConfig(min_sure_score=DEFAULT_SCORE)).track([(picture, found)])
     height, width = found.size_hw
     corners = found.boxes_xyxy.clip(0, (width, height, width, height))
     found = found[[int(abs(corners - box).max(1).argmin()) for box in tracks.detections.boxes_xyxy]]

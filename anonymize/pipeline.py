@@ -17,8 +17,7 @@ from pathlib import Path
 import torch
 
 from anonymize.build import DrawingOptions, Mode, build_composer, own_looks
-from anonymize.compose import BatchComposer, Composer, OverlayComposer, covers_of
-from anonymize.compose.generated import people_of
+from anonymize.compose import BatchComposer, Composer, OverlayComposer, covers_of, with_backgrounds
 from anonymize.core.body_surface import load_surface
 from anonymize.core.device import DeviceName, resolve_device
 from anonymize.core.errors import AnonymizeError
@@ -29,8 +28,8 @@ from anonymize.detect.paired import surface_network
 from anonymize.detect.predictor import DEFAULT_SCORE, Detector
 from anonymize.media import FilmWriter, check_image_output, open_film, read_image, write_image
 from anonymize.selection.regions import Region, apply_regions, read_regions
-from anonymize.track import LOOKAHEAD_SECONDS, UNSURE_SCORE, PartTable, PeopleTracker, Tracker
-from anonymize.tracksfile.quantize import settle
+from anonymize.track import LOOKAHEAD_SECONDS, UNSURE_SCORE, PartTable, PeopleTracker, Tracker, TrackerConfig
+from anonymize.tracksfile.quantize import quantize
 from anonymize.tracksfile.record import check_tracks_path, record
 
 BATCH = 4
@@ -110,8 +109,8 @@ def anonymize_video(
     Args:
         source: The film.
         output: The result; its suffix chooses the container.
-        mode: "generate" puts a new person in each one's place; "blur", "pixelate" and "solid" cover. None for
-            "generate".
+        mode: "generate" puts a generated person in each one's place, "avatar" a rendered one; "blur", "pixelate" and
+            "solid" cover. None for "generate".
         color: Colour of "solid", RRGGBB; None for black.
         truncation: Of "generate", in [0, 1]: 1 for the most diverse people, 0 for one look; None for the default.
         multi_modal: Of "generate": the truncation pulls toward the nearest of some typical looks, not toward one.
@@ -173,7 +172,8 @@ def anonymize_video(
         composers, warnings = _composers(options, detector, where, composer, overlay)
         frames = prefetch(tally.incoming(film), FRAMES_AHEAD, "read")
         found = tracker.track((find or detect)(frames, detector))
-        tracked = settle(found, with_surface=options.mode == "generate" or composer is not None)
+        # rounded as a tracks file would round, so that `detect` and `render` draw the same film
+        tracked = quantize(found, with_surface=options.replaces or composer is not None)
         if tracks is not None:
             settings = options.told(
                 Path(tracks).parent,
@@ -231,7 +231,7 @@ def anonymize_image(
     tracker = tracker or build_tracker(detector, score=score)
     own = own_looks(options, source) if composer is None else []
     composers, warnings = _composers(options, detector, where, composer, overlay)
-    people = settle(tracker.track(detect([picture], detector)), with_surface=True)
+    people = quantize(tracker.track(detect([picture], detector)), with_surface=True)
     [(frame, tracks)] = compose(apply_regions(people, always, never), composers)
     notes = write_image(output, frame, keep_metadata=keep_metadata, overwrite=overwrite)
     tally = Tally()
@@ -254,14 +254,20 @@ def build_tracker(
     Raises:
         OptionError: The look-ahead is negative.
     """
-    parts = None
-    network = surface_network(detector)
-    if network is not None:
-        surface, embedding = load_surface(), network.vertex_embedding.detach().float().cpu().numpy()
-        if len(embedding) == len(surface.landmarks) and network.config.surface == surface.name:
-            parts = PartTable(embedding, surface.landmark_parts, surface.name)
     sure = DEFAULT_SCORE if score is None else score
-    return PeopleTracker(sure=sure, lookahead_seconds=lookahead, parts=parts)
+    config = TrackerConfig(min_sure_score=sure, lookahead_seconds=lookahead)
+    return PeopleTracker(config, parts=part_table(detector))
+
+
+def part_table(detector: Detector) -> PartTable | None:
+    """Which part of the body an embedding of this detector belongs to; None if its surface is not the package's."""
+    network = surface_network(detector)
+    if network is None:
+        return None
+    surface, embedding = load_surface(), network.vertex_embedding.detach().float().cpu().numpy()
+    if len(embedding) != len(surface.landmarks) or network.config.surface != surface.name:
+        return None
+    return PartTable(embedding, surface.landmark_parts, surface.name)
 
 
 def detect(frames: Iterable[Frame], detector: Detector) -> Iterator[tuple[Frame, Detections]]:
@@ -274,13 +280,13 @@ def detect(frames: Iterable[Frame], detector: Detector) -> Iterator[tuple[Frame,
 def compose(tracked: Iterable[tuple[Frame, Tracks]], composers: Sequence[Composer]) -> Iterator[tuple[Frame, Tracks]]:
     """Draw the frames, one composer after the other; several frames at once where a composer likes that.
 
-    What must be covered is made here, once, and is the same for all composers.
+    What must be covered is made here, once, and is the same for all composers; and what stands behind it.
     """
-    waiting = iter(tracked)
-    size = BATCH if any(isinstance(composer, BatchComposer) for composer in composers) else 1
-    while batch := list(islice(waiting, size)):
-        frames, tracks = [frame for frame, _ in batch], [found for _, found in batch]
-        covers = [covers_of(found) for found in tracks]
+    covered = ((frame, tracks, covers_of(tracks)) for frame, tracks in tracked)
+    in_batches = any(isinstance(composer, BatchComposer) for composer in composers)
+    waiting = with_backgrounds(covered) if in_batches else covered
+    while batch := list(islice(waiting, BATCH if in_batches else 1)):
+        frames, tracks, covers = (list(column) for column in zip(*batch, strict=True))
         for composer in composers:
             if isinstance(composer, BatchComposer):
                 frames = composer.compose_batch(frames, tracks, covers)
@@ -336,7 +342,7 @@ class Tally:
 
     def outgoing(self, tracks: Tracks) -> Tracks:
         """Count a frame; returns its people, without places that are covered whoever is there."""
-        people = tracks if (tracks.ids >= 0).all() else people_of(tracks, tracks.ids >= 0)
+        people = tracks if (tracks.ids >= 0).all() else tracks[tracks.ids >= 0]
         self.frames += 1
         self._with_people += len(people) > 0
         self._ids.update(people.ids[people.ids > 0].tolist())

@@ -20,6 +20,7 @@ from anonymize.compose import (
     ChosenGenerator,
     Composer,
     CoverComposer,
+    CoverPainter,
     GeneratedComposer,
     OverlayComposer,
     PersonGenerator,
@@ -27,6 +28,7 @@ from anonymize.compose import (
 from anonymize.core.device import DeviceName, resolve_device
 from anonymize.core.errors import AnonymizeError, OptionError
 from anonymize.core.prefetch import Prefetch
+from anonymize.core.types import REPLACING
 from anonymize.detect.build import build_detector
 from anonymize.detect.predictor import Detector
 from anonymize.generate.build import check_pairing
@@ -37,7 +39,7 @@ from anonymize.selection.regions import apply_regions, read_regions
 from anonymize.track import LOOKAHEAD_SECONDS, UNSURE_SCORE, Tracker
 from anonymize.tracksfile.file import TracksFile, write_tracks
 from anonymize.tracksfile.header import AddedBox, TrackEntry
-from anonymize.tracksfile.quantize import settle
+from anonymize.tracksfile.quantize import quantize
 from anonymize.tracksfile.record import check_tracks_path
 
 COVERS = ("blur", "pixelate", "solid")
@@ -94,7 +96,7 @@ def detect_film(
             tolerate_corrupt=tolerate_corrupt,
         )
         frames = prefetch(tally.incoming(film), FRAMES_AHEAD, "read")
-        people = settle(tracker.track(detect(frames, detector)), with_surface=options.mode == "generate")
+        people = quantize(tracker.track(detect(frames, detector)), with_surface=options.replaces)
         tracked = prefetch(people, FRAMES_AHEAD, "detect and track")
         for _, tracks in write_tracks(output, tracked, film=Path(source), settings=settings, overwrite=overwrite):
             tally.outgoing(tracks)
@@ -204,17 +206,16 @@ def _composer(
     chosen: dict[int, TrackEntry | AddedBox] = {**header.tracks, **box_ids(header)}
     other = {k: covers[entry.action] for k, entry in chosen.items() if entry.action in COVERS}
     usual = covers[options.cover]
-    cover: Composer = usual
+    cover: CoverPainter = usual
     if any(each is not usual for each in other.values()):
         cover = ChosenComposer(usual, other)
-    made = [track for track in header.tracks.values() if track.action == "generate"]
+    made = [track for track in header.tracks.values() if track.action in REPLACING]
     if not made:
         return cover, []
-    if not header.channels and options.mode != "generate":
+    if not header.channels and not options.replaces:
         raise OptionError(
             f"{stored.path} has no body surfaces to generate people from; detect them with --mode generate"
         )
-    options = replace(options, mode="generate", color=None)
 
     def find() -> Detector:
         nonlocal detector
@@ -223,17 +224,21 @@ def _composer(
         )
         return detector
 
-    generator = make_generator(options, where, find)
-    check_pairing(header.surface if header.channels else None, generator.surface)
-    warnings = read_identities(options.identities, generator, find) if options.identities else []
-    own: dict[tuple[int | None, str | None], PersonGenerator] = {}
+    own: dict[tuple[str, int | None, str | None], PersonGenerator] = {}
+    warnings: list[str] = []
     for track in made:
-        key = (track.seed, track.identity)
-        if key == (None, None) or key in own:
+        key = (track.action, track.seed, track.identity)
+        if key in own:
             continue
-        other_look = make_generator(options, where, find, seed=track.seed)
+        drawing = replace(options, mode=track.action, color=None)  # type: ignore[arg-type]
+        generator = make_generator(drawing, where, find, seed=track.seed)
+        check_pairing(header.surface if header.channels else None, generator.surface)
         if track.identity is not None:
-            warnings += read_identities([stored.path.parent / track.identity], other_look, find)
-        own[key] = other_look
-    looks = {track.id: own[track.seed, track.identity] for track in made if (track.seed, track.identity) in own}
-    return GeneratedComposer(ChosenGenerator(generator, looks) if looks else generator, cover), warnings
+            warnings += read_identities([stored.path.parent / track.identity], generator, find)
+        elif track.seed is None:
+            warnings += read_identities(options.identities, generator, find)
+        own[key] = generator
+    makers = {track.id: own[track.action, track.seed, track.identity] for track in made}
+    if len(own) == 1:
+        return GeneratedComposer(next(iter(own.values())), cover), warnings
+    return GeneratedComposer(ChosenGenerator(makers), cover), warnings

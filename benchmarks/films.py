@@ -220,7 +220,7 @@ def thin(found: Detections) -> Detections:
 
 
 def find(frames: list[Frame], detector: Detector, weights: Path, cache: Path | None) -> Stream:
-    """Everybody whom a detector finds in some frames.
+    """All people whom a detector finds in some frames.
 
     Args:
         frames: The frames.

@@ -1,4 +1,4 @@
-"""How unsteady the replacement of somebody is who stands still while the picture has film noise."""
+"""How unsteady the replacement of a person is who stands still while the picture has film noise."""
 
 import tempfile
 from dataclasses import replace
@@ -20,7 +20,7 @@ from anonymize.lab.synthesis.places import random_place
 from anonymize.lab.synthesis.scene import Actor, draw_backdrop, random_optics, sensor_noise
 from anonymize.lab.synthesis.scene import compose as draw
 from anonymize.pipeline import build_tracker, compose, detect
-from anonymize.tracksfile.quantize import settle
+from anonymize.tracksfile.quantize import quantize
 
 SIZE_HW, FPS, FRAMES, PEOPLE = (288, 512), 10, 24, 6
 NOISES = (0.8, 2.5, 6.0)  # deviation, of 255: a good camera by day, a usual one, dim light
@@ -28,7 +28,7 @@ DISTANCE = (3.5, 7.0)  # metres
 
 
 def stand(seed: int, noise: float) -> tuple[list[Frame], np.ndarray]:
-    """A film of somebody who does not move at all, and their pixels [H, W]."""
+    """A film of a person who does not move at all, and their pixels [H, W]."""
     rng, camera, [walker] = film_walkers(900 + seed, SIZE_HW, 1)
     xy = (float(rng.uniform(-0.8, 0.8)), float(rng.uniform(*DISTANCE)))
     place = random_place(rng, kind=places.STREET, ways=np.array([[xy, (xy[0] + 0.1, xy[1])]]))
@@ -72,7 +72,7 @@ def flicker(detector: Detector, weights: str | None) -> None:
                 # a composer knows the IDs of one film
                 composer, _ = build_composer(options, detector, torch.device("cpu"))
                 found = build_tracker(detector).track(detect(frames, detector))
-                tracked = settle(found, with_surface=weights is not None)
+                tracked = quantize(found, with_surface=weights is not None)
                 drawn = [frame for frame, _ in compose(tracked, [composer])]
                 edited = [np.zeros(SIZE_HW, np.bool_) if f.edited is None else f.edited for f in drawn]
                 if not any(picture.any() for picture in edited):

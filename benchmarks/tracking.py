@@ -56,7 +56,7 @@ from anonymize.track import UNSURE_SCORE, PartTable, PeopleTracker
 
 COVERED_FROM_PX = 40
 LOOKAHEAD = 1.0
-DIFFERENT, LARGE = 40, 0.03  # of 255, and of the frame: what differs more from the empty place is somebody
+DIFFERENT, LARGE = 40, 0.03  # of 255, and of the frame: what differs more from the empty place is a person
 TOGETHER_SECONDS = 1.0
 COST_RUNS = 4
 
@@ -105,7 +105,7 @@ def ours(stream: Stream, tracker: PeopleTracker) -> tuple[Rows, list[tuple[Regio
         began = time.process_time()
         _, tracks = next(tracked)
         spent += time.process_time() - began
-        named = tracks.ids > 0  # the rest is covered, but nobody's track
+        named = tracks.ids > 0  # the rest is covered, but belongs to no known track
         rows += as_rows(k, tracks.ids[named].tolist(), tracks.detections.boxes_xyxy[named])
         covers.append(covers_of(tracks))
     return np.array(rows, np.float64).reshape(-1, 6), covers, 1000 * spent / max(1, len(stream))
@@ -190,7 +190,7 @@ def cost(table: np.ndarray, size: int, people: int = 10, frames: int = 120) -> f
 def visits(frames: list[Frame]) -> list[tuple[int, int]]:
     """First and last frame of each visit to a place that a still camera looks at, empty at first; by the picture alone.
 
-    Somebody is there while much differs from the median of the empty frames; a visit ends when the place is empty.
+    A person is there while much differs from the median of the empty frames; a visit ends when the place is empty.
     """
     first = frames[0].image.astype(np.int16)
     empty = [f.image for f in frames if (np.abs(f.image - first).max(2) > DIFFERENT).mean() < 0.005]
@@ -200,7 +200,7 @@ def visits(frames: list[Frame]) -> list[tuple[int, int]]:
         differs = (np.abs(frame.image - ground).max(2) > DIFFERENT).astype(np.uint8)
         shown.append((k, cv2.morphologyEx(differs, cv2.MORPH_OPEN, np.ones((9, 9), np.uint8)).mean() > LARGE))
     found: list[tuple[int, int]] = []
-    for k in (k for k, somebody in shown if somebody):
+    for k in (k for k, present in shown if present):
         if found and k - found[-1][1] <= TOGETHER_SECONDS / float(frames[1].pts_seconds - frames[0].pts_seconds):
             found[-1] = found[-1][0], k
         else:
@@ -275,7 +275,7 @@ def main() -> None:
     parser.add_argument("--visits", type=Path, help="Film of a place to which people come one by one.")
     parser.add_argument("--only-ours", action="store_true")
     parser.add_argument("--cost", action="store_true", help="Time of our tracker with ten people.")
-    parser.add_argument("--flicker", action="store_true", help="Unrest of whoever replaces somebody standing still.")
+    parser.add_argument("--flicker", action="store_true", help="Unrest of who replaces a person standing still.")
     parser.add_argument("--generator", help="Weights of --flicker: a file, 'embedded' or 'untrained'; else it blurs.")
     parser.add_argument("--seeds", type=int, default=1, help="Repeat the simulated detections.")
     a = parser.parse_args()

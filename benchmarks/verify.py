@@ -1,6 +1,6 @@
 """Whether `anonymize verify` finds who was left: python benchmarks/verify.py FOLDER [--deface DEFACE].
 
-Renders a film of 20 people in four scenes, covers everybody by the truth, and once more leaves one person as they were
+Renders a film of 20 people in four scenes, covers all people by the truth, and once more leaves one person as they were
 in 12 frames. `verify` has to call the first film done (exit code 0) and to name those frames of the second (3). With
 `--deface`, the program of that package treats the film too, and what `verify` says of it is shown.
 """
@@ -26,7 +26,7 @@ LEFT_FRAMES = range(32, 44)
 
 
 def render(path: Path) -> np.ndarray:
-    """Write the film; returns the person of each pixel [T, H, W] uint8, 0 for nobody."""
+    """Write the film; returns the person of each pixel [T, H, W] uint8, 0 for the background."""
     truth = []
 
     def frames():  # type: ignore[no-untyped-def]
@@ -41,7 +41,7 @@ def render(path: Path) -> np.ndarray:
 
 
 def cover(film: Path, output: Path, truth: np.ndarray, left: int | None) -> None:
-    """Blur everybody; but `left` is as they were in `LEFT_FRAMES`."""
+    """Blur all people; but `left` is as they were in `LEFT_FRAMES`."""
     composer = CoverComposer("blur")
     with open_film(film) as reader, FilmWriter(output, reader, overwrite=True) as writer:
         for frame in reader:

@@ -1,12 +1,13 @@
 """Rules between the parts of the package, which the linter cannot express per folder."""
 
 import ast
+import re
 import subprocess
 import sys
-from configparser import ConfigParser
+import tomllib
 from functools import cache
+from importlib.metadata import packages_distributions
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -90,22 +91,16 @@ def test_imports_are_seen() -> None:
 
 
 FOLDERS = sorted({module.rpartition(".")[0] for module in MODULES})
-UNDONE = {"anonymize.track": "its folders still import each other both ways"}
 
 
-def folder_cases() -> list[Any]:
-    marks = {name: pytest.mark.xfail(reason=reason) for name, reason in UNDONE.items()}
-    return [pytest.param(name, marks=marks.get(name, ())) for name in FOLDERS]
-
-
-@pytest.mark.parametrize("folder", folder_cases())
+@pytest.mark.parametrize("folder", FOLDERS)
 def test_no_circle_between_the_modules_and_folders_of_a_folder(folder: str) -> None:
     assert not circles(children_graph(folder))
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_stages_know_each_other_by_their_data_only(stage: str) -> None:
-    assert imported_by(stage) <= {"core", "downloads"}
+    assert imported_by(stage) <= {"core", "downloads"} | ({"bodies"} if stage == "generate" else set())
 
 
 def test_core_imports_no_other_part() -> None:
@@ -121,10 +116,52 @@ def test_the_product_does_without_the_lab(part: str) -> None:
     assert "lab" not in imported_by(part)
 
 
+def name_of(requirement: str) -> str:
+    """Name of a package, as of "ray[default]>=2.40", in the normalised form of PEP 503."""
+    return re.sub(r"[-_.]+", "-", re.split(r"[><=\[]", requirement)[0]).lower()
+
+
+def test_a_plain_installation_has_all_that_modules_import() -> None:
+    """What only an extra brings is imported where it is used."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    plain = {name_of(line) for line in project["dependencies"]}
+    bring = packages_distributions()
+    for file in FILES:
+        for node in ast.parse(file.read_text()).body:
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            for top in {name.split(".")[0] for name in names} - sys.stdlib_module_names - {"anonymize"}:
+                assert plain & {name_of(each) for each in bring.get(top, ())}, f"{file} imports {top}"
+
+
+def test_a_plain_installation_loads_the_whole_product() -> None:
+    """With what only extras bring out of reach, all modules of the product load."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = {name_of(line) for lines in project["optional-dependencies"].values() for line in lines}
+    plain = {name_of(line) for line in project["dependencies"]}
+    only_extra = {
+        top
+        for top, bringers in packages_distributions().items()
+        if {name_of(each) for each in bringers} <= extras - plain
+    }
+    modules = sorted(
+        name.removesuffix(".__init__") for name in MODULES if "__main__" not in name and ".lab" not in name
+    )
+    code = f"""
+import sys
+from importlib import import_module
+for name in {sorted(only_extra | {"ray", "detectron2", "anny"})}:
+    sys.modules[name] = None  # an import of it fails
+for name in {modules}:
+    import_module(name)
+"""
+    result = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
 def test_every_folder_of_the_package_is_installed() -> None:
-    setup = ConfigParser()
-    setup.read(ROOT / "setup.cfg")
-    listed = set(setup["options"]["packages"].split())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    listed = set(project["tool"]["setuptools"]["packages"])
     on_disk = {".".join(file.parent.relative_to(ROOT).parts) for file in PACKAGE.rglob("__init__.py")}
     assert listed == on_disk | {"anonymize.weights"}
 

@@ -15,12 +15,13 @@ from typing import Any, Literal, get_args
 
 from anonymize import __version__
 from anonymize.batch.engines import Engine, Plan, Processes, in_this_process
-from anonymize.batch.job import BuildParts, Job, Outcome, build_parts, remove_partials, stamp
+from anonymize.batch.job import BuildParts, Job, Outcome, build_parts, stamp
 from anonymize.batch.lock import FolderLock
 from anonymize.batch.manifest import Done, Manifest
 from anonymize.batch.report import BatchProgress, BatchReport
 from anonymize.batch.walk import STATE_FOLDER, Entry, walk
 from anonymize.core.errors import AnonymizeError, MediaError, OptionError
+from anonymize.core.files import remove_partials
 
 EngineName = Literal["local", "ray"]
 

@@ -6,7 +6,6 @@ import hashlib
 import inspect
 import logging
 import os
-import re
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -19,7 +18,7 @@ import av
 from anonymize.batch.manifest import Stamp
 from anonymize.batch.walk import Kind
 from anonymize.core.errors import AnonymizeError, MediaError
-from anonymize.core.files import PartialFile
+from anonymize.core.files import remove_partials, whole_file
 
 Settings = Mapping[str, Any]
 Parts = Mapping[str, Any]
@@ -118,7 +117,7 @@ class Worker:
         """
         began = time.monotonic()
         try:
-            return self._do(job, _seldom(advance), find, began)
+            return self._do(job, _throttled(advance), find, began)
         except Exception as error:
             logging.getLogger("anonymize").debug("%s", job.name, exc_info=True)
             return Outcome(job.name, job.output, "failed", seconds=time.monotonic() - began, note=_told(error))
@@ -195,20 +194,6 @@ def stamp(path: Path) -> Stamp:
         return Stamp(stat.st_size, stat.st_mtime_ns, hashlib.file_digest(file, "sha256").hexdigest())
 
 
-def remove_partials(path: Path) -> None:
-    """Remove what a killed process left of an output that it was writing; `PartialFile` says what that is called."""
-    pattern = re.compile(
-        rf"\.{re.escape(path.stem[:64])}\.[0-9a-f]{{8}}\.partial{re.escape(path.suffix)}", flags=re.DOTALL
-    )
-    try:
-        names = os.listdir(path.parent)  # noqa: PTH208 - names, not paths
-    except OSError:
-        return
-    for name in names:
-        if pattern.fullmatch(name):
-            (path.parent / name).unlink(missing_ok=True)
-
-
 def _make_folder(folder: Path, root: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -222,19 +207,11 @@ def _copy(source: Path, path: Path, *, overwrite: bool) -> None:
     """Copy a file that is neither film nor picture; one that shows pictures under a strange name is refused."""
     if _has_pictures(source):
         raise MediaError(f"{source} holds pictures in a format that is not supported; it is not copied")
-    file = PartialFile(path, source=source, overwrite=overwrite)
-    try:
-        shutil.copyfile(source, file.partial)
-        file.commit()
-    except MediaError:
-        file.discard()
-        raise
-    except OSError as error:
-        file.discard()
-        raise MediaError(f"cannot copy {source}: {error.strerror}") from error
-    except BaseException:
-        file.discard()
-        raise
+    with whole_file(path, source=source, overwrite=overwrite) as partial:
+        try:
+            shutil.copyfile(source, partial)
+        except OSError as error:
+            raise MediaError(f"cannot copy {source}: {error.strerror}") from error
 
 
 def _has_pictures(path: Path) -> bool:
@@ -251,7 +228,7 @@ def _told(error: Exception) -> str:
     return text if isinstance(error, AnonymizeError | OSError) else f"internal error: {type(error).__name__}: {text}"
 
 
-def _seldom(advance: Advance) -> Advance:
+def _throttled(advance: Advance) -> Advance:
     last = 0.0
 
     def tell(done: int, total: int | None) -> None:

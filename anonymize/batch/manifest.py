@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Any
 
 from anonymize.core.errors import AnonymizeError, MediaError
+from anonymize.core.files import remove_partials, whole_file
 
 HEADER = {"format": "anonymize-manifest", "version": 1}
 
@@ -84,16 +85,13 @@ class Manifest:
             AnonymizeError: It is of another version.
             MediaError: It cannot be read or written.
         """
-        temporary = self._path.with_suffix(".tmp")
         try:
             for step in self._read():
                 self._take(step)
             lines = [HEADER, *map(_done_step, self._done.values()), *map(_begun_step, sorted(self._begun))]
-            with temporary.open("wb") as file:
-                file.write(b"".join(map(_line, lines)))
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self._path)
+            remove_partials(self._path)
+            with whole_file(self._path, overwrite=True) as partial:
+                partial.write_bytes(b"".join(map(_line, lines)))
             self._file = self._path.open("ab", buffering=0)
         except OSError as error:
             if isinstance(error, MediaError):
@@ -141,7 +139,7 @@ class Manifest:
         self._append(_done_step(done))
 
     def give_up(self, output: str) -> None:
-        """Note that there is no such output after all; a file that appears there later is somebody else's.
+        """Note that there is no such output after all; a file that appears there later is not from here.
 
         Raises:
             MediaError: The disk is full.

@@ -284,14 +284,35 @@ class Wardrobe:
             self.hidden |= field > 0
 
     def baked(
-        self, name: str, material: Tensor | int, pixel_class: int, *, faces: Tensor | None = None, puff: float = 0.0
+        self,
+        name: str,
+        material: Tensor | int,
+        pixel_class: int,
+        *,
+        faces: Tensor | None = None,
+        puff: float = 0.0,
+        hem: float | None = None,
     ) -> None:
-        """A baked garment or hair, puffed up by so many metres."""
+        """A baked garment or hair, puffed up by so many metres; cut off at the height `hem` of the mean adult,
+        with one material then."""
         piece = self.model.garment(name, low=self.low)
         rest = piece.vertices + torch.einsum("r,rnc->nc", self.shape, piece.components)
         normals = vertex_normals(rest, piece.faces)
         rest = rest + normals * puff
         rows = material if isinstance(material, Tensor) else torch.full((len(piece.faces),), material)
+        if hem is not None:
+            columns = torch.cat([rest, normals, piece.vertices, piece.weights, piece.openness[:, None]], 1)
+            columns, owner, cut = clip(columns, piece.owner, piece.faces, piece.vertices[:, 2] - hem)
+            rest, normals = columns[:, :3], columns[:, 3:6]
+            piece = replace(
+                piece,
+                vertices=columns[:, 6:9],
+                faces=cut,
+                weights=columns[:, 9:-1],
+                owner=owner,
+                openness=columns[:, -1],
+            )
+            rows = torch.full((len(cut),), int(rows[0]))
         kept = slice(None) if faces is None else faces
         self._append(rest, normals, piece, piece.faces[kept], rows[kept], pixel_class, piece.owner)
         if len(piece.hides) and not self.low:

@@ -347,7 +347,7 @@ def random_pose(rng: Generator, *, real_share: float = 0.0) -> Angles:
 
 
 def random_activity(rng: Generator, *, real_share: float = 0.0) -> tuple[str, Angles]:
-    """What somebody does ("walking", "standing", "sitting", "crouching", "free", "cycling", "real") and their pose.
+    """What a person does ("walking", "standing", "sitting", "crouching", "free", "cycling", "real") and their pose.
 
     Args:
         rng: Same state, same pose; without real poses nothing more is drawn from it than ever.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 EXIT_FAILED, EXIT_WRONG_USE, EXIT_VISIBLE, EXIT_INTERRUPTED, EXIT_TERMINATED = 1, 2, 3, 130, 143
 """Exit codes beside 0; `EXIT_VISIBLE`: verification found a person."""
 
-Mode = Literal["generate", "blur", "pixelate", "solid"]
+Mode = Literal["generate", "avatar", "blur", "pixelate", "solid"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Audio = Literal["copy", "drop"]
 Engine = Literal["local", "ray"]

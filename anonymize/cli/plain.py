@@ -26,7 +26,7 @@ def plain(
     output: Annotated[Path, typer.Option("-o", "--output", metavar="OUTPUT", help="The result.", show_default=False)],
     mode: Annotated[
         Mode | None,
-        typer.Option(help="A new person for each (the default), or a cover; none can be undone."),
+        typer.Option(help="A generated person for each (the default), a rendered one, or a cover; none can be undone."),
     ] = None,
     color: Annotated[
         str | None, typer.Option(metavar="RRGGBB", help="Colour of --mode solid; black without it.")
@@ -38,7 +38,7 @@ def plain(
             "--truncation",
             min=0,
             max=1,
-            help="Of --mode generate, without --identity: 1 diverse people, 0 all alike.",
+            help="Of --mode generate and avatar, without --identity: 1 diverse people, 0 all alike.",
         ),
     ] = None,
     multi_modal: Annotated[
@@ -52,13 +52,14 @@ def plain(
         list[Path] | None,
         typer.Option(
             metavar="PICTURE",
-            help="Of --mode generate, without -t, --multi-modal: people get the looks of its person; several in turn.",
+            help="Of --mode generate and avatar, without -t, --multi-modal: people look like its person, or theirs.",
         ),
     ] = None,
     seed: Annotated[
         int | None,
         typer.Option(
-            min=0, help="Of --mode generate: same seed, same looks; 0 without it. Of an --identity only fine noise."
+            min=0,
+            help="Of --mode generate and avatar: same seed, same looks; else 0. Of an --identity only fine noise.",
         ),
     ] = None,
     weights: Annotated[
@@ -191,7 +192,7 @@ def plain(
         raise OptionError(f"workers, engines and copies are for folders; {source} is none")
     from anonymize.media import is_image
     from anonymize.pipeline import anonymize_image, anonymize_video
-    from anonymize.report import FilmReport, check_report_path
+    from anonymize.report import FilmReport, check_report_path, write_page
 
     if report is not None:
         if report.absolute() == output.absolute():
@@ -226,5 +227,5 @@ def plain(
         settings = {
             name.replace("_", " "): value.name if isinstance(value, Path) else value for name, value in told.items()
         }
-        page.write(report, summary, settings, weights_files(drawing), overwrite=overwrite)
+        write_page(report, page, summary, settings, weights_files(drawing), overwrite=overwrite)
     tell(summary, quiet)

@@ -1,11 +1,12 @@
 """Drawing into the frame: people covered beyond recovery, and what was found marked for checking."""
 
 from anonymize.compose.chosen import ChosenComposer, ChosenGenerator
-from anonymize.compose.composer import BatchComposer, Composer
+from anonymize.compose.composer import BatchComposer, Composer, CoverPainter
 from anonymize.compose.cover import CoverComposer, CoverMode
 from anonymize.compose.generated import GeneratedComposer, PersonGenerator
 from anonymize.compose.margin import covers_of
 from anonymize.compose.overlay import OverlayComposer
+from anonymize.compose.plate import with_backgrounds
 
 __all__ = [
     "BatchComposer",
@@ -14,8 +15,10 @@ __all__ = [
     "Composer",
     "CoverComposer",
     "CoverMode",
+    "CoverPainter",
     "GeneratedComposer",
     "OverlayComposer",
     "PersonGenerator",
     "covers_of",
+    "with_backgrounds",
 ]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from anonymize.compose.composer import Composer
-from anonymize.compose.generated import PersonGenerator, people_of
-from anonymize.core.types import Frame, IntArray, PersonRequest, RegionMask, Replacement, Tracks
+from anonymize.compose.composer import CoverPainter
+from anonymize.compose.generated import PersonGenerator
+from anonymize.core.types import BoolArray, Frame, IntArray, PersonRequest, RegionMask, Replacement, Tracks, UInt8Array
 
 
 class ChosenComposer:
@@ -19,38 +20,70 @@ class ChosenComposer:
         chosen: Who covers whom, by track ID.
     """
 
-    def __init__(self, usual: Composer, chosen: Mapping[int, Composer]) -> None:
+    def __init__(self, usual: CoverPainter, chosen: Mapping[int, CoverPainter]) -> None:
         self._usual, self._chosen = usual, chosen
 
     def compose(self, frame: Frame, tracks: Tracks, covers: Sequence[RegionMask]) -> Frame:
         """Cover the people of one frame, see `Composer`."""
+        if len(tracks) == 0:
+            return frame
+        image, edited = frame.image.copy(), np.zeros(frame.size_hw, np.bool_)
+        self.draw(frame.image, tracks, covers, image, edited)
+        return frame.with_edit(image, edited)
+
+    def draw(
+        self,
+        original: UInt8Array,
+        tracks: Tracks,
+        covers: Sequence[RegionMask],
+        image: UInt8Array,
+        edited: BoolArray,
+    ) -> None:
+        """See `CoverPainter.draw`."""
         who = [self._chosen.get(track, self._usual) for track in tracks.ids.tolist()]
-        for composer in dict.fromkeys([self._usual, *who]):
-            rows = np.array([each is composer for each in who], np.bool_)
-            frame = composer.compose(
-                frame, people_of(tracks, rows), [covers[row] for row in np.flatnonzero(rows).tolist()]
-            )
-        return frame
+        for painter in dict.fromkeys([self._usual, *who]):
+            rows = np.array([each is painter for each in who], np.bool_)
+            theirs = [covers[row] for row in np.flatnonzero(rows).tolist()]
+            painter.draw(original, tracks[rows], theirs, image, edited)
 
 
 class ChosenGenerator:
     """Makes each person with the generator that was chosen for them.
 
     Args:
-        usual: Makes all for whom nothing was chosen; says where everybody is made.
-        chosen: Who makes whom, by track ID; of the same kind as the usual one.
+        makers: Who makes whom, by track ID; all others are not made.
     """
 
-    def __init__(self, usual: PersonGenerator, chosen: Mapping[int, PersonGenerator]) -> None:
-        self._usual, self._chosen = usual, chosen
+    def __init__(self, makers: Mapping[int, PersonGenerator]) -> None:
+        self._makers = makers
+
+    def accept(self, tracks: Tracks, covers: Sequence[RegionMask]) -> Tracks:
+        """See `PersonGenerator.accept`."""
+        found = tracks.detections
+        made = np.zeros(len(tracks), np.bool_)
+        for maker, own in self._rows(tracks):
+            asked = replace(tracks, detections=replace(found, has_cse=found.has_cse & own))
+            made |= maker.accept(asked, covers).detections.has_cse & own
+        return replace(tracks, detections=replace(found, has_cse=made))
 
     def place(self, tracks: Tracks, covers: Sequence[RegionMask]) -> IntArray:
         """See `PersonGenerator.place`."""
-        return self._usual.place(tracks, covers)
+        boxes = np.zeros((len(tracks), 4), np.int64)
+        for maker, own in self._rows(tracks):
+            boxes[own] = maker.place(tracks, covers)[own]
+        return boxes
+
+    def _rows(self, tracks: Tracks) -> list[tuple[PersonGenerator, BoolArray]]:
+        """All who make people, and whom [N] bool of these."""
+        makers = [self._makers.get(track) for track in tracks.ids.tolist()]
+        return [
+            (maker, np.array([each is maker for each in makers], np.bool_))
+            for maker in dict.fromkeys(self._makers.values())
+        ]
 
     def generate(self, requests: Sequence[PersonRequest]) -> list[Replacement]:
         """See `PersonGenerator.generate`."""
-        makers = [self._chosen.get(int(r.tracks.ids[r.row]), self._usual) for r in requests]
+        makers = [self._makers[int(r.tracks.ids[r.row])] for r in requests]
         pictures: dict[int, Replacement] = {}
         for maker in dict.fromkeys(makers):
             rows = [row for row, each in enumerate(makers) if each is maker]

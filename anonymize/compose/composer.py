@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-from anonymize.core.types import Frame, RegionMask, Tracks
+from anonymize.core.types import BoolArray, Frame, RegionMask, Tracks, UInt8Array
 
 
 class Composer(Protocol):
@@ -26,9 +26,32 @@ class Composer(Protocol):
         ...
 
 
+class CoverPainter(Composer, Protocol):
+    """A composer that covers people, also in another picture than the frame."""
+
+    def draw(
+        self,
+        original: UInt8Array,
+        tracks: Tracks,
+        covers: Sequence[RegionMask],
+        image: UInt8Array,
+        edited: BoolArray,
+    ) -> None:
+        """Cover people.
+
+        Args:
+            original: [H, W, 3] uint8 RGB, the frame. It is looked at within the covers only.
+            tracks: The people.
+            covers: What must be covered of each of them.
+            image: [H, W, 3] uint8 RGB, drawn on; shows through the rims.
+            edited: [H, W] bool, marked.
+        """
+        ...
+
+
 @runtime_checkable
 class BatchComposer(Composer, Protocol):
-    """A composer that works better on several frames at once."""
+    """A composer that works better on several frames at once, and draws on their backgrounds."""
 
     def compose_batch(
         self, frames: Sequence[Frame], tracks: Sequence[Tracks], covers: Sequence[Sequence[RegionMask]]

@@ -1,4 +1,4 @@
-"""Covering people so that nobody can undo it.
+"""Covering people so that it cannot be undone.
 
 A Gaussian blur is a linear filter, which can be inverted to a good part. Here a person is first reduced to a few cells
 of averaged colour, which is all that goes into the result: what a cell averages away is gone.
@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from anonymize.core.errors import OptionError
-from anonymize.core.types import NOBODY, BoolArray, FloatArray, Frame, RegionMask, Tracks, UInt8Array
+from anonymize.core.types import UNKNOWN_TRACK, BoolArray, FloatArray, Frame, RegionMask, Tracks, UInt8Array
 
 CoverMode = Literal["blur", "pixelate", "solid"]
 
@@ -52,16 +52,27 @@ class CoverComposer:
         self._color = parse_color(color or BLACK)
 
     def compose(self, frame: Frame, tracks: Tracks, covers: Sequence[RegionMask]) -> Frame:
-        """Cover the people of one frame, see `Composer`. Where they overlap, the higher ID is always on top."""
+        """Cover the people of one frame, see `Composer`."""
         if len(tracks) == 0:
             return frame
         image, edited = frame.image.copy(), np.zeros(frame.size_hw, np.bool_)
+        self.draw(frame.image, tracks, covers, image, edited)
+        return frame.with_edit(image, edited)
+
+    def draw(
+        self,
+        original: UInt8Array,
+        tracks: Tracks,
+        covers: Sequence[RegionMask],
+        image: UInt8Array,
+        edited: BoolArray,
+    ) -> None:
+        """See `CoverPainter.draw`. Where people overlap, the higher ID is always on top."""
         for person in np.argsort(tracks.ids, kind="stable"):
             region = covers[person]
-            for part in pieces(region) if tracks.ids[person] == NOBODY else [region]:
+            for part in pieces(region) if tracks.ids[person] == UNKNOWN_TRACK else [region]:
                 if part.area > 0:
-                    self._cover(frame.image, part, image, edited)
-        return frame.with_edit(image, edited)
+                    self._cover(original, part, image, edited)
 
     def _cover(self, original: UInt8Array, region: RegionMask, image: UInt8Array, edited: BoolArray) -> None:
         """Cover one person in `image`, looking at the `original` within the cover only."""
@@ -98,7 +109,7 @@ def cell_size(size_hw: tuple[int, ...]) -> int:
 
 
 def pieces(region: RegionMask) -> list[RegionMask]:
-    """Pixels of several people, where they are far apart: nobody is to be given colours of somebody else.
+    """Pixels of several people, where they are far apart: no person is to be given colours of another one.
 
     Far is an empty cell of the whole, so that a head behind which something stands is no piece of its own with finer
     cells. What is smaller than the smallest cell would show what it is to hide, so it is one with the largest piece.

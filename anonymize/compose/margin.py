@@ -10,7 +10,7 @@ import numpy as np
 
 from anonymize.compose.cover import pieces
 from anonymize.core.masks import fill_holes, grow, paste, tighten
-from anonymize.core.types import NOBODY, Detections, RegionMask, Tracks
+from anonymize.core.types import UNKNOWN_TRACK, Detections, RegionMask, Tracks
 
 MARGIN, DOUBTFUL_MARGIN = 0.02, 0.05
 """Shares of the person's longer side: a rim that a mask of 28 x 28 cells cannot resolve; and what is added to it where
@@ -27,18 +27,18 @@ COVERED_FROM = 0.25
 def covers_of(tracks: Tracks) -> tuple[RegionMask, ...]:
     """What must be covered of each person of a frame; N regions, each of which holds the person's mask.
 
-    Places that are covered whoever is there (IDs below 0) are taken as they are.
+    Regions that are covered in any case (IDs below 0) are taken as they are.
     """
     found = tracks.detections
     rows = zip(tracks.ids.tolist(), tracks.filled.tolist(), found.scores.tolist(), strict=True)
     covers = []
     for row, (number, filled, score) in enumerate(rows):
         whole = seen_of(found, row)
-        if number < NOBODY or not whole.area:
+        if number < UNKNOWN_TRACK or not whole.area:
             covers.append(whole)
             continue
         doubt = 1.0 if filled else doubt_of(score)
-        people = pieces(whole) if number == NOBODY else [whole]  # each has a margin of their own size
+        people = pieces(whole) if number == UNKNOWN_TRACK else [whole]  # each has a margin of their own size
         people = [fill_holes(person, HOLE) for person in people]
         covers.append(RegionMask.union([with_margin(person, found.size_hw, doubt=doubt) for person in people]))
     return tuple(covers)
@@ -52,6 +52,11 @@ def seen_of(found: Detections, row: int) -> RegionMask:
     # decided point by point, so that it makes no difference whether probabilities or decisions are handed on
     body = (found.segmentations[row] > COVERED_FROM).float().cpu().numpy()
     return tighten(RegionMask.union([mask, paste(body, found.boxes_xyxy[row], found.size_hw)]))
+
+
+def tight_mask(found: Detections, row: int) -> RegionMask:
+    """The pixels of one person without a margin, small holes filled."""
+    return fill_holes(seen_of(found, row), HOLE)
 
 
 def doubt_of(score: float) -> float:

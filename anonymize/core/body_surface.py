@@ -13,7 +13,7 @@ from anonymize.core.types import FloatArray, IntArray
 
 # 1 to 24, after BodyPix; "left" is the person's own left
 PART_NAMES = (
-    "nobody",
+    "background",
     "left_face",
     "right_face",
     "left_upper_arm_front",

@@ -3,10 +3,40 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from anonymize.core.errors import MediaError
+from anonymize.core.errors import AnonymizeError, MediaError
+
+
+@contextmanager
+def whole_file(path: Path | str, *, source: Path | None = None, overwrite: bool = False) -> Iterator[Path]:
+    """Write a file whole or not at all: gives its name when the `with` ends well, and leaves nothing when it does not.
+
+    Args:
+        path: The final place.
+        source: The input, which must not be overwritten.
+        overwrite: Replace a file that is there already.
+
+    Yields:
+        Where to write meanwhile.
+
+    Raises:
+        MediaError: The file cannot be written; see `PartialFile`.
+    """
+    file = PartialFile(path, source=source, overwrite=overwrite)
+    try:
+        yield file.partial
+        file.commit()
+    except OSError as error:
+        if isinstance(error, AnonymizeError):
+            raise
+        raise MediaError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        file.discard()
 
 
 class PartialFile:
@@ -71,3 +101,17 @@ class PartialFile:
             raise MediaError(f"cannot write {self.path}: it is not a regular file")
         if not self._overwrite:
             raise MediaError(f"{self.path} exists; --overwrite replaces it")
+
+
+def remove_partials(path: Path) -> None:
+    """Remove what a killed process left of an output that it was writing; `PartialFile` says what that is called."""
+    pattern = re.compile(
+        rf"\.{re.escape(path.stem[:64])}\.[0-9a-f]{{8}}\.partial{re.escape(path.suffix)}", flags=re.DOTALL
+    )
+    try:
+        names = os.listdir(path.parent)  # noqa: PTH208 - names, not paths
+    except OSError:
+        return
+    for name in names:
+        if pattern.fullmatch(name):
+            (path.parent / name).unlink(missing_ok=True)

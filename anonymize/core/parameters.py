@@ -1,4 +1,4 @@
-"""Parameters of other people's networks, given to our own modules."""
+"""Parameters of networks: our own weights files, and checkpoints of others given to our own modules."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from anonymize.core.errors import WeightsError
+from anonymize.core.files import whole_file
 
 
 def read_torch(path: Path, harmless: Sequence[Any] = ()) -> Any:
@@ -57,3 +60,40 @@ def load_strictly(module: nn.Module, parameters: Mapping[str, Tensor], source: o
     if problems:
         raise WeightsError(f"{source} does not fit {type(module).__name__}: {'; '.join(problems)}")
     module.load_state_dict(parameters, assign=True)
+
+
+def write_safetensors(path: Path, parameters: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write parameters as a `.safetensors` file, floats in half precision; folders above it are made.
+
+    Raises:
+        MediaError: The file cannot be written.
+    """
+    tensors = {
+        name: (value.detach().half() if value.is_floating_point() else value.detach()).contiguous().cpu()
+        for name, value in parameters.items()
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path, overwrite=True) as partial:
+        save_file(tensors, partial, dict(metadata))
+
+
+def read_safetensors(path: Path, formats: Sequence[str], network: str) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Metadata and parameters of a `.safetensors` file, floats in single precision.
+
+    Args:
+        path: The file.
+        formats: What the metadata may have as "format".
+        network: What the file should hold, for the error.
+
+    Raises:
+        WeightsError: The file is missing, damaged or of another format.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"cannot read the weights {path}: {error}") from error
+    if metadata.get("format") not in formats:
+        raise WeightsError(f"{path} holds no weights of the {network}")
+    return metadata, {name: v.float() if v.is_floating_point() else v for name, v in tensors.items()}

@@ -22,7 +22,7 @@ class _Stopped(Exception):  # noqa: N818 - nothing went wrong here; another stag
 
 
 class Prefetch:
-    """Runs iterables in threads, a bounded number of items ahead of whoever takes them.
+    """Runs iterables in threads, a bounded number of items ahead of the consumer.
 
     `with Prefetch() as prefetch: ...` owns the threads. An error in one of them surfaces at once in the thread that
     holds the `with`, whatever is still queued; however the block ends, all threads have ended after it.

@@ -19,8 +19,11 @@ BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 
-NOBODY = 0
-"""ID of pixels of whoever it may be, see `Tracks`."""
+REPLACING = ("generate", "avatar")
+"""Modes in which each person gets another in their place; the other modes cover them."""
+
+UNKNOWN_TRACK = 0
+"""ID of pixels of people of whom it is not known which track they belong to, see `Tracks`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,6 +38,7 @@ class Frame:
         edited: [H, W] bool, the pixels of `image` that differ from the source on purpose; None where nothing does.
             The writer takes every other pixel from `source`, so an untouched frame is encoded as it was decoded.
         source: The decoder's own frame (not upright, its own pixel format), opaque to all stages but media.
+        background: The frame without its people, as far as that was made; only for composers that draw new ones.
     """
 
     image: UInt8Array
@@ -43,6 +47,7 @@ class Frame:
     time_base: Fraction = Fraction(1, 1)
     edited: BoolArray | None = field(default=None, repr=False)
     source: Any = field(default=None, repr=False)
+    background: Background | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.dtype != np.uint8:
@@ -63,7 +68,21 @@ class Frame:
 
     def with_edit(self, image: UInt8Array, edited: BoolArray) -> Frame:
         """The same frame with other pixels where `edited` [H, W] is True; earlier edits stay marked."""
-        return replace(self, image=image, edited=edited if self.edited is None else edited | self.edited)
+        both = edited if self.edited is None else edited | self.edited
+        return replace(self, image=image, edited=both, background=None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Background:
+    """A frame in whose covers stands what is behind the people.
+
+    Attributes:
+        image: [H, W, 3] uint8 RGB; no pixel of it comes from a frame in which its place was covered.
+        changed: [H, W] bool, the pixels that differ from the frame on purpose: the covers and a fringe round them.
+    """
+
+    image: UInt8Array = field(repr=False)
+    changed: BoolArray = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,7 +91,7 @@ class RegionMask:
 
     Attributes:
         x, y: Column and row of the frame where the mask's first pixel lies; inside the frame.
-        mask: [h, w] bool; lies wholly inside the frame. Empty (0, 0) for nobody's pixels.
+        mask: [h, w] bool; lies wholly inside the frame. Empty (0, 0) where there are no pixels.
     """
 
     x: int
@@ -163,7 +182,7 @@ class RegionMask:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Detections:
-    """The people found in one frame. Nobody is a valid value: `Detections.empty((H, W))`.
+    """The people found in one frame. There may be none: `Detections.empty((H, W))`.
 
     Attributes:
         size_hw: Height and width of the frame.
@@ -203,7 +222,7 @@ class Detections:
 
     @classmethod
     def empty(cls, size_hw: tuple[int, int], surface: str = "anny") -> Detections:
-        """Nobody in a frame of this size."""
+        """No people in a frame of this size."""
         none = np.zeros((0,), np.float32)
         return cls(size_hw, np.zeros((0, 4), np.float32), none, (), np.zeros((0,), np.bool_), surface=surface)
 
@@ -236,22 +255,32 @@ class Tracks:
 
     Attributes:
         detections: The people; boxes and masks may be smoothed or filled in. Masks are what the people are.
-        ids: [N] int64; from 1 on, one ID is one person through the film. 0 is where somebody may be, nobody knows
-            who; below 0 are places that are covered whoever is there.
+        ids: [N] int64; from 1 on, one ID is one person through the film. 0 (`UNKNOWN_TRACK`) is where
+            a person may be whose track is not known; below 0 are regions that are covered in any case.
         filled: [N] bool, True where the detector missed the person and the tracker filled the gap.
+        camera: [2, 3] float64, the camera's motion: takes pixels of the frame before to pixels of this one, as far as
+            the background could be followed. None where the camera rests, or nothing is known of it.
     """
 
     detections: Detections
     ids: IntArray
     filled: BoolArray
+    camera: npt.NDArray[np.float64] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         n = len(self.detections)
         if self.ids.shape != (n,) or self.filled.shape != (n,):
             raise ValueError(f"ids and filled must be {(n,)}, got {self.ids.shape} and {self.filled.shape}")
 
+        if self.camera is not None and self.camera.shape != (2, 3):
+            raise ValueError(f"camera must be (2, 3), got {self.camera.shape}")
+
     def __len__(self) -> int:
         return len(self.detections)
+
+    def __getitem__(self, keep: BoolArray) -> Tracks:
+        """The people picked by a mask [N] bool."""
+        return replace(self, detections=self.detections[keep], ids=self.ids[keep], filled=self.filled[keep])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -261,8 +290,9 @@ class PersonRequest:
     What the person is, tight, is `tracks.detections.masks[row]`.
 
     Attributes:
-        image: [H, W, 3] uint8 RGB, the frame as far as it is anonymized.
-        hidden: [H, W] bool, the covers of people who are not replaced yet, this one included; not to be looked at.
+        image: [H, W, 3] uint8 RGB, the frame without its people: in place of those to be generated stands what is
+            behind them, seen or guessed.
+        hidden: [H, W] bool, where this person was; what the image shows there may be a guess.
         box_xyxy: [4] int64, the rectangle to generate; holds the cover, may leave the frame.
         tracks: The people of the frame.
         row: Which of them.

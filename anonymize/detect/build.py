@@ -6,10 +6,9 @@ import json
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from anonymize.core.errors import WeightsError
+from anonymize.core.parameters import read_safetensors, write_safetensors
 from anonymize.core.resources import DETECTOR, weights_path
 from anonymize.detect.detectron2 import build_detectron2_detector
 from anonymize.detect.names import DetectorName
@@ -19,6 +18,7 @@ from anonymize.detect.predictor import DEFAULT_SCORE, Detector, EmbeddedDetector
 from anonymize.detect.zoo.predictor import build_zoo_detector
 from anonymize.downloads.cache import locate
 
+NETWORK = "embedded detector"
 FORMAT = "anonymize-detector-2"
 SURFACE_FORMATS = ("anonymize-detector-1", FORMAT)
 """Formats of which the surface can be read."""
@@ -26,28 +26,8 @@ SURFACE_FORMATS = ("anonymize-detector-1", FORMAT)
 
 def save_weights(path: Path, network: DetectorNetwork, notes: dict[str, str]) -> None:
     """Write a network as `.safetensors`: parameters in half precision, its configuration and notes as metadata."""
-    tensors = {
-        name: (value.detach().half() if value.is_floating_point() else value.detach()).contiguous().cpu()
-        for name, value in network.state_dict().items()
-    }
     metadata = {"format": FORMAT, "config": json.dumps(network.config.to_dict())} | notes
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    save_file(tensors, temporary, metadata)
-    temporary.replace(path)
-
-
-def _read(path: Path, formats: tuple[str, ...]) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
-    """Notes and tensors of a weights file, floats in single precision."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(f"cannot read the weights {path}: {error}") from error
-    if metadata.get("format") not in formats:
-        raise WeightsError(f"{path} holds no weights of the embedded detector")
-    return metadata, {name: v.float() if v.is_floating_point() else v for name, v in tensors.items()}
+    write_safetensors(path, network.state_dict(), metadata)
 
 
 def load_network(path: Path) -> DetectorNetwork:
@@ -56,12 +36,12 @@ def load_network(path: Path) -> DetectorNetwork:
     Raises:
         WeightsError: The file is missing, damaged or of another model.
     """
-    metadata, tensors = _read(path, (FORMAT,))
+    metadata, tensors = read_safetensors(path, [FORMAT], NETWORK)
     network = DetectorNetwork(DetectorConfig.from_dict(json.loads(metadata["config"])))
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
-        raise WeightsError(f"{path} does not fit the embedded detector: {' '.join(str(error).split())}") from error
+        raise WeightsError(f"{path} does not fit the {NETWORK}: {' '.join(str(error).split())}") from error
     return network
 
 
@@ -71,7 +51,7 @@ def load_vertex_embedding(path: Path) -> torch.Tensor:
     Raises:
         WeightsError: The file is missing, damaged or of another model.
     """
-    return _read(path, SURFACE_FORMATS)[1]["vertex_embedding"]
+    return read_safetensors(path, SURFACE_FORMATS, NETWORK)[1]["vertex_embedding"]
 
 
 def build_detector(

@@ -27,7 +27,7 @@ class Detectron2Detector:
 
     Args:
         masks: A `DefaultPredictor` whose instances have masks.
-        surface: A `DefaultPredictor` whose instances have a CSE; without one nobody has CSE.
+        surface: A `DefaultPredictor` whose instances have a CSE; without one no person has CSE.
         person: Number of the class "person" in `masks`.
     """
 

@@ -54,11 +54,3 @@ def sample(region: RegionMask, box_xyxy: FloatArray, size: int) -> BoolArray:
     read = np.zeros((size, size), np.bool_)
     read[np.ix_(rows, columns)] = region.mask[np.ix_(y[rows], x[columns])]
     return read
-
-
-def without(mask: BoolArray, regions: Sequence[RegionMask]) -> BoolArray:
-    """A copy of a whole frame's mask [H, W] without the pixels of some regions."""
-    rest = mask.copy()
-    for region in regions:
-        rest[region.slices] &= ~region.mask
-    return rest

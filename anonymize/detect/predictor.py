@@ -121,8 +121,8 @@ class EmbeddedDetector:
             For each picture the probabilities [N, S, S] that a point of the box is the person's, and embeddings
             [N, D, S, S].
         """
-        nobody = torch.zeros(0, REGION_SIZE, REGION_SIZE, device=self.device)
-        results = [(nobody, nobody[:, None].expand(-1, self.network.config.embedding, -1, -1))] * len(images)
+        none = torch.zeros(0, REGION_SIZE, REGION_SIZE, device=self.device)
+        results = [(none, none[:, None].expand(-1, self.network.config.embedding, -1, -1))] * len(images)
         for size_hw, same in by_size(images).items():
             numbers = [i for i in same if len(boxes_xyxy[i])]
             if not numbers:

@@ -72,6 +72,15 @@ class TrackGenerator(ABC):
         self.device = torch.device(device)
         self._boxes: OrderedDict[int, FloatArray] = OrderedDict()
 
+    def accept(self, tracks: Tracks, covers: Sequence[RegionMask]) -> Tracks:
+        """The people, `has_cse` taken from those who cannot be made; call once a frame, in the frames' order.
+
+        Args:
+            tracks: The people of the frame.
+            covers: What must be covered of each of them.
+        """
+        return tracks
+
     def place(self, tracks: Tracks, covers: Sequence[RegionMask]) -> IntArray:
         """The rectangle that each person of a frame is generated in; call once a frame, in the frames' order.
 
@@ -123,7 +132,7 @@ class TrackGenerator(ABC):
             z [latent] float32 and which of the people was taken: the largest whose surface is known.
 
         Raises:
-            OptionError: There is nobody to take, or this generator cannot read pictures.
+            OptionError: There is no person to take, or this generator cannot read pictures.
         """
         raise OptionError("this generator has no appearance mapper, so it cannot take identities from pictures")
 

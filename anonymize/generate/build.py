@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from anonymize.core.errors import OptionError, WeightsError
+from anonymize.core.parameters import read_safetensors, write_safetensors
 from anonymize.core.resources import GENERATOR, weights_path
 from anonymize.downloads.cache import locate
 from anonymize.generate.base import DEFAULT_TRUNCATION, TrackGenerator
@@ -20,6 +19,7 @@ from anonymize.generate.predictor import EmbeddedGenerator
 from anonymize.generate.zoo.predictor import ZooGenerator
 from anonymize.generate.zoo.reader import load_generator
 
+NETWORK = "embedded generator"
 FORMAT = "anonymize-generator-1"
 CHECKPOINT = ".ckpt"
 DETECTORS = {
@@ -31,12 +31,8 @@ DETECTORS = {
 
 def save_weights(path: Path, network: GeneratorNetwork, notes: dict[str, str]) -> None:
     """Write a network as `.safetensors`: parameters in half precision, its configuration and notes as metadata."""
-    tensors = {name: value.detach().half().contiguous().cpu() for name, value in network.state_dict().items()}
     metadata = {"format": FORMAT, "config": json.dumps(network.config.to_dict())} | notes
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    save_file(tensors, temporary, metadata)
-    temporary.replace(path)
+    write_safetensors(path, network.state_dict(), metadata)
 
 
 def load_network(path: Path) -> GeneratorNetwork:
@@ -45,19 +41,12 @@ def load_network(path: Path) -> GeneratorNetwork:
     Raises:
         WeightsError: The file is missing, damaged or of another model.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 - not a mapping
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(f"cannot read the weights {path}: {error}") from error
-    if metadata.get("format") != FORMAT:
-        raise WeightsError(f"{path} holds no weights of the embedded generator")
+    metadata, tensors = read_safetensors(path, [FORMAT], NETWORK)
     network = GeneratorNetwork(GeneratorConfig.from_dict(json.loads(metadata["config"])))
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
-        raise WeightsError(f"{path} does not fit the embedded generator: {' '.join(str(error).split())}") from error
+        raise WeightsError(f"{path} does not fit the {NETWORK}: {' '.join(str(error).split())}") from error
     return network
 
 
@@ -110,8 +99,8 @@ def check_pairing(detector_surface: str | None, generator_surface: str | None) -
     """Refuse a generator that would misread the detector's surface; call it before any frame is read.
 
     Args:
-        detector_surface: Name of the body surface that the detector predicts; None if it predicts none: nobody can be
-            misread, as nobody is generated.
+        detector_surface: Name of the body surface that the detector predicts; None if it predicts none: then no person
+            is generated, and none can be misread.
         generator_surface: Name of the one that the generator was trained for; None if it needs none.
 
     Raises:

@@ -129,7 +129,7 @@ class Prior(nn.Module):
 
     z read from pictures does not fill the standard normal distribution evenly; people drawn near read ones are as
     diverse as the training's (density estimated after the fact, Ghosh et al. 2020). One normal distribution for all
-    would mix everybody's colours into everybody's clothes.
+    would mix all people's colours into each one's clothes.
 
     Args:
         latent: Size of z.

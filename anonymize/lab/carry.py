@@ -25,6 +25,7 @@ import numpy as np
 import typer
 
 from anonymize.core.errors import OptionError
+from anonymize.core.files import whole_file
 from anonymize.lab.train.bank import load_photos
 
 MIB = 1 << 20
@@ -135,9 +136,8 @@ def join(folder: Path, file: Path) -> None:
     parts = sorted(folder.glob(f"{file.name}.[0-9][0-9][0-9]"))
     if not parts or [int(path.suffix[1:]) for path in parts] != list(range(len(parts))):
         raise OptionError(f"{folder} does not hold all parts of {file.name}")
-    temporary = file.with_suffix(".tmp")
-    temporary.write_bytes(b"".join(path.read_bytes() for path in parts))
-    temporary.replace(file)
+    with whole_file(file, overwrite=True) as partial:
+        partial.write_bytes(b"".join(path.read_bytes() for path in parts))
 
 
 Mib = Annotated[float, typer.Option(min=0.001, help="Mebibytes at most.")]

@@ -72,8 +72,8 @@ class Encoder:
 def _x264(crf: int, preset: str | None) -> dict[str, str]:
     options = {"crf": str(crf), "preset": preset or "medium"}
     if torch.backends.cpu.get_cpu_capability() == "AVX512":
-        # x264's macroblock tree reads memory that nobody has written where it uses AVX-512, and encodes the same film
-        # otherwise each time. With AVX2 it does not, and gives what older processors give.
+        # x264's macroblock tree reads uninitialized memory where it uses AVX-512, and encodes the same film otherwise
+        # each time. With AVX2 it does not, and gives what older processors give.
         options["x264-params"] = "asm=avx2"
     return options
 

@@ -11,14 +11,14 @@ from anonymize.media.colour import matrix_or_default
 from anonymize.media.orientation import Orientation
 
 UNSPECIFIED = 2
-"""H.273's code for primaries, transfer and matrix that nobody has named."""
+"""H.273's code for primaries, transfer and matrix that are not specified."""
 LIMITED, FULL = 1, 2
 """libav's codes for the range of code values."""
 
 
 @dataclass(frozen=True, slots=True)
 class ColourTags:
-    """How a film's samples are meant, in the codes of Rec. ITU-T H.273; 0 is a range that nobody has named."""
+    """How a film's samples are meant, in the codes of Rec. ITU-T H.273; 0 is a range that is not specified."""
 
     range: int = 0
     primaries: int = UNSPECIFIED

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from anonymize.core.errors import MediaError, OptionError
-from anonymize.core.files import PartialFile
+from anonymize.core.files import PartialFile, whole_file
 from anonymize.core.types import Frame, UInt8Array
 from anonymize.media.orientation import Orientation
 
@@ -154,23 +154,13 @@ def write_image(
     if samples.dtype == np.uint16 and suffix not in DEEP_SUFFIXES:
         notes.append(f"{suffix} stores 8 bits per sample, the picture has 16")
         samples = (samples >> 8).astype(np.uint8)
-    file = PartialFile(path, source=source.path if frame.source is not None else None, overwrite=overwrite)
-    try:
+    with whole_file(path, source=source.path if frame.source is not None else None, overwrite=overwrite) as partial:
         extra = {"EXIF": source.exif if keep_metadata else b"", "ICCP": source.profile}
         data, lost = _encode(suffix, samples, {name: block for name, block in extra.items() if block})
         notes += lost
         if source.identifying and not (keep_metadata and source.exif):
             notes.append(f"left out because it may identify: {', '.join(source.identifying)}")
-        file.partial.write_bytes(data)
-        file.commit()
-    except OSError as error:
-        file.discard()
-        if isinstance(error, MediaError):
-            raise
-        raise MediaError(f"cannot write {path}: {error.strerror}") from error
-    except BaseException:
-        file.discard()
-        raise
+        partial.write_bytes(data)
     return tuple(notes)
 
 

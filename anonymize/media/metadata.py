@@ -1,4 +1,4 @@
-"""What a container says beside picture and sound, and what of it may identify somebody."""
+"""What a container says beside picture and sound, and what of it may identify a person."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ TECHNICAL = {
     "alpha_mode", "bps", "compatible_brands", "duration", "encoder", "language", "major_brand", "minor_version",
     "number_of_bytes", "number_of_frames", "rotate", "statistics", "vendor_id",
 }  # fmt: skip
-"""Tags that muxers write by themselves; they are neither told nor carried over."""
+"""Tags that muxers write by themselves; they are neither listed nor carried over."""
 GENERIC_NAMES = {"VideoHandler", "SoundHandler", "SubtitleHandler", "DataHandler", ""}
 """Names of tracks that tell nothing of who made them."""
 
 
 def identifying_tags(metadata: dict[str, str]) -> dict[str, str]:
-    """The tags that somebody wrote: place, device, time, names, comments."""
+    """The tags that were not written by a muxer: place, device, time, names, comments."""
     return {
         key: value
         for key, value in metadata.items()
@@ -33,7 +33,7 @@ def copy_tags(source: Any, target: Any) -> None:
 
 
 def describe(container: Any, stream: Any) -> list[str]:
-    """What a container holds that may identify somebody, one short line each.
+    """What a container holds that may identify a person, one short line each.
 
     Args:
         container: The input.

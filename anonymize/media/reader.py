@@ -27,7 +27,7 @@ FILM_SUFFIXES = frozenset(
 ONE_PACKET_ONE_FRAME = {"h264", "hevc", "vp9", "av1", "libdav1d", "libaom-av1", "prores", "ffv1"}
 """Decoders that give one frame for each packet of MP4 or Matroska, so that a frame that does not come is noticed."""
 PLAYLISTS = {"concat", "dash", "hls", "hls,applehttp", "imf"}
-"""Formats that name other files, which nobody has asked to read."""
+"""Formats that name other files, which were not asked for."""
 SWS_MATRIX = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
 """swscale's number for a matrix of H.273."""
 

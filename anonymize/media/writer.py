@@ -41,7 +41,7 @@ class FilmWriter:
 
     Attributes:
         warnings: What differs from the input against its wish, one line each.
-        stripped: Metadata that was left out because it may identify somebody, one line each.
+        stripped: Metadata that was left out because it may identify a person, one line each.
     """
 
     def __init__(

@@ -1,54 +1,17 @@
-"""Watches a film on its way to the file and writes the page about it."""
+"""Watches a film on its way to the file and gathers what the page about it tells."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-from anonymize.core.errors import MediaError, WeightsError
-from anonymize.core.files import PartialFile
 from anonymize.core.types import Frame, Tracks
 from anonymize.report.history import TrackHistory
 from anonymize.report.spans import Spans
-
-if TYPE_CHECKING:
-    from anonymize.pipeline import Summary
 
 LOW_SCORE = 0.7
 MOST_TRACKS = 300
 """Tracks with a row of their own; in a longer film the shortest of those that have ended are told together."""
 USUAL_FRAME_SECONDS = 0.04
-
-
-@dataclass(slots=True)
-class Weights:
-    """A file of weights that was used.
-
-    Attributes:
-        name: The file's name.
-        sha256: Hexadecimal.
-        size: Bytes.
-    """
-
-    name: str
-    sha256: str
-    size: int
-
-    @classmethod
-    def of(cls, path: Path) -> Weights:
-        """Read a file of weights.
-
-        Raises:
-            WeightsError: It cannot be read.
-        """
-        try:
-            with path.open("rb") as file:
-                return cls(path.name, hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size)
-        except OSError as error:
-            raise WeightsError(f"cannot read the weights {path}: {error.strerror}") from error
 
 
 @dataclass(slots=True)
@@ -110,44 +73,11 @@ class FilmReport:
             history = self.tracks.setdefault(number, TrackHistory(number))
             history.look(frame, found.boxes_xyxy[row], float(found.scores[row]))
 
-    def write(
-        self,
-        path: Path | str,
-        summary: Summary,
-        settings: Mapping[str, object],
-        weights: Sequence[Path] = (),
-        *,
-        overwrite: bool = False,
-    ) -> None:
-        """Write the page: one file that needs no other and no network.
-
-        Args:
-            path: The page.
-            summary: What the pipeline says of its work.
-            settings: Name and value of each setting, in the order in which they are shown.
-            weights: Files of the weights that were used.
-            overwrite: Replace an existing file.
-
-        Raises:
-            MediaError: The page cannot be written.
-            WeightsError: Weights cannot be read.
-        """
-        from anonymize.report.page import render
-
+    def close(self) -> None:
+        """Count the last frame in: it is shown as long as the one before it."""
         if self._waiting is not None:
             self._count(*self._waiting, until=self._waiting[0] + self._usual)
             self._waiting = None
-        page = render(self, summary, settings, [Weights.of(file) for file in weights])
-        file = PartialFile(path, overwrite=overwrite)
-        try:
-            file.partial.write_text(page, encoding="utf-8", newline="\n")
-            file.commit()
-        except OSError as error:
-            if isinstance(error, MediaError):
-                raise
-            raise MediaError(f"cannot write {path}: {error.strerror}") from error
-        finally:
-            file.discard()
 
     def _count(self, start: float, tracks: Tracks, until: float) -> None:
         self.end = max(self.end, until)
@@ -161,12 +91,3 @@ class FilmReport:
                 break
             shortest = min(ended, key=lambda track: track.seen.frames)
             self.others.take(self.tracks.pop(shortest.number))
-
-
-def check_report_path(path: Path | str, *, source: Path | None = None, overwrite: bool = False) -> None:
-    """Find out before the work whether the page can be written after it.
-
-    Raises:
-        MediaError: The folder is missing or not writable, the page is the input, or it exists.
-    """
-    PartialFile(path, source=source, overwrite=overwrite).discard()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass, field
 
 import cv2
@@ -27,6 +28,11 @@ class Thumbnail:
     width: int
     height: int
 
+    @property
+    def base64(self) -> str:
+        """The JPEG as text."""
+        return base64.b64encode(self.jpeg).decode("ascii")
+
     @classmethod
     def of(cls, image: UInt8Array) -> Thumbnail:
         """Shrink a picture [h, w, 3] uint8 RGB; nothing but its pixels is kept."""
@@ -42,7 +48,7 @@ class TrackHistory:
     """One person through the film.
 
     Attributes:
-        number: The track's ID; 0 for places of whoever it may be.
+        number: The track's ID; 0 for people whose track is not known.
         seen: When the person is there.
         filled: When the detector missed them and the tracker filled the gap.
         unsure: When their score was low.
@@ -65,7 +71,7 @@ class TrackHistory:
     @property
     def name(self) -> str:
         """What the page calls it."""
-        return f"Track {self.number}" if self.number else "Whoever it may be"
+        return f"Track {self.number}" if self.number else "Unknown track"
 
     @property
     def mean_score(self) -> float | None:

@@ -1,8 +1,7 @@
-"""Text that is safe in a page, whatever it says."""
+"""Values as text that can be shown, whatever they hold. The page's template escapes it."""
 
 from __future__ import annotations
 
-import html
 import os
 import unicodedata
 from pathlib import Path
@@ -12,14 +11,10 @@ UNPRINTABLE = {"Cc", "Cf", "Cs", "Co", "Cn"}
 """Unicode's categories of characters that show nothing, or turn the text around them."""
 
 
-def escape(value: object) -> str:
-    """A value as text of HTML, in an element or a quoted attribute.
-
-    File names may hold any bytes; what cannot be shown is shown as a replacement character.
-    """
+def printable(value: object) -> str:
+    """A value as text; what cannot be shown is a replacement character, since file names may hold any bytes."""
     text = os.fsencode(value).decode("utf-8", "replace") if isinstance(value, Path) else str(value)
-    shown = "".join(REPLACEMENT if unicodedata.category(c) in UNPRINTABLE else c for c in text)
-    return html.escape(shown, quote=True)
+    return "".join(REPLACEMENT if unicodedata.category(c) in UNPRINTABLE else c for c in text)
 
 
 def clock(seconds: float) -> str:
@@ -31,6 +26,12 @@ def clock(seconds: float) -> str:
         return f"{int(minutes)}:{rest:04.1f}"
     minutes, whole = divmod(round(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02d}:{whole:02d}"
+
+
+def span(start: float, end: float) -> str:
+    """Two times of a film, such as 7.25 to 9.50 s; one if they read alike."""
+    first, last = clock(start), clock(end)
+    return first if first == last else f"{first.removesuffix(' s') if last.endswith(' s') else first} to {last}"
 
 
 def count(number: int, noun: str) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from anonymize.core.types import Detections, Frame, RegionMask, Tracks
+from anonymize.core.types import REPLACING, Detections, Frame, RegionMask, Tracks
 from anonymize.tracksfile.header import AddedBox, Header
 
 
@@ -21,17 +21,16 @@ def apply_choices(tracked: Iterable[tuple[Frame, Tracks]], header: Header) -> It
         header: What was chosen. Added boxes have the IDs after the last track's, in their order.
     """
     shown = {number for number, track in header.tracks.items() if track.action not in ("keep", "drop")}
-    made = {number for number, track in header.tracks.items() if track.action == "generate"}
+    made = {number for number, track in header.tracks.items() if track.action in REPLACING}
     first_id = max(header.tracks, default=0) + 1
     for number, (frame, tracks) in enumerate(tracked):
         people = tracks.ids.tolist()
         keep = np.array([k in shown for k in people], np.bool_)
         may = np.array([k in made for k in people], np.bool_)
         found = replace(tracks.detections, has_cse=tracks.detections.has_cse & may)
+        tracks = replace(tracks, detections=found)
         if not keep.all():
-            tracks = Tracks(found[keep], tracks.ids[keep], tracks.filled[keep])
-        else:
-            tracks = replace(tracks, detections=found)
+            tracks = tracks[keep]
         masks = {
             first_id + k: box_mask(box, number, frame.size_hw)
             for k, box in enumerate(header.boxes)
@@ -85,4 +84,5 @@ def add_masks(tracks: Tracks, masks: dict[int, RegionMask]) -> Tracks:
         found.surface,
     )
     ids = np.concatenate([tracks.ids, np.array(list(masks), np.int64)])
-    return Tracks(both, ids, np.concatenate([tracks.filled, np.zeros(count, np.bool_)]))
+    filled = np.concatenate([tracks.filled, np.zeros(count, np.bool_)])
+    return replace(tracks, detections=both, ids=ids, filled=filled)

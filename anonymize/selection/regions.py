@@ -1,4 +1,4 @@
-"""Places that are always or never covered, whoever is found there. See docs/tracks-file.md."""
+"""Regions that are always or never covered, whatever is found there. See docs/tracks-file.md."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from anonymize.selection.edits import add_masks
 
 FORMAT, VERSION = "anonymize-regions", 1
 INSIDE = 0.9
-"""Share of somebody's pixels in a place that is never covered, from which they are no person: who walks by a poster is
-one."""
+"""Share of a detection's pixels in a region that is never covered from which it is no person but a picture of one, such
+as a poster; a person who walks by has a smaller share inside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +71,12 @@ def read_regions(path: Path | str) -> tuple[Region, ...]:
 def apply_regions(
     tracked: Iterable[tuple[Frame, Tracks]], always: Sequence[Region], never: Sequence[Region], offset: float = 0.0
 ) -> Iterator[tuple[Frame, Tracks]]:
-    """A stage that takes out whom a never-covered place holds, and then adds always-covered places.
+    """A stage that takes out detections inside never-covered regions, and then adds always-covered regions.
 
     Args:
         tracked: Frames and their people.
         always: Covered in any case; they get the IDs -1, -2, ...
-        never: Who has 90 % of their pixels in one is no person; others are covered there too.
+        never: A detection with 90 % of its pixels in one is no person; others are covered there too.
         offset: Seconds to add to a frame's time to get that of the film, where it does not begin at its beginning.
     """
     masks: dict[Region, RegionMask] = {}
@@ -86,11 +86,11 @@ def apply_regions(
         masks = {region: masks[region] if region in masks else region.mask(size_hw) for region in now}
         holes = [masks[region] for region in never if region in masks]
         if holes and len(tracks):
-            # track 0 is all places of whoever it may be: one of them in a hole says nothing about the others
+            # track 0 is several people whose tracks are not known: one of them in a hole says nothing about the others
             rows = zip(tracks.detections.masks, tracks.ids.tolist(), strict=True)
             shares = [(mask, INSIDE if number else 1.0) for mask, number in rows]
             keep = np.array([all(mask.share_in(hole) < share for hole in holes) for mask, share in shares], np.bool_)
-            tracks = Tracks(tracks.detections[keep], tracks.ids[keep], tracks.filled[keep])
+            tracks = tracks[keep]
         places = {-1 - k: masks[region] for k, region in enumerate(always) if region in masks}
         yield frame, add_masks(tracks, places)
 

@@ -1,6 +1,9 @@
-"""Following people: one ID for one person through a film."""
+"""Tracking: one ID for one person through a film."""
 
+from anonymize.track.config import TrackerConfig
 from anonymize.track.model.appearance import PartTable
-from anonymize.track.tracker import LOOKAHEAD_SECONDS, UNSURE_SCORE, PeopleTracker, Tracker
+from anonymize.track.tracker import PeopleTracker, Tracker
 
-__all__ = ["LOOKAHEAD_SECONDS", "UNSURE_SCORE", "PartTable", "PeopleTracker", "Tracker"]
+LOOKAHEAD_SECONDS, UNSURE_SCORE = TrackerConfig.lookahead_seconds, TrackerConfig.min_score
+
+__all__ = ["LOOKAHEAD_SECONDS", "UNSURE_SCORE", "PartTable", "PeopleTracker", "Tracker", "TrackerConfig"]

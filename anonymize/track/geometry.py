@@ -7,55 +7,10 @@ from itertools import product
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from anonymize.core.boxes import Boxes, box_areas
 from anonymize.core.types import BoolArray, FloatArray, IntArray, RegionMask
-
-Boxes = npt.NDArray[np.floating]
-
-GRID_HW = (28, 14)
-"""Resolution at which masks are compared, over their boxes."""
-OUTLINE = 0.02
-"""Share of a person's longer side by which the outline of their mask may be wrong."""
-
-
-def box_areas(boxes: Boxes) -> FloatArray:
-    """Areas [N] of boxes [N, 4] xyxy."""
-    width, height = (boxes[:, 2:] - boxes[:, :2]).T
-    areas: FloatArray = width * height
-    return areas
-
-
-def box_common(a: Boxes, b: Boxes) -> FloatArray:
-    """Area that every pair of boxes xyxy has in common, [N, 4] and [M, 4] to [N, M]."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    width, height = np.maximum(high - low, 0).transpose(2, 0, 1)
-    common: FloatArray = width * height
-    return common
-
-
-def box_iou(a: Boxes, b: Boxes) -> FloatArray:
-    """Intersection over union of every pair of boxes xyxy, [N, 4] and [M, 4] to [N, M]."""
-    common = box_common(a, b)
-    total = box_areas(a)[:, None] + box_areas(b)[None] - common
-    iou: FloatArray = (common / np.maximum(total, 1e-9)).astype(np.float32)
-    return iou
-
-
-def iou_of(a: Boxes, b: Boxes) -> float:
-    """Intersection over union of two boxes xyxy [4]; for a single pair a tenth of the time of `box_iou`."""
-    left, top, right, bottom = a.tolist()
-    x1, y1, x2, y2 = b.tolist()
-    common = max(0.0, min(right, x2) - max(left, x1)) * max(0.0, min(bottom, y2) - max(top, y1))
-    total = (right - left) * (bottom - top) + (x2 - x1) * (y2 - y1) - common
-    return float(common / max(total, 1e-9))
-
-
-def box_share(a: Boxes, b: Boxes) -> FloatArray:
-    """Share of each of the boxes `a` [N, 4] that each of the boxes `b` [M, 4] covers, [N, M] in [0, 1]."""
-    share: FloatArray = (box_common(a, b) / np.maximum(box_areas(a), 1)[:, None]).astype(np.float32)
-    return share
+from anonymize.track.config import GRID_HW
 
 
 def mask_grids(masks: Sequence[RegionMask], boxes: Boxes, *, error: float = 0.0) -> BoolArray:
@@ -65,7 +20,7 @@ def mask_grids(masks: Sequence[RegionMask], boxes: Boxes, *, error: float = 0.0)
         masks: The masks.
         boxes: The boxes.
         error: Of the outlines, a share of the longer side; a point that a mask misses by less is inside. Limbs and
-            people cut off by the frame are hardly wider, and may else not overlap with what they were a moment ago.
+            people cut off by the frame are hardly wider, and may otherwise not overlap with the frame before.
     """
     grids = np.zeros((len(masks), *GRID_HW), np.bool_)
     shares_y, shares_x = ((np.arange(size) + 0.5) / size for size in GRID_HW)
@@ -137,7 +92,7 @@ def share_in_any(box: Boxes, grid: BoolArray, boxes: Boxes, grids: BoolArray) ->
 
 
 def empty_mask() -> RegionMask:
-    """Nobody's pixels."""
+    """A mask without pixels."""
     return RegionMask(0, 0, np.zeros((0, 0), np.bool_))
 
 
@@ -188,7 +143,7 @@ def up_to_border(mask: RegionMask, size_hw: tuple[int, int]) -> RegionMask:
 
 
 def mask_of_grid(grid: BoolArray, box: Boxes, size_hw: tuple[int, int]) -> RegionMask:
-    """The mask of somebody in a box [4], of whom only what `mask_grids` has seen is known, [28, 14] bool."""
+    """The mask in a box [4] of which only what `mask_grids` has read is known, [28, 14] bool."""
     rows, columns = GRID_HW
     return move_mask(RegionMask(0, 0, grid), np.array([0.0, 0.0, columns, rows]), box, size_hw)
 

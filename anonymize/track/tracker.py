@@ -1,4 +1,4 @@
-"""The tracker: people are followed through the frames, and frames wait until it is known who is in them."""
+"""The tracker: tracks are followed through the frames, and frames wait until it is known who is in them."""
 
 from __future__ import annotations
 
@@ -7,23 +7,13 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-from anonymize.core.errors import OptionError
 from anonymize.core.types import Detections, Frame, Tracks
+from anonymize.track.config import TrackerConfig
+from anonymize.track.delayed.naming import name_tracks
 from anonymize.track.model.appearance import PartTable
-from anonymize.track.model.frame_state import Moment, rebase
-from anonymize.track.online.follow import Following
+from anonymize.track.model.frame_state import FrameState, rebase
+from anonymize.track.online.follow import TrackerState
 from anonymize.track.output.fill import complete
-from anonymize.track.output.surface import NEAR_SECONDS
-
-SURE_SCORE = 0.6
-UNSURE_SCORE = 0.25
-"""The lowest score of use here; below, chance finds too much that continues a track."""
-LOOKAHEAD_SECONDS = 1.0
-MEMORY_SECONDS = 20.0
-SOON = 1e-6
-"""Time stamps are compared with this tolerance, in seconds."""
-MAX_WAITING = 64
-"""Frames that wait at most, and that are remembered after; bounds the memory whatever their time stamps say."""
 
 
 class Tracker(Protocol):
@@ -42,77 +32,67 @@ class Tracker(Protocol):
 
 
 class PeopleTracker:
-    """Two-step association with motion, looks and look-ahead.
+    """Two-step association with motion, appearance and look-ahead.
 
-    Every sure detection is somebody's and stays covered. Detections of a low score count only where they continue a
-    person who is surely there, before or after; the others are false alarms. Gaps of a track are filled where the
-    person was found both at most the look-ahead before and after, unless nobody is to be seen there (`vacancy`).
+    Each frame goes through three phases: online it is compared with the frames before; when it leaves the look-ahead,
+    IDs are decided with the frames after; then gaps are filled and boxes and masks smoothed.
+
+    Every sure detection belongs to a track and stays covered. Detections of a low score count only where they continue
+    an established track, before or after; the others are false alarms. Gaps of a track are filled where it was found
+    both at most the look-ahead before and after, unless only the background is to be seen there.
 
     Args:
-        sure: Detections of this score and above are sure, in [0, 1]; the detector should hand on lower ones as well.
-        lookahead_seconds: How long frames wait. 0 fills no gaps.
-        memory_seconds: Somebody not seen for longer gets a new ID.
-        parts: Tells body parts by their surface embedding; None compares looks by a grid over the mask.
-
-    Raises:
-        OptionError: A time is negative.
+        config: Thresholds.
+        parts: Tells body parts by their surface embedding; None compares appearances by a grid over the mask.
     """
 
-    def __init__(
-        self,
-        *,
-        sure: float = SURE_SCORE,
-        lookahead_seconds: float = LOOKAHEAD_SECONDS,
-        memory_seconds: float = MEMORY_SECONDS,
-        parts: PartTable | None = None,
-    ) -> None:
-        if lookahead_seconds < 0 or memory_seconds < 0:
-            raise OptionError("look-ahead and memory must not be negative")
-        self._sure, self._lookahead, self._memory, self._parts = sure, lookahead_seconds, memory_seconds, parts
+    def __init__(self, config: TrackerConfig | None = None, *, parts: PartTable | None = None) -> None:
+        self._config, self._parts = config or TrackerConfig(), parts
 
     def track(self, frames: Iterable[tuple[Frame, Detections]]) -> Iterator[tuple[Frame, Tracks]]:
         """See `Tracker.track`; holds back as many frames as the look-ahead is long."""
-        following = self._follow()
-        waiting: deque[Moment] = deque()
-        past: deque[Moment] = deque()
+        state = TrackerState(self._config, self._parts)
+        waiting: deque[FrameState] = deque()
+        past: deque[FrameState] = deque()
         last = -math.inf
         for frame, found in frames:
-            if frame.pts_seconds < last:  # the clock was set back: nobody can be followed across that
+            if frame.pts_seconds < last:  # the clock was set back: tracks cannot be followed across that
                 while waiting:
-                    yield self._leave(following, waiting, past)
+                    yield self._leave(state, waiting, past)
                 past.clear()
-                following = self._follow(following.count)
+                state = TrackerState(self._config, self._parts, state.store.count)
             last = frame.pts_seconds
-            moment = following.step(frame, found, waiting)
-            waiting.append(moment)
-            while len(waiting) > MAX_WAITING or moment.seconds - waiting[0].seconds > self._lookahead - SOON:
-                yield self._leave(following, waiting, past)
-                if not waiting:
-                    break
-            if abs(moment.place[:, :2]).max() > 100 or abs(moment.place[:, :2]).max() < 0.01:
-                rebase([*past, *waiting], moment)
+            enough = found.scores >= min(self._config.min_score, self._config.min_sure_score)
+            now = state.step(frame, found if enough.all() else found[enough], waiting)
+            waiting.append(now)
+            while waiting and self._is_due(waiting, now):
+                yield self._leave(state, waiting, past)
+            scale = abs(now.to_reference[:, :2]).max()
+            if not 0.01 <= scale <= 100:
+                rebase([*past, *waiting], now)
         while waiting:
-            yield self._leave(following, waiting, past)
+            yield self._leave(state, waiting, past)
 
-    def _follow(self, count: int = 0) -> Following:
-        """Nobody yet; IDs up to a number are taken."""
-        return Following(self._sure, self._lookahead, self._memory, self._parts, count)
+    def _is_due(self, waiting: deque[FrameState], now: FrameState) -> bool:
+        """Whether the oldest frame has waited long enough; time stamps are compared with a tolerance."""
+        waited = now.seconds - waiting[0].seconds
+        return len(waiting) > self._config.max_waiting_frames or waited > self._config.lookahead_seconds - 1e-6
 
-    def _leave(self, following: Following, waiting: deque[Moment], past: deque[Moment]) -> tuple[Frame, Tracks]:
+    def _leave(self, state: TrackerState, waiting: deque[FrameState], past: deque[FrameState]) -> tuple[Frame, Tracks]:
         """Let the oldest frame go."""
-        moment = waiting[0]
-        frame = moment.frame
+        now, config = waiting[0], self._config
+        frame = now.frame
         assert frame is not None  # only frames that have left have none
-        bridges = following.name(moment)
-        tracks = complete(moment, following.people, bridges, self._lookahead)
+        bridges = name_tracks(state.store, now)
+        tracks = complete(now, state.store.tracks, bridges, config)
         waiting.popleft()
-        past.append(moment)
-        moment.frame = None
-        for old in past:  # predictions of the surface are large
-            if moment.seconds - old.seconds > NEAR_SECONDS:
+        past.append(now)
+        now.frame = None
+        for old in past:  # surface predictions are large
+            if now.seconds - old.seconds > config.surface_seconds:
                 old.found = None
-                old.handed_on.clear()
-        while moment.seconds - past[0].seconds > self._lookahead or len(past) > MAX_WAITING:
+                old.surfaces.clear()
+        while now.seconds - past[0].seconds > config.lookahead_seconds or len(past) > config.max_waiting_frames:
             past.popleft()
-        following.forget(past[0].seconds)
+        state.store.forget(past[0].seconds)
         return frame, tracks

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-import numpy as np
-
-from anonymize.core.errors import BackendError, OptionError
-from anonymize.core.types import Frame, RegionMask, Tracks
+from anonymize.core.files import whole_file
+from anonymize.core.types import Frame, Tracks
+from anonymize.tracksfile import rle
 
 Tracked = Iterable[tuple[Frame, Tracks]]
 
@@ -28,7 +27,7 @@ def write_mot(path: Path, tracked: Tracked) -> Iterator[tuple[Frame, Tracks]]:
     """Write MOTChallenge text (Milan et al. 2016) while the frames go through.
 
     A line is frame, ID, left, top, width, height, score, -1, -1, -1; frames and pixels are counted from 1. What is
-    covered but nobody's track is left out.
+    covered but belongs to no track is left out.
 
     Args:
         path: The file; it appears when the last frame has gone through.
@@ -38,9 +37,9 @@ def write_mot(path: Path, tracked: Tracked) -> Iterator[tuple[Frame, Tracks]]:
         The same frames with the same people.
 
     Raises:
-        OptionError: The file cannot be written.
+        MediaError: The file cannot be written.
     """
-    with _Whole(path) as file:
+    with whole_file(path, overwrite=True) as partial, partial.open("w", encoding="ascii") as file:
         for frame, tracks in tracked:
             for number, box, score in zip(
                 tracks.ids.tolist(), tracks.detections.boxes_xyxy, tracks.detections.scores.tolist(), strict=True
@@ -56,7 +55,7 @@ def write_mot(path: Path, tracked: Tracked) -> Iterator[tuple[Frame, Tracks]]:
 def write_coco(path: Path, tracked: Tracked) -> Iterator[tuple[Frame, Tracks]]:
     """Write COCO JSON (Lin et al. 2014) while the frames go through: run-length masks, `track_id`, `score`, `filled`.
 
-    What is covered but nobody's track is left out.
+    What is covered but belongs to no track is left out.
 
     Args:
         path: The file; it appears when the last frame has gone through.
@@ -66,22 +65,12 @@ def write_coco(path: Path, tracked: Tracked) -> Iterator[tuple[Frame, Tracks]]:
         The same frames with the same people.
 
     Raises:
-        BackendError: pycocotools is not installed.
-        OptionError: The file cannot be written.
+        MediaError: The file cannot be written.
     """
-    try:
-        from pycocotools import mask as rle
-    except ImportError as error:
-        raise BackendError("COCO JSON needs pycocotools: pip install 'anonymize[eval]'") from error
-
-    def encode(mask: RegionMask, size_hw: tuple[int, int]) -> dict[str, Any]:
-        counts = rle.encode(np.asfortranarray(mask.to_full(size_hw).astype(np.uint8)))["counts"]
-        return {"size": list(size_hw), "counts": counts.decode("ascii")}
-
     # a film may be long: each annotation is written at once, the pictures' entries, which are short, at the end
     pictures: list[dict[str, Any]] = []
     count = 0
-    with _Whole(path) as file:
+    with whole_file(path, overwrite=True) as partial, partial.open("w", encoding="ascii") as file:
         file.write('{"categories":[{"id":1,"name":"person"}],\n"annotations":[')
         for frame, tracks in tracked:
             height, width = frame.size_hw
@@ -98,7 +87,7 @@ def write_coco(path: Path, tracked: Tracked) -> Iterator[tuple[Frame, Tracks]]:
                     "category_id": 1,
                     "track_id": int(tracks.ids[row]),
                     "bbox": [left, top, round(right - left, 2), round(bottom - top, 2)],
-                    "segmentation": encode(mask, frame.size_hw),
+                    "segmentation": {"size": [height, width], "counts": rle.encode(mask, frame.size_hw)},
                     "area": mask.area,
                     "iscrowd": 0,
                     "score": round(float(found.scores[row]), 4),
@@ -109,24 +98,3 @@ def write_coco(path: Path, tracked: Tracked) -> Iterator[tuple[Frame, Tracks]]:
                 count += 1
             yield frame, tracks
         file.write('\n],\n"images":' + json.dumps(pictures, separators=(",", ":")) + "}\n")
-
-
-class _Whole:
-    """A text file that appears under its name only when it is complete."""
-
-    def __init__(self, path: Path) -> None:
-        self._path, self._partial = path, path.with_name(f".{path.name}.partial")
-
-    def __enter__(self) -> TextIO:
-        try:
-            self._file = self._partial.open("w", encoding="ascii")
-        except OSError as error:
-            raise OptionError(f"cannot write {self._path}: {error.strerror}") from error
-        return self._file
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._file.close()
-        if kind is None:
-            self._partial.replace(self._path)
-        else:
-            self._partial.unlink(missing_ok=True)

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from anonymize.core.errors import AnonymizeError, MediaError
-from anonymize.core.files import PartialFile
+from anonymize.core.files import whole_file
 from anonymize.core.types import Detections, Frame, Tracks
 from anonymize.tracksfile import rle
 from anonymize.tracksfile.header import FORMAT, VERSION, Header, hash_of, read_header
@@ -43,7 +43,7 @@ def write_tracks(
 
     Args:
         path: The file; compressed if it ends in .gz. It appears when the last frame has gone through.
-        tracked: Frames with their people, see `settle`.
+        tracked: Frames with their people, see `quantize`.
         film: The film, for its hash.
         settings: Arguments of `anonymize_video` that the result depends on, JSON values.
         overwrite: Replace an existing file.
@@ -51,30 +51,22 @@ def write_tracks(
     Raises:
         MediaError: The file cannot be written.
     """
-    target = PartialFile(path, source=film, overwrite=overwrite)
     compress = path.suffix == COMPRESSED
     contents = _Contents()
-    try:
-        with tempfile.TemporaryFile(dir=path.parent) as body:
-            with _text(body, compress) as lines:
-                for frame, tracks in tracked:
-                    lines.write((",\n" if contents.frames else "\n") + _line(contents.add(frame, tracks)))
-                    yield frame, tracks
-                lines.write("\n]}\n")
-            with target.partial.open("wb") as file:
-                with _text(file, compress) as head:
-                    head.write(contents.head(hash_of(film), settings))
-                body.seek(0)
-                shutil.copyfileobj(body, file)
-        target.commit()
-    except OSError as error:
-        target.discard()
-        if isinstance(error, MediaError):
-            raise
-        raise MediaError(f"cannot write {path}: {error.strerror}") from error
-    except BaseException:
-        target.discard()
-        raise
+    with (
+        whole_file(path, source=film, overwrite=overwrite) as partial,
+        tempfile.TemporaryFile(dir=path.parent) as body,
+    ):
+        with _text(body, compress) as lines:
+            for frame, tracks in tracked:
+                lines.write((",\n" if contents.frames else "\n") + _line(contents.add(frame, tracks)))
+                yield frame, tracks
+            lines.write("\n]}\n")
+        with partial.open("wb") as file:
+            with _text(file, compress) as head:
+                head.write(contents.head(hash_of(film), settings))
+            body.seek(0)
+            shutil.copyfileobj(body, file)
 
 
 class TracksFile:
@@ -172,7 +164,8 @@ class TracksFile:
             header.surface,
         )
         filled = np.array([person.get("filled", False) for person in people], np.bool_)
-        return Tracks(found, np.array([person["id"] for person in people], np.int64), filled)
+        camera = None if "camera" not in entry else _camera(entry["camera"])
+        return Tracks(found, np.array([person["id"] for person in people], np.int64), filled, camera)
 
     def _errors(self, where: str) -> _Errors:
         return _Errors(self.path, where)
@@ -236,7 +229,10 @@ class _Contents:
             people.append(person)
         self.frames += 1
         self.size_hw = frame.size_hw
-        return {"pts": frame.pts, "people": people}
+        entry = {"pts": frame.pts, "people": people}
+        if tracks.camera is not None:
+            entry["camera"] = tracks.camera.ravel().tolist()
+        return entry
 
     def head(self, sha256: str, settings: Mapping[str, Any]) -> str:
         """The file up to its frames."""
@@ -259,6 +255,14 @@ class _Contents:
         lines = [f'"{name}": {_line(value, spaced=True)}' for name, value in members.items()]
         lines += ['"tracks": [\n' + tracks + "\n]", '"boxes": []', '"frames": [']
         return "{" + ",\n".join(lines)
+
+
+def _camera(numbers: Any) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    """The camera's motion [2, 3] of a frame's entry."""
+    camera = np.array(numbers, np.float64)
+    if camera.shape != (6,) or not np.isfinite(camera).all():
+        raise AnonymizeError(f"camera must be 6 numbers, got {numbers!r:.60}")
+    return camera.reshape(2, 3)
 
 
 def _short(values: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> list[float]:

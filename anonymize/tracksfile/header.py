@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from anonymize.core.errors import AnonymizeError, MediaError
+from anonymize.core.types import REPLACING
 
 FORMAT, VERSION = "anonymize-tracks", 1
-Action = Literal["generate", "blur", "pixelate", "solid", "keep", "drop"]
+Action = Literal["generate", "avatar", "blur", "pixelate", "solid", "keep", "drop"]
 BOX_ACTIONS = ("blur", "pixelate", "solid")
 
 
@@ -22,7 +23,8 @@ class TrackEntry:
 
     Attributes:
         id: Of the track, from 1.
-        action: "generate", "blur", "pixelate" or "solid"; "keep" shows the person; "drop" says that it is no person.
+        action: "generate", "avatar", "blur", "pixelate" or "solid"; "keep" shows the person; "drop" says that it is no
+            person.
         seed: Of this person's looks; None for that of all.
         identity: Picture whose person's looks this one takes, relative to the tracks file; None for what holds for all.
     """
@@ -131,8 +133,10 @@ def _track(entry: object) -> TrackEntry:
         raise AnonymizeError(f"track {number} has action {action!r}, which is not one of {', '.join(get_args(Action))}")
     seed = None if members.get("seed") is None else _whole(members, "seed")
     identity = None if members.get("identity") is None else _of(members, "identity", str)
-    if action != "generate" and (seed is not None or identity is not None):
-        raise AnonymizeError(f"track {number} has a seed or an identity, which are for action generate, not {action}")
+    if action not in REPLACING and (seed is not None or identity is not None):
+        raise AnonymizeError(
+            f"track {number} has a seed or an identity, which are for actions {' and '.join(REPLACING)}, not {action}"
+        )
     if seed is not None and identity is not None:
         raise AnonymizeError(f"track {number} has both a seed and an identity")
     return TrackEntry(number, action, seed, identity)

@@ -1,4 +1,7 @@
-"""What a tracks file can hold of the people of a frame. The plain way draws from the same, so that both are equal."""
+"""Rounds people to what a tracks file can hold.
+
+A plain run rounds as well, before it draws, so that `detect` and `render` make the same film as one run does.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +20,14 @@ from anonymize.compose.margin import COVERED_FROM
 from anonymize.core.errors import AnonymizeError
 from anonymize.core.masks import tighten
 from anonymize.core.types import Frame, Tracks
-from anonymize.track.output.surface import shrink
+from anonymize.track.model.surface_size import shrink
 
 BODY_THRESHOLD = 0.5
 _INT8, _UINT8 = 127, 255
 
 
-def settle(tracked: Iterable[tuple[Frame, Tracks]], *, with_surface: bool) -> Iterator[tuple[Frame, Tracks]]:
-    """A stage that rounds people to what a tracks file holds.
+def quantize(tracked: Iterable[tuple[Frame, Tracks]], *, with_surface: bool) -> Iterator[tuple[Frame, Tracks]]:
+    """A stage that rounds people to what a tracks file can hold.
 
     Masks lose empty rows and columns. Surfaces become 56 x 56, in whole numbers, near the body only.
 
@@ -34,16 +37,16 @@ def settle(tracked: Iterable[tuple[Frame, Tracks]], *, with_surface: bool) -> It
             without CSE, and of the surface only stays which cells are covered, which holds for any mode.
     """
     for frame, tracks in tracked:
-        yield frame, settle_tracks(tracks, with_surface=with_surface)
+        yield frame, quantize_tracks(tracks, with_surface=with_surface)
 
 
-def settle_tracks(tracks: Tracks, *, with_surface: bool) -> Tracks:
-    """The people of one frame, see `settle`."""
+def quantize_tracks(tracks: Tracks, *, with_surface: bool) -> Tracks:
+    """The people of one frame, see `quantize`."""
     found = tracks.detections
     embeddings, segmentations = None, None
     if found.embeddings is not None and found.segmentations is not None and found.has_cse.any():
         directions = found.embeddings if with_surface else found.embeddings[:, :0]
-        embeddings, segmentations = settle_surface(directions, found.segmentations)
+        embeddings, segmentations = quantize_surface(directions, found.segmentations)
         embeddings[~found.has_cse], segmentations[~found.has_cse] = 0, 0
         if not with_surface:
             segmentations = (segmentations > COVERED_FROM).float()
@@ -53,7 +56,7 @@ def settle_tracks(tracks: Tracks, *, with_surface: bool) -> Tracks:
     return replace(tracks, detections=found)
 
 
-def settle_surface(embeddings: Tensor, segmentations: Tensor) -> tuple[Tensor, Tensor]:
+def quantize_surface(embeddings: Tensor, segmentations: Tensor) -> tuple[Tensor, Tensor]:
     """Surfaces in whole numbers.
 
     Args:
@@ -74,7 +77,7 @@ def settle_surface(embeddings: Tensor, segmentations: Tensor) -> tuple[Tensor, T
 
 
 def pack_surface(embedding: Tensor, segmentation: Tensor) -> str:
-    """A settled surface [D, s, s] and [s, s] as text: base64 of zlib of bytes.
+    """A quantized surface [D, s, s] and [s, s] as text: base64 of zlib of bytes.
 
     The bytes: the segmentation, s * s of 0 to 255 row by row; then for each of the D channels the embedding, signed
     bytes, of the cells within one cell of a segmentation above one half.

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from anonymize.core.errors import MediaError
-from anonymize.core.files import PartialFile
+from anonymize.core.files import whole_file
 from anonymize.verify.person import PersonCheck
 from anonymize.verify.sightings import Sighting, Totals
 from anonymize.verify.verification import FrameCheck
@@ -37,14 +39,14 @@ def closing_line(totals: Totals) -> str:
     if totals.partly:
         looked += f", of {totals.partly} some is as it was, or background beside them"
     if not totals.visible_frames:
-        return f"nobody is visible ({looked})"
+        return f"no person is visible ({looked})"
     shown = ", ".join(
         f"{start:.3f} s" if frames == 1 else f"{start:.3f} - {end:.3f} s"
         for start, end, frames in totals.spans[:MOST_SPANS]
     )
     more = len(totals.spans) - MOST_SPANS
     return (
-        f"somebody is visible in {totals.visible_frames} frames, look at {shown}"
+        f"a person is visible in {totals.visible_frames} frames, look at {shown}"
         f"{f' and {more} more' if more > 0 else ''} ({looked})"
     )
 
@@ -61,32 +63,28 @@ class JsonOutput:
     def __enter__(self) -> JsonOutput:
         if self._path.exists() and any(self._path.samefile(source) for source in self._inputs):
             raise MediaError(f"cannot write {self._path}: it is the input")
-        self._file = PartialFile(self._path, overwrite=True)
-        self._stream = self._file.partial.open("w", encoding="utf-8", newline="\n")
+        with ExitStack() as stack:
+            partial = stack.enter_context(whole_file(self._path, overwrite=True))
+            self._stream = stack.enter_context(partial.open("w", encoding="utf-8", newline="\n"))
+            self._ending = stack.pop_all()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        try:
-            self._stream.close()
-            if kind is None:
-                self._file.commit()
-        except OSError as error:
-            if kind is None:
-                raise _cannot_write(self._path, error) from error
-        finally:
-            self._file.discard()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._ending.__exit__(kind, error, traceback)
 
     def people(self, head: dict[str, Any], checks: Iterable[FrameCheck]) -> Iterator[FrameCheck]:
         """Write what is known beforehand and each check, and hand the checks on."""
         fields = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in {"format": FORMAT, **head}.items()]
-        self._write("{" + ",\n ".join(fields) + ',\n "people": [')
+        self._stream.write("{" + ",\n ".join(fields) + ',\n "people": [')
         separator = "\n"
         for check in checks:
             for person in check.people:
-                self._write(separator + "  " + json.dumps(_person(check, person)))
+                self._stream.write(separator + "  " + json.dumps(_person(check, person)))
                 separator = ",\n"
             yield check
-        self._write("\n ]")
+        self._stream.write("\n ]")
 
     def totals(self, totals: Totals) -> None:
         """Write what is known afterwards; call it last."""
@@ -99,17 +97,7 @@ class JsonOutput:
             "look_at": [{"start": s, "end": e, "frames": n} for s, e, n in totals.spans],
         }
         fields = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in summary.items()]
-        self._write(",\n " + ",\n ".join(fields) + "\n}\n")
-
-    def _write(self, text: str) -> None:
-        try:
-            self._stream.write(text)
-        except OSError as error:
-            raise _cannot_write(self._path, error) from error
-
-
-def _cannot_write(path: Path, error: OSError) -> MediaError:
-    return MediaError(f"cannot write {path}: {error.strerror}")
+        self._stream.write(",\n " + ",\n ".join(fields) + "\n}\n")
 
 
 def _person(check: FrameCheck, person: PersonCheck) -> dict[str, Any]:

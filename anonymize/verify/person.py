@@ -29,7 +29,7 @@ MARGIN = 0.1
 RIM = 0.01
 """Outlines are right to some pixels; so much of the longer side is left out, as what lies there may be background."""
 MIN_CORE = 0.2
-"""Somebody too thin for that is looked at as a whole: this share of the mask must be left."""
+"""A person too thin for that is looked at as a whole: this share of the mask must be left."""
 MIN_PART_KNOWN = 0.05
 
 

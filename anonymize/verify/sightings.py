@@ -9,7 +9,7 @@ from anonymize.verify.person import PersonCheck
 from anonymize.verify.verification import FrameCheck
 
 GAP_SECONDS = 0.5
-"""Somebody not found for longer is a new sighting."""
+"""A person who is not found for longer is a new sighting."""
 SAME_PLACE = 0.3
 """Boxes of consecutive frames that overlap more (intersection over union) are one sighting."""
 
@@ -42,8 +42,8 @@ class Totals:
         people: People found in the original, counted anew in each frame.
         visible: Those of them whom the output still shows.
         partly: Those who are not, though some of their place is as it was.
-        visible_frames: Frames that show anybody.
-        spans: First and last second and number of frames of each run of frames that show somebody.
+        visible_frames: Frames in which a person is visible.
+        spans: First and last second and number of frames of each run of such frames.
     """
 
     frames: int = 0

@@ -31,7 +31,7 @@ MIN_PATCH_PX = 9
 MIN_KNOWN = 0.12
 """A patch counts if its windows weigh this much on average; one without structure tells nothing."""
 GAIN_RANGE = (0.5, 2.0)
-"""A fit beyond these is none: somebody fills the frame and was painted over."""
+"""A fit beyond these is none: a person fills the frame and was painted over."""
 FIT_PIXELS = 20_000
 FIT_ROUNDS = 4
 

@@ -1,4 +1,4 @@
-"""Whether an anonymized film still shows somebody as they are in the original."""
+"""Whether an anonymized film still shows a person as in the original."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class FrameCheck:
     Attributes:
         index: Number of the frame, from 0.
         seconds: Time since the output's first frame.
-        people: Everybody whom the detector found in the original.
+        people: All people whom the detector found in the original.
     """
 
     index: int
@@ -35,7 +35,7 @@ class FrameCheck:
 
     @property
     def visible(self) -> bool:
-        """Whether anybody can be seen."""
+        """Whether any person can be seen."""
         return any(person.visible for person in self.people)
 
 
@@ -48,7 +48,7 @@ def verify(
     end: float | None = None,
     in_part: bool = False,
 ) -> Iterator[FrameCheck]:
-    """Look up everybody whom a detector finds in a film or picture in its anonymized copy, frame by frame.
+    """Look up all people whom a detector finds in a film or picture in its anonymized copy, frame by frame.
 
     Works on the output of any anonymizer that keeps size and times of the frames. Memory does not grow with the film.
 
@@ -59,7 +59,7 @@ def verify(
         start: Where the output begins in the original, in seconds.
         end: Where it ends there.
         in_part: Who is left in part counts as visible: a face, a leg. So does background that the detector takes for
-            a part of somebody.
+            a part of a person.
 
     Yields:
         One value a frame, in order.

@@ -6,7 +6,7 @@ import torch
 
 from anonymize.compose import CoverComposer, covers_of
 from anonymize.compose.margin import with_margin
-from anonymize.core.types import NOBODY, Detections, Frame, RegionMask, Tracks
+from anonymize.core.types import UNKNOWN_TRACK, Detections, Frame, RegionMask, Tracks
 from anonymize.track import PeopleTracker
 
 SIZE = (240, 320)
@@ -36,7 +36,7 @@ def test_nobody_has_no_cover() -> None:
     assert cover.area == 0
 
 
-@pytest.mark.parametrize("number", [1, NOBODY, -1])
+@pytest.mark.parametrize("number", [1, UNKNOWN_TRACK, -1])
 @pytest.mark.parametrize("filled", [False, True])
 @pytest.mark.parametrize("score", [0.0, 0.3, 1.0])
 def test_a_cover_holds_the_mask_and_stays_inside_the_frame(number: int, filled: bool, score: float) -> None:
@@ -89,7 +89,7 @@ def test_places_that_are_always_covered_are_as_they_were_drawn() -> None:
 
 def test_whoever_it_may_be_has_the_margin_of_each_person_not_of_all() -> None:
     left, right = oval(10, 100, 20, 60), oval(280, 100, 20, 60)
-    [cover] = covers_of(people(RegionMask.union([left, right]), ids=[NOBODY], filled=True))
+    [cover] = covers_of(people(RegionMask.union([left, right]), ids=[UNKNOWN_TRACK], filled=True))
     one, other = (with_margin(mask, SIZE, doubt=1.0) for mask in (left, right))
     np.testing.assert_array_equal(cover.to_full(SIZE), one.to_full(SIZE) | other.to_full(SIZE))
 

@@ -8,7 +8,7 @@ import pytest
 
 from anonymize.core.errors import MediaError, WeightsError
 from anonymize.pipeline import Summary
-from anonymize.report import FilmReport, check_report_path
+from anonymize.report import FilmReport, check_report_path, write_page
 from anonymize.report.history import THUMBNAIL_PX
 
 from .conftest import COVERED, ORIGINAL, frame, tracks
@@ -69,7 +69,7 @@ def test_a_long_film_needs_no_more_memory(tmp_path: Path, summary: Make) -> None
     assert 1 in report.tracks  # The longest is kept.
     assert report.others.tracks + len(report.tracks) == 401
     page = tmp_path / "page.html"
-    report.write(page, summary(), {})
+    write_page(page, report, summary(), {})
     assert page.stat().st_size < 200_000
     assert f"{report.others.tracks} more" in page.read_text()
 
@@ -85,11 +85,11 @@ def test_times_begin_with_the_film() -> None:
 def test_the_page_names_the_weights(tmp_path: Path, summary: Make) -> None:
     weights = tmp_path / "detector.safetensors"
     weights.write_bytes(b"abc")
-    FilmReport().write(tmp_path / "page.html", summary(), {}, [weights])
+    write_page(tmp_path / "page.html", FilmReport(), summary(), {}, [weights])
     page = (tmp_path / "page.html").read_text()
     assert "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad" in page
     with pytest.raises(WeightsError, match="No such file"):
-        FilmReport().write(tmp_path / "other.html", summary(), {}, [tmp_path / "none"])
+        write_page(tmp_path / "other.html", FilmReport(), summary(), {}, [tmp_path / "none"])
     assert not (tmp_path / "other.html").exists()
 
 
@@ -97,29 +97,29 @@ def test_the_last_frame_counts(tmp_path: Path, summary: Make) -> None:
     report = FilmReport()
     for number in range(3):
         report.add(frame(number), tracks((1, 0.9, False)))
-    report.write(tmp_path / "page.html", summary(), {})
+    write_page(tmp_path / "page.html", report, summary(), {})
     assert report.tracks[1].seen.frames == 3
     assert report.end == pytest.approx(0.3)
 
 
-def test_places_of_whoever_it_may_be_are_to_be_reviewed(tmp_path: Path, summary: Make) -> None:
+def test_people_of_an_unknown_track_are_to_be_reviewed(tmp_path: Path, summary: Make) -> None:
     report = FilmReport()
     for number in range(3):
         report.add(frame(number), tracks((1, 0.9, False), (0, 0.9, True)))
-    report.write(tmp_path / "page.html", summary(), {})
-    assert "Whoever it may be</a></td><td>filled in by the tracker" in (tmp_path / "page.html").read_text()
+    write_page(tmp_path / "page.html", report, summary(), {})
+    assert "Unknown track</a></td><td>filled in by the tracker" in (tmp_path / "page.html").read_text()
 
 
 def test_pages_that_cannot_be_written(tmp_path: Path, summary: Make) -> None:
     page = tmp_path / "page.html"
     page.write_text("mine")
     with pytest.raises(MediaError, match="exists"):
-        FilmReport().write(page, summary(), {})
+        write_page(page, FilmReport(), summary(), {})
     with pytest.raises(MediaError, match="exists"):
         check_report_path(page)
     assert page.read_text() == "mine"
     check_report_path(page, overwrite=True)
-    FilmReport().write(page, summary(), {}, overwrite=True)
+    write_page(page, FilmReport(), summary(), {}, overwrite=True)
     assert page.read_text().startswith("<!doctype html>")
     with pytest.raises(MediaError, match="no folder"):
         check_report_path(tmp_path / "none" / "page.html")
@@ -133,5 +133,5 @@ def test_thumbnails_are_in_the_page(tmp_path: Path, summary: Make) -> None:
     report.add(frame(0), tracks((1, 0.9, False)))
     thumbnail = report.tracks[1].thumbnail
     assert thumbnail is not None
-    report.write(tmp_path / "page.html", summary(), {})
+    write_page(tmp_path / "page.html", report, summary(), {})
     assert base64.b64encode(thumbnail.jpeg).decode() in (tmp_path / "page.html").read_text()

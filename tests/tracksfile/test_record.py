@@ -10,7 +10,7 @@ import torch
 from anonymize import anonymize_video
 from anonymize.core.errors import AnonymizeError
 from anonymize.tracksfile import rle
-from anonymize.tracksfile.quantize import pack_surface, settle_surface, unpack_surface
+from anonymize.tracksfile.quantize import pack_surface, quantize_surface, unpack_surface
 
 
 @pytest.mark.parametrize("name", ["t.json", "t.json.gz", "t.txt", "t.coco.json"])
@@ -51,7 +51,7 @@ class TestSurface:
     def test_both_ways(self, size: int) -> None:
         draw = torch.Generator().manual_seed(0)
         raw, body = torch.randn(2, 4, size, size, generator=draw), torch.rand(2, size, size, generator=draw)
-        embeddings, segmentations = settle_surface(raw, body)
+        embeddings, segmentations = quantize_surface(raw, body)
         assert embeddings.shape[-1] == min(size, 56)
         for embedding, segmentation in zip(embeddings, segmentations, strict=True):
             back = unpack_surface(pack_surface(embedding, segmentation), 4, min(size, 56))
@@ -62,17 +62,17 @@ class TestSurface:
         coarse = torch.randn(1, 16, 56, 56, generator=torch.Generator().manual_seed(0))
         smooth = torch.nn.functional.avg_pool2d(coarse, 7, 1, 3) * 5
         raw = torch.nn.functional.interpolate(smooth, scale_factor=2, mode="bilinear")
-        settled, _ = settle_surface(raw, torch.ones(1, 112, 112))
-        back = torch.nn.functional.interpolate(settled, scale_factor=2, mode="bilinear")
+        quantized, _ = quantize_surface(raw, torch.ones(1, 112, 112))
+        back = torch.nn.functional.interpolate(quantized, scale_factor=2, mode="bilinear")
         agree = torch.nn.functional.cosine_similarity(back, raw, dim=1)
         assert agree.quantile(0.05) > 0.99
 
     def test_away_from_the_body_nothing_is_kept(self) -> None:
         body = torch.zeros(1, 56, 56)
         body[:, 20:30, 20:30] = 1
-        settled, _ = settle_surface(torch.ones(1, 4, 56, 56), body)
-        assert settled[:, :, 19:31, 19:31].min() == 127
-        assert settled.abs().sum() == 127 * 4 * 12 * 12
+        quantized, _ = quantize_surface(torch.ones(1, 4, 56, 56), body)
+        assert quantized[:, :, 19:31, 19:31].min() == 127
+        assert quantized.abs().sum() == 127 * 4 * 12 * 12
 
     @pytest.mark.parametrize("text", ["", "!", "QUJD", "eJwDAAAAAAE="])
     def test_damage(self, text: str) -> None:

@@ -37,7 +37,7 @@ def test_somebody_visible_is_exit_3_with_the_times(
     output[4] = walk.frames[4]
     result = run(save(walk.frames, "original.mp4"), save(output, "output.mp4"), "--json", tmp_path / "out.json")
     assert result.exit_code == 3, result.output
-    assert "somebody is visible in 1 frames, look at 0.400 s" in result.stdout
+    assert "a person is visible in 1 frames, look at 0.400 s" in result.stdout
     assert "VISIBLE" in result.stdout
     written = json.loads((tmp_path / "out.json").read_text())
     assert written["format"] == "anonymize-verify-1"
@@ -51,7 +51,7 @@ def test_nobody_visible_is_exit_0(walk: Walk, run: Callable[..., Result], save: 
     original, output = save(walk.frames, "original.mp4"), save(walk.changed(blurred), "output.mp4")
     result = run(original, output)
     assert result.exit_code == 0, result.output
-    assert result.stdout.splitlines()[-1] == "nobody is visible (10 people in 10 frames looked up)"
+    assert result.stdout.splitlines()[-1] == "no person is visible (10 people in 10 frames looked up)"
     assert "covered" in result.stdout
     assert run(original, output, "--quiet").stdout.splitlines() == result.stdout.splitlines()[-1:]
 

@@ -64,7 +64,7 @@ def test_a_long_film_does_not_fill_the_line() -> None:
 def test_nobody_visible() -> None:
     totals = Totals()
     list(totals.count(film((person(),), ())))
-    assert closing_line(totals) == "nobody is visible (1 people in 2 frames looked up)"
+    assert closing_line(totals) == "no person is visible (1 people in 2 frames looked up)"
 
 
 def test_a_row_of_the_table() -> None:

@@ -31,7 +31,7 @@ class ZooDetector:
 
     Args:
         masks: A network that predicts masks.
-        surface: A network that predicts surface embeddings; without one nobody has CSE.
+        surface: A network that predicts surface embeddings; without one no person has CSE.
         device: Where to compute.
         score: People with a lower score are left out, in [0, 1].
         shorter, longer: Sides that pictures are resized to, see `resized_hw`; torchvision's network has its own.
@@ -207,7 +207,7 @@ def build_zoo_detector(
 
     Args:
         masks: The file of a Mask R-CNN: `.pth` of torchvision's, else of Detectron2's.
-        surface: The file of a DensePose CSE; without one nobody has CSE.
+        surface: The file of a DensePose CSE; without one no person has CSE.
         score: People with a lower score are left out, in [0, 1]; None for `DEFAULT_SCORE`.
         device: Where to compute.
         dtype: Precision of the networks, float32 or bfloat16; None for bfloat16 where the device computes in it.

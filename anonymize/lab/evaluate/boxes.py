@@ -5,34 +5,21 @@ from __future__ import annotations
 import contextlib
 import io
 import itertools
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
+from anonymize.core.boxes import box_iou, box_share
 from anonymize.core.errors import BackendError
-from anonymize.core.types import FloatArray, UInt8Array
-from anonymize.detect.predictor import Detector
-from anonymize.lab.train.box_teachers import ScoredBoxes, box_iou
+from anonymize.core.types import FloatArray
+from anonymize.lab.train.box_teachers import ScoredBoxes
 from anonymize.lab.train.pictures import BoxedPicture
 
 HEIGHT_BINS_PX = (0, 24, 40, 80, 1 << 20)
 FOUND_IOU = 0.5
 IN_IGNORED = 0.5
 """Share of a box inside an ignored one from which on it is no false alarm."""
-BoxFinder = Callable[[UInt8Array], ScoredBoxes]
-
-
-def boxes_by(detector: Detector) -> BoxFinder:
-    """The boxes of a detector of this project."""
-
-    def find(image: UInt8Array) -> ScoredBoxes:
-        (found,) = detector.detect([image])
-        return ScoredBoxes(found.boxes_xyxy, found.scores)
-
-    return find
 
 
 @dataclass
@@ -50,6 +37,16 @@ class BoxScores:
     heights: list[float] = field(default_factory=list)
     best_iou: list[float] = field(default_factory=list)
     false_alarms: int = 0
+
+    def add_picture(self, picture: BoxedPicture, found: ScoredBoxes) -> None:
+        """Take one picture; what only teachers found there counts neither way.
+
+        Args:
+            picture: With boxes of weight 1 where people drew them.
+            found: By the detector, down to low scores.
+        """
+        drawn = picture.weights == 1
+        self.add(picture.boxes[drawn], np.concatenate([picture.boxes[~drawn], picture.open_boxes]), found)
 
     def add(self, truth: FloatArray, ignored: FloatArray, found: ScoredBoxes) -> None:
         """Take one picture: boxes of its people [K, 4], places that may hold others [M, 4], and what was found."""
@@ -72,7 +69,7 @@ class BoxScores:
             free = np.where(taken, 0.0, iou[row]) if len(truth) else np.zeros(1)
             if free.max() >= FOUND_IOU:
                 taken[int(free.argmax())] = True
-            elif not len(ignored) or _inside(sure[row], ignored).max() < IN_IGNORED:
+            elif not len(ignored) or box_share(sure[row : row + 1], ignored).max() < IN_IGNORED:
                 self.false_alarms += 1
         self.heights += (truth[:, 3] - truth[:, 1]).tolist()
         self.best_iou += np.where(taken, 1.0, 0.0).tolist()
@@ -104,13 +101,6 @@ def _area(box: list[float]) -> float:
     return (box[2] - box[0]) * (box[3] - box[1])
 
 
-def _inside(box: FloatArray, others: FloatArray) -> FloatArray:
-    """Share of a box [4] that lies in each of others [M, 4]."""
-    low, high = np.maximum(box[:2], others[:, :2]), np.minimum(box[2:], others[:, 2:])
-    share: FloatArray = np.clip(high - low, 0, None).prod(1) / max(1e-6, float((box[2:] - box[:2]).prod()))
-    return share
-
-
 def average_precision(
     images: list[dict[str, Any]], truths: list[dict[str, Any]], results: list[dict[str, Any]], kind: str = "bbox"
 ) -> tuple[float, float]:
@@ -135,19 +125,3 @@ def average_precision(
         evaluation.accumulate()
         evaluation.summarize()
     return float(evaluation.stats[0]), float(evaluation.stats[1])
-
-
-def score_boxes(pictures: Iterable[BoxedPicture], find: BoxFinder, score: float) -> dict[str, float]:
-    """The figures of a detector on pictures; what only teachers found there counts neither way.
-
-    Args:
-        pictures: With boxes of weight 1 where people drew them.
-        find: The detector, down to low scores.
-        score: The lowest that a user would get.
-    """
-    scores = BoxScores(score)
-    for picture in tqdm(pictures, desc="boxes", unit="picture", disable=None):
-        drawn = picture.weights == 1
-        ignored = np.concatenate([picture.boxes[~drawn], picture.open_boxes])
-        scores.add(picture.boxes[drawn], ignored, find(picture.read()))
-    return scores.summary()

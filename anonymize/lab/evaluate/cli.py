@@ -8,6 +8,11 @@ from typing import Annotated
 
 import typer
 
+from anonymize.cli.common import Device
+
+LOW_SCORE = 0.3
+"""Of the detector that looks for people who were overlooked, as of `anonymize verify`."""
+
 app = typer.Typer(help="Measure weights and results (extra `eval`).", no_args_is_help=True)
 
 
@@ -67,3 +72,149 @@ def tracking(
     from anonymize.lab.evaluate.tracking import evaluate
 
     typer.echo(evaluate(truth, result, min_iou=min_iou).table())
+
+
+@app.command()
+def reid(
+    folder: Annotated[
+        Path,
+        typer.Argument(exists=True, file_okay=False, help="Market-1501's layout: query, bounding_box_test."),
+    ],
+    network: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            show_default="the tracker's appearance",
+            help="Tells people apart: .onnx, .xml of OpenVINO, or a checkpoint of Torchreid's OSNet.",
+        ),
+    ] = None,
+    mode: Annotated[
+        list[str] | None, typer.Option(show_default="all", help="Repeatable: solid, pixelate, blur, generate.")
+    ] = None,
+    weights: Annotated[str, typer.Option(help="Of generate: embedded, zoo or a file.")] = "embedded",
+    baseline: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Another generator, to hold against it.")
+    ] = None,
+    anonymized: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FOLDER", help="Repeatable: FOLDER as another program has anonymized it, same names."),
+    ] = None,
+    people: Annotated[int | None, typer.Option(min=2, help="At most so many people.", show_default=False)] = None,
+    pictures: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Write the anonymized pictures there too.")
+    ] = None,
+    json_output: Annotated[Path | None, typer.Option("--json", metavar="OUT", help="Write the figures here.")] = None,
+    device: Annotated[Device, typer.Option(help="Where detector and generators run.")] = "auto",
+) -> None:
+    """Search people among others, anonymized among anonymized (consistency) and among originals (attack)."""
+    from anonymize.core.device import resolve_device
+    from anonymize.detect.build import build_detector
+    from anonymize.lab.evaluate.anonymizers import Studio, build_anonymizers, modes_of
+    from anonymize.lab.evaluate.output import check_output, write_json
+    from anonymize.lab.evaluate.reid import figures, measure, table
+    from anonymize.lab.evaluate.reid_network import TrackerAppearance, load_reidentifier
+    from anonymize.lab.market1501 import ReidFolder
+
+    modes = modes_of(mode or ())
+    if json_output is not None:
+        check_output(json_output)
+    sightings = ReidFolder.read(folder, people)
+    where = resolve_device(device)
+    told_apart_by = load_reidentifier(network) if network is not None else None
+    detector = build_detector("zoo" if weights == "zoo" else "embedded", device=where)
+    anonymizers = build_anonymizers(modes, detector, where, weights, baseline)
+    found = measure(
+        sightings,
+        told_apart_by or TrackerAppearance(detector),
+        Studio(detector, anonymizers),
+        {path.name: path for path in anonymized or ()},
+        pictures,
+    )
+    if json_output is not None:
+        write_json(json_output, figures(found))
+    typer.echo(table(found))
+
+
+@app.command()
+def compare(
+    original: Annotated[Path, typer.Argument(metavar="ORIGINAL", help="Film, picture, or folder of them.")],
+    outputs: Annotated[list[Path], typer.Argument(metavar="OUTPUT...", help="The same after any anonymizer.")],
+    name: Annotated[
+        list[str] | None,
+        typer.Option(show_default="the outputs' names", help="Of each output in turn, as many as there are."),
+    ] = None,
+    network: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", show_default="the tracker's appearance", help="As of `reid`: tells people apart."),
+    ] = None,
+    every: Annotated[int, typer.Option(min=1, help="Look at each so many-th frame.")] = 1,
+    seconds: Annotated[
+        list[float] | None, typer.Option(min=0, help="How long each output took to make, in turn.")
+    ] = None,
+    page: Annotated[Path | None, typer.Option(metavar="OUT", help="Write a page with plots and crops here.")] = None,
+    show_originals: Annotated[
+        bool, typer.Option("--show-originals", help="Show the original's people on the page too.")
+    ] = False,
+    json_output: Annotated[Path | None, typer.Option("--json", metavar="OUT", help="Write the figures here.")] = None,
+    device: Annotated[Device, typer.Option(help="Where the detector runs.")] = "auto",
+) -> None:
+    """Hold anonymizers against the original: people visible, recognized, still people; background; steadiness."""
+    from anonymize.core.device import resolve_device
+    from anonymize.core.errors import OptionError
+    from anonymize.detect.build import build_detector
+    from anonymize.lab.evaluate.compare import compare as compare_files
+    from anonymize.lab.evaluate.compare import files_of, names_of
+    from anonymize.lab.evaluate.compare_page import write_page
+    from anonymize.lab.evaluate.compared import table
+    from anonymize.lab.evaluate.output import check_output, write_json
+    from anonymize.lab.evaluate.reid_network import TrackerAppearance, load_reidentifier
+
+    if seconds and len(seconds) != len(outputs):
+        raise OptionError(f"{len(outputs)} outputs but {len(seconds)} times")
+    names = names_of(outputs, name or ())
+    files = files_of(original, outputs)
+    for path in (page, json_output):
+        if path is not None:
+            check_output(path)
+    told_apart_by = load_reidentifier(network) if network is not None else None
+    detector = build_detector(score=LOW_SCORE, device=resolve_device(device))
+    found = compare_files(
+        files, names, detector, told_apart_by or TrackerAppearance(detector), every=every, seconds=seconds or ()
+    )
+    if json_output is not None:
+        write_json(json_output, found.figures())
+    if page is not None:
+        write_page(page, found, original, show_originals=show_originals)
+    typer.echo(table(found))
+
+
+@app.command()
+def people(
+    original: Annotated[Path, typer.Argument(exists=True, help="A film, a picture or a folder of them.")],
+    output: Annotated[Path, typer.Argument(exists=True, help="What was made of it; of a folder, with the same names.")],
+    detector: Annotated[
+        Path, typer.Option(exists=True, dir_okay=False, metavar="PATH", help="Finds people: YOLOX-nano, .onnx.")
+    ],
+    pose: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, dir_okay=False, metavar="PATH", help="Reads poses: BlazePose, pose_landmark_*.tflite."
+        ),
+    ] = None,
+    score: Annotated[float, typer.Option(min=0.1, max=1, help="From this score on a person counts.")] = 0.5,
+    every: Annotated[int, typer.Option(min=1, help="Look at every so many-th frame of films.")] = 1,
+    json_output: Annotated[Path | None, typer.Option("--json", metavar="OUT", help="Write the figures here.")] = None,
+) -> None:
+    """Do the replaced people look like people, in the same poses, to networks that had no part in making them?"""
+    from anonymize.lab.evaluate.output import check_output, write_json
+    from anonymize.lab.evaluate.people import measure
+    from anonymize.lab.train.blazepose import BlazePose
+    from anonymize.lab.train.box_teachers import Yolox
+
+    if json_output is not None:
+        check_output(json_output)
+    find = Yolox(detector)
+    found = measure(original, output, find, BlazePose(pose) if pose is not None else None, score=score, every=every)
+    if json_output is not None:
+        write_json(json_output, found.figures())
+    typer.echo(found.table())

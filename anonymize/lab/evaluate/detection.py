@@ -97,14 +97,14 @@ class DetectionScores:
         painted = np.zeros(size, np.bool_)
         for region in covers_of(Tracks(found, np.arange(1, len(found) + 1), np.zeros(len(found), np.bool_))):
             painted[region.slices] |= region.mask
-        somebody = truth.ignore.to_full(size)
+        people = truth.ignore.to_full(size)
         for person in truth.people:
-            somebody[person.slices] |= person.mask
+            people[person.slices] |= person.mask
             self.heights.append(person.mask.shape[0])
             self.areas.append(person.area)
             self.covers.append(float(painted[person.slices][person.mask].mean()))
             self.ious.append(max((mask_iou(person, m) for m in found.masks), default=0.0))
-        self.spill.append(float(painted[~somebody].mean()) if not somebody.all() else 0.0)
+        self.spill.append(float(painted[~people].mean()) if not people.all() else 0.0)
 
     def summary(self) -> dict[str, float]:
         """All figures, by name."""
@@ -161,7 +161,7 @@ class DetectionScores:
 
 
 def false_alarms(frames: Iterable[Detections]) -> dict[str, float]:
-    """Figures of a film on which nobody is: detections a thousand frames, share of frames with any."""
+    """Figures of a film without people: detections a thousand frames, share of frames with any."""
     counts = np.array([len(found) for found in frames])
     return {
         "frames": float(len(counts)),

@@ -17,12 +17,13 @@ from anonymize.core.types import Detections, Frame
 from anonymize.detect.build import load_network
 from anonymize.detect.network import DetectorNetwork
 from anonymize.detect.predictor import DEFAULT_SCORE, EmbeddedDetector
-from anonymize.lab.evaluate.boxes import boxes_by, score_boxes
+from anonymize.lab.evaluate.boxes import BoxScores
 from anonymize.lab.evaluate.detection import DetectionScores, Truth, batches, false_alarms, truth_of
-from anonymize.lab.evaluate.surface import score_joints
+from anonymize.lab.evaluate.surface import JointScores
 from anonymize.lab.synthesis import render_scene
 from anonymize.lab.synthesis.film import PLACES, render_film
 from anonymize.lab.train.bank import load_photos
+from anonymize.lab.train.box_teachers import ScoredBoxes
 from anonymize.lab.train.pictures import load_pictures, load_poses
 from anonymize.lab.train.rendered import to_landmarks
 from anonymize.lab.train.teachers import IGNORE
@@ -96,7 +97,7 @@ def score_rendered_films(
 
 
 def score_film(network: DetectorNetwork, film: Path) -> dict[str, float]:
-    """False alarms on a film on which nobody is."""
+    """False alarms on a film without people."""
     detector = EmbeddedDetector(network, score=DEFAULT_SCORE)
 
     def found() -> Iterator[Detections]:
@@ -109,13 +110,15 @@ def score_film(network: DetectorNetwork, film: Path) -> dict[str, float]:
 
 def score_real_pictures(network: DetectorNetwork, boxed: Path) -> dict[str, float]:
     """Boxes, and the surface at BlazePose's joints, on the pictures of a folder that are kept out of training."""
-    pictures = load_pictures(boxed, held_out_only=True)
-    figures = score_boxes(pictures, boxes_by(EmbeddedDetector(network, score=LOW_SCORE)), DEFAULT_SCORE)
-    if not (boxed / "blazepose.npz").exists():
-        return figures
-    detector, surface = EmbeddedDetector(network), load_surface()
-    joints = score_joints(pictures, load_poses(boxed), detector, surface, network.vertex_embedding)
-    return figures | {f"surface_{name}": value for name, value in joints.items()}
+    detector = EmbeddedDetector(network, score=LOW_SCORE)
+    boxes, joints = BoxScores(DEFAULT_SCORE), JointScores(load_surface(), network.vertex_embedding)
+    poses = load_poses(boxed) if (boxed / "blazepose.npz").exists() else {}
+    for picture in tqdm(load_pictures(boxed, held_out_only=True), desc="measure", unit="picture", disable=None):
+        (found,) = detector.detect([picture.read()])
+        boxes.add_picture(picture, ScoredBoxes(found.boxes_xyxy, found.scores))
+        joints.add_picture(picture, poses, confident(found, DEFAULT_SCORE))
+    surface = joints.summary() if poses else {}
+    return boxes.summary() | {f"surface_{name}": value for name, value in surface.items()}
 
 
 def measure(weights: Path, data: Path, boxed: Path, empty_film: Path) -> dict[str, Any]:

@@ -149,7 +149,7 @@ def learn_discriminant(people: People, observer: Observer) -> Discriminant:
     """What tells rendered people of the training apart in the observer's features.
 
     Raises:
-        OptionError: Nobody is rendered twice.
+        OptionError: No person is rendered twice.
     """
     groups = [g for g in people.groups.values() if len(g) > 1 and people.notes[g[0]].rendered]
     if not groups:
@@ -285,7 +285,7 @@ def leaks(network: GeneratorNetwork, detector: DetectorNetwork, films: int = FIL
     """Pixels of people over 40 px on rendered films that keep the original's value; beside them, what chance gives.
 
     Chance is how often the replacement's pixels equal the original's after the originals were shuffled. Most that are
-    equal are in nobody's cover; so those that are in one are counted by themselves as well.
+    equal are in no cover; so those that are in one are counted by themselves as well.
     """
     finder = EmbeddedDetector(detector, unsure=UNSURE_SCORE)
     rng = np.random.default_rng(SEED)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from anonymize.bodies.body import JOINT, load_body
 from anonymize.core.body_surface import BodySurface
+from anonymize.core.boxes import box_iou
 from anonymize.core.types import BoolArray, Detections, FloatArray, IntArray
-from anonymize.detect.predictor import Detector
-from anonymize.lab.train.box_teachers import box_iou
 from anonymize.lab.train.pictures import BoxedPicture
 
 BLAZEPOSE_JOINTS = {
@@ -88,6 +86,20 @@ class JointScores:
         self.table = torch.nn.functional.normalize(self.table.detach().float().cpu(), dim=1)
         self._rings, self._sides = rings(self.surface), sides(self.surface)
 
+    def add_picture(
+        self, picture: BoxedPicture, poses: Mapping[tuple[str, int], FloatArray], found: Detections
+    ) -> None:
+        """Take the people of one picture whose pose is known.
+
+        Args:
+            picture: Kept out of training.
+            poses: BlazePose's landmarks [33, 5] of the people whose mask is trusted, by picture and row of its boxes.
+            found: By the detector, at the score that a user would have.
+        """
+        for row, box in enumerate(picture.boxes):
+            if (picture.path.name, row) in poses:
+                self.add(found, box, poses[picture.path.name, row])
+
     def add(self, found: Detections, box: FloatArray, landmarks: FloatArray) -> None:
         """Take one person: the box [4] and BlazePose's landmarks [33, 5] (x, y, z, visibility, presence)."""
         iou = box_iou(box[None], found.boxes_xyxy)[0] * found.has_cse if len(found) else np.zeros(1)
@@ -123,36 +135,6 @@ def _covers(found: Detections, row: int, point_xy: FloatArray) -> bool:
     region = found.masks[row]
     x, y = int(point_xy[0]) - region.x, int(point_xy[1]) - region.y
     return bool(0 <= y < region.mask.shape[0] and 0 <= x < region.mask.shape[1] and region.mask[y, x])
-
-
-def score_joints(
-    pictures: Iterable[BoxedPicture],
-    poses: dict[tuple[str, int], FloatArray],
-    detector: Detector,
-    surface: BodySurface,
-    table: torch.Tensor,
-) -> dict[str, float]:
-    """The figures on real people.
-
-    Args:
-        pictures: Kept out of training.
-        poses: BlazePose's landmarks [33, 5] of the people whose mask is trusted, by picture and row of its boxes.
-        detector: At the score that a user would have.
-        surface: That the detector refers to.
-        table: [L, D] float, the detector's embedding of the surface's landmarks.
-    """
-    scores = JointScores(surface, table)
-    for picture in tqdm(pictures, desc="joints", unit="picture", disable=None):
-        known = [
-            (row, poses[picture.path.name, row])
-            for row in range(len(picture.boxes))
-            if (picture.path.name, row) in poses
-        ]
-        if known:
-            (found,) = detector.detect([picture.read()])
-            for row, landmarks in known:
-                scores.add(found, picture.boxes[row], landmarks)
-    return scores.summary()
 
 
 def swapped_limbs(true: IntArray, read: IntArray, surface: BodySurface) -> BoolArray:

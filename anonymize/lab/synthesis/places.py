@@ -511,7 +511,7 @@ def room(build: Builder, rng: Generator) -> None:
             )
     for _ in range(int(rng.integers(1, 8))):
         furniture(build, rng, float(rng.uniform(-0.45, 0.45)) * wide, float(rng.uniform(1.5, deep + back - 0.5)))
-    # nobody walks through the walls
+    # no person walks through the walls
     for y in np.arange(back, deep + back, 1.0):
         build.footprints += [(wide / 2, float(y), 0.6), (-wide / 2, float(y), 0.6)]
     for x in np.arange(-60, 60, 1.5):

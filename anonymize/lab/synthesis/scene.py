@@ -63,7 +63,7 @@ class Scene:
     Attributes:
         image: [H, W, 3] uint8 RGB.
         background: [H, W, 3] uint8 RGB, the same without people and their shadows.
-        instances: [H, W] int16, 0 nobody, k where the k-th person (row k - 1 below) is visible.
+        instances: [H, W] int16, 0 background, k where the k-th person (row k - 1 below) is visible.
         vertices: [H, W] int32, vertex of the body surface, -1 where there is none.
         boxes_xyxy: [N, 4] float32, round the visible pixels.
         track_ids: [N] int64.

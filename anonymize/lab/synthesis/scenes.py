@@ -33,7 +33,7 @@ def render_shard(
 ) -> int:
     """Write one shard of scenes; its content depends on index and settings only.
 
-    The file holds `image` [N, H, W, 3] uint8 RGB, `instances` [N, H, W] uint8 (0 nobody) and `vertices` [N, H, W]
+    The file holds `image` [N, H, W, 3] uint8 RGB, `instances` [N, H, W] uint8 (0 background) and `vertices` [N, H, W]
     uint16 (65535 none).
     """
     torch.set_num_threads(1)
@@ -71,7 +71,7 @@ def write_scenes(
 
     Args:
         folder: Made if missing; shards of the same number are overwritten.
-        count: How many scenes; about 15 % show nobody.
+        count: How many scenes; about 15 % show no people.
         seed: Same seed, same scenes.
         size_hw: Of each picture, pixels.
         backgrounds: Folder of pictures without people to stand in, half of the time.

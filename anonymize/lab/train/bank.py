@@ -126,7 +126,7 @@ def paint_over(photo: Photo) -> UInt8Array:
 
 
 def load_backgrounds(folder: Path) -> list[UInt8Array]:
-    """All pictures of a folder (recursively), as [h, w, 3] uint8 RGB, at most 720 px high. Nobody may be on them."""
+    """All pictures of a folder (recursively), as [h, w, 3] uint8 RGB, at most 720 px high; none shows people."""
     pictures = []
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() not in {".jpg", ".jpeg", ".png", ".webp"}:

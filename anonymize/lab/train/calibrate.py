@@ -9,11 +9,12 @@ import numpy as np
 from scipy.optimize import minimize
 from tqdm import tqdm
 
+from anonymize.core.boxes import box_iou
 from anonymize.core.errors import OptionError
 from anonymize.core.types import BoolArray, FloatArray
 from anonymize.detect.network import DetectorNetwork
 from anonymize.detect.predictor import EmbeddedDetector
-from anonymize.lab.train.box_teachers import ScoredBoxes, box_iou
+from anonymize.lab.train.box_teachers import ScoredBoxes
 from anonymize.lab.train.pictures import BoxedPicture
 
 LOWEST_SCORE = 0.01

@@ -12,8 +12,6 @@ from anonymize.lab.train.generator_cli import MOST_SEED, generator
 app = typer.Typer(help="Train the embedded weights (extra `train`).", no_args_is_help=True)
 app.command()(generator)
 
-Folder = Annotated[Path, typer.Argument(exists=True, file_okay=False)]
-
 
 @app.command()
 def label(

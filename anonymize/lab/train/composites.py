@@ -65,10 +65,10 @@ class Sample:
 
     @classmethod
     def of(cls, image: UInt8Array) -> Sample:
-        """A picture with nobody on it."""
+        """A picture without people."""
         size = image.shape[:2]
-        nobody = np.zeros(size, np.uint8)
-        return cls(image.copy(), nobody, np.zeros(size, np.bool_), np.full(size, NO_LANDMARK, np.int16), nobody.copy())
+        none = np.zeros(size, np.uint8)
+        return cls(image.copy(), none, np.zeros(size, np.bool_), np.full(size, NO_LANDMARK, np.int16), none.copy())
 
 
 class PictureSource(Protocol):
@@ -152,7 +152,7 @@ def pick(rng: Generator, items: Sequence[T]) -> T:
 
 
 def random_heights(rng: Generator, frame: int) -> list[float]:
-    """Heights of the people of one picture in pixels: nobody, a few large, or many small ones."""
+    """Heights of the people of one picture in pixels: none, a few large, or many small ones."""
     kind = rng.random()
     if kind < 0.16:
         return []
@@ -323,7 +323,7 @@ def cast_shadow(rng: Generator, place: np.ndarray, soft: np.ndarray) -> None:
 def paste_object(
     rng: Generator, sample: Sample, texture: UInt8Array, *, center: np.ndarray | None = None, size: float | None = None
 ) -> None:
-    """Something that is no person, of a street's texture or one colour: hides whoever is behind it."""
+    """Something that is no person, of a street's texture or one colour: hides what is behind it."""
     frame_h, frame_w = sample.instances.shape
     extent = (size or frame_h * rng.uniform(0.1, 0.8)) * rng.uniform(0.25, 0.7)
     shape = np.zeros((frame_h, frame_w), np.uint8)

@@ -26,7 +26,7 @@ from anonymize.detect.predictor import Detector, EmbeddedDetector
 from anonymize.generate.crops import Crop, crop_box, cut, normalise, sample_surface, snap
 from anonymize.lab.train.bank import held_out
 from anonymize.media import is_film, is_image, open_film, read_image
-from anonymize.track import PeopleTracker
+from anonymize.track import PeopleTracker, TrackerConfig
 
 SIZE = (288, 160)
 SHARD = 500
@@ -335,7 +335,7 @@ def build_dataset(
         for path in tqdm(files, desc="dataset", unit="file", disable=None):
             film = is_film(path)
             frames = read_film(path, every) if film else [read_image(path)]
-            for frame, tracks in PeopleTracker(lookahead_seconds=0).track(_detect(frames, detector)):
+            for frame, tracks in PeopleTracker(TrackerConfig(lookahead_seconds=0)).track(_detect(frames, detector)):
                 for crop in crops_of(frame, tracks, table, path.stem, film=film, min_height_px=min_height_px):
                     if crop.note.vertices_per_part >= min_vertices_per_part:
                         writer.write(crop)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -11,6 +11,7 @@ app = typer.Typer(help="Make the dataset that the generator is trained on (extra
 
 Dataset = Annotated[Path, typer.Option("-o", "--output", help="Folder of the dataset; added to if there is one.")]
 Weights = Annotated[str, typer.Option(help="embedded, or a file of `anonymize train detector`.")]
+Layout = Literal["shards", "market1501"]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 
 
@@ -60,8 +61,18 @@ def render(
     seed: Annotated[int, typer.Option(min=0)] = 0,
     real_poses: Annotated[float, typer.Option(min=0, max=1, help="Share of views in a real person's pose.")] = 0.5,
     weights: Weights = "embedded",
+    layout: Annotated[
+        Layout, typer.Option(help="shards, to train a generator; market1501, pictures for `anonymize evaluate reid`.")
+    ] = "shards",
+    cameras: Annotated[int, typer.Option(min=2, help="Of market1501: how many look at each person in turn.")] = 4,
 ) -> None:
-    """Render people in several poses each, with exact masks and surface."""
+    """Render people in several poses each, with exact masks and surface, or as several cameras see them."""
+    if layout == "market1501":
+        from anonymize.lab.synthesis.several_cameras import write_market1501
+
+        written = write_market1501(output, people=people, views=views, cameras=cameras, seed=seed)
+        typer.echo(f"{written} pictures written")
+        return
     from anonymize.core.body_surface import load_surface
     from anonymize.detect.build import build_detector
     from anonymize.lab.train.bank import load_backgrounds

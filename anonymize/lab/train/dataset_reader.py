@@ -69,7 +69,7 @@ class People:
         memory_bytes: Crops stay in memory, also mirrored, until they take so much.
 
     Raises:
-        OptionError: There is nobody.
+        OptionError: There are no people.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class People:
         for shard in sorted(folder.glob("people-*.tar")):
             self._index(shard, held_out)
         if not self.notes:
-            raise OptionError(f"{folder}: there is nobody in the dataset")
+            raise OptionError(f"{folder}: there are no people in the dataset")
         groups: dict[str, list[int]] = defaultdict(list)
         for row, note in enumerate(self.notes):
             groups[note.identity].append(row)

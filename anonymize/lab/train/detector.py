@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from anonymize.core.body_surface import BodySurface
 from anonymize.core.errors import BackendError, OptionError, WeightsError
+from anonymize.core.files import whole_file
 from anonymize.detect.backbone import EfficientNetLite, SameConv2d
 from anonymize.detect.build import save_weights
 from anonymize.detect.network import DetectorConfig, DetectorNetwork
@@ -230,19 +231,16 @@ class DetectorTraining:
     def save(self) -> None:
         """Write the checkpoint, whole or not at all."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = self.checkpoint.with_suffix(".tmp")
-        torch.save(
-            {
-                "config": json.dumps(self.config.to_dict()),
-                "network": self.network.state_dict(),
-                "averaged": self.averaged.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "step": self.step,
-                "seconds": self.seconds,
-            },
-            temporary,
-        )
-        temporary.replace(self.checkpoint)
+        state = {
+            "config": json.dumps(self.config.to_dict()),
+            "network": self.network.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+        }
+        with whole_file(self.checkpoint, overwrite=True) as partial:
+            torch.save(state, partial)
 
     @property
     def progress(self) -> float:

@@ -19,13 +19,14 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
+from anonymize.bodies.articulation import Points, to_camera
 from anonymize.bodies.body import JOINT, joint_transforms, load_body
 from anonymize.bodies.poses import ANGLE_STEP, aligning, angles_of
 from anonymize.bodies.raster import rasterize
 from anonymize.core.errors import MediaError, WeightsError
 from anonymize.core.types import UInt8Array
 from anonymize.lab.train.blazepose import CROP, Answer, BlazePose, cut
-from anonymize.lab.train.fitting import Evidence, Points, Posture, bone_trust, fit, to_camera
+from anonymize.lab.train.fitting import Evidence, Posture, bone_trust, fit
 
 MAP = 128  # pixels of the landmark maps' sides
 NO_LANDMARK = -1

@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
+from anonymize.core.boxes import box_iou
 from anonymize.core.errors import OptionError
 from anonymize.core.types import BoolArray, FloatArray, UInt8Array
 from anonymize.lab.train.bank import NO_LANDMARK, Cutout, held_out
 from anonymize.lab.train.blazepose import CROP
-from anonymize.lab.train.box_teachers import box_iou
 from anonymize.lab.train.composites import Boxed, Sample, Size
 from anonymize.lab.train.fits import Limits, load_fits
 

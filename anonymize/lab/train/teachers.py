@@ -2,7 +2,7 @@
 
 Every photo of a folder in the layout of Clothing Co-Parsing gets one 8-bit PNG: 0 background, 1 to 24 BodyPix part of
 the person, 25 person of unknown part, 255 do not learn from this pixel. Where the data set has its own labels these are
-the truth for the main person; the teachers then only add the parts and find the passers-by, whom nobody labelled.
+the truth for the main person; the teachers then only add the parts and find the passers-by, who are not labelled.
 Needs onnxruntime and ai-edge-litert, and the teachers' files; the trainer itself reads only the PNGs.
 """
 

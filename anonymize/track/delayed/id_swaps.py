@@ -1,9 +1,9 @@
-"""People who were taken for one another for a moment, or for somebody new: seen from both sides of it.
+"""Short ID swaps: tracks that were taken for one another for a moment, or for a new one, seen from both sides of it.
 
-Who is who is decided frame by frame, when nobody knows yet how people go on. By the time a frame leaves the look-ahead
-it is known. Whoever turns up suddenly there and is elsewhere soon after may have been somebody else meanwhile: of all
-people nearby who could have been there instead, the one is taken with whom both of them go on most smoothly and look
-most like themselves. What both were found as is exchanged then, for that moment.
+Detections are assigned frame by frame, when it is not known yet how the tracks go on. By the time a frame leaves the
+look-ahead it is. A track that turns up suddenly there and is elsewhere soon after may have been another person
+meanwhile: of all tracks nearby that could have been there instead, the one is taken with which both go on most smoothly
+and look most like themselves. The two exchange their observations of that moment.
 """
 
 from __future__ import annotations
@@ -11,190 +11,185 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import pairwise, takewhile
 
 import numpy as np
 
-from anonymize.track.geometry import centre_distance, iou_of
-from anonymize.track.model.frame_state import Moment, Sighting
-from anonymize.track.model.track import Person, joined
-from anonymize.track.online.association import CROWDED, LOOKS_WEIGHT, alike_sized, crowding
-from anonymize.track.output.gaps import REACH, SPEED
+from anonymize.core.boxes import iou_of
+from anonymize.track.config import TrackerConfig
+from anonymize.track.geometry import centre_distance
+from anonymize.track.model.evidence import alike_sized, crowding
+from anonymize.track.model.frame_state import FrameState, Observation
+from anonymize.track.model.track import Track, joined
 
-LONGEST_SECONDS = 0.4
-"""Whoever is taken for somebody else for longer is somebody else as far as can be told."""
-NEAR_SECONDS = 0.2
-"""Boxes of people who go on at once overlap; after so long their centres tell more."""
-OTHER_SIZE = 0.3
-"""So much farther apart are two boxes of which one is much higher."""
-FAR = 0.95
-"""Nobody goes on from one sighting to another at a higher cost."""
-ALONE = 1.0
-"""Cost of somebody who appears from nowhere, and of somebody who is never found again."""
-LEAST_GAIN = 0.1
-UNLIKE = 0.05
-"""Nobody is taken for somebody as whom they look less likely than this."""
-
-Alike = Callable[[Person, Sighting], float]
-Stretch = Sequence[Sighting]
+Likeness = Callable[[Track, Observation], float]
+Stretch = Sequence[Observation]
 
 
 @dataclass(frozen=True, eq=False)
-class _Way:
-    """How somebody went.
+class _Path:
+    """How a track goes past the frame that leaves.
 
     Attributes:
-        person: Who.
-        before: As what a detector found them up to the frame that leaves.
+        track: The track.
+        before: Where the detector found it before that frame.
         since: ... from that frame on.
-        followed: Where they were followed by their picture alone, by moment.
+        by_template: Where it was followed by its template alone, by frame.
+        config: Thresholds.
     """
 
-    person: Person
+    track: Track
     before: Stretch
     since: Stretch
-    followed: dict[int, Sighting]
+    by_template: dict[int, Observation]
+    config: TrackerConfig
 
     @classmethod
-    def of(cls, person: Person, moment: Moment) -> _Way:
-        found = [s for s in person.sightings if s.row >= 0]
-        before = [s for s in found if s.moment.seconds < moment.seconds]
-        followed = {id(s.moment): s for s in person.sightings if s.row < 0}
-        return cls(person, before, found[len(before) :], followed)
+    def of(cls, track: Track, frame: FrameState, config: TrackerConfig) -> _Path:
+        found = [o for o in track.observations if o.found]
+        before = [o for o in found if o.seconds < frame.seconds]
+        by_template = {id(o.at): o for o in track.observations if not o.found}
+        return cls(track, before, found[len(before) :], by_template, config)
 
     @property
     def new(self) -> bool:
-        """Whether they appear in the frame that leaves, or later."""
-        return not self.before and not self.person.number
+        """Whether the track appears in the frame that leaves, or later."""
+        return not self.before and not self.track.number
 
     def until(self, seconds: float) -> tuple[Stretch, Stretch]:
-        """Their sightings from the frame that leaves up to a time, and after it."""
-        during = [s for s in self.since if s.moment.seconds <= seconds]
+        """The observations from the frame that leaves up to a time, and after it."""
+        during = [o for o in self.since if o.seconds <= seconds]
         return during, self.since[len(during) :]
 
     def cost(self, during: Stretch, after: Stretch) -> float:
-        """What it costs to go on through some sightings to later ones."""
-        pieces = [piece for piece in (self.before, during, after) if piece]
-        links = sum(_link(a[-1], b[0]) for a, b in pairwise(pieces))
-        return links + ALONE * bool(pieces) * (self.new + (not after))
+        """Cost of going on through some observations to later ones.
 
-    def elsewhere(self, sighting: Sighting) -> bool:
-        """Whether their picture says that they are not where a sighting is."""
-        followed = self.followed.get(id(sighting.moment))
-        return followed is not None and bool(crowding(followed.box[None], sighting.box[None])[0, 0] < CROWDED)
+        To appear from nowhere and never to be found again cost as much as the worst link, 1 each.
+        """
+        pieces = [piece for piece in (self.before, during, after) if piece]
+        links = sum(link_cost(a[-1], b[0], self.config) for a, b in pairwise(pieces))
+        return links + bool(pieces) * (self.new + (not after))
+
+    def elsewhere(self, observation: Observation) -> bool:
+        """Whether the track's template says that it is not where an observation is."""
+        seen = self.by_template.get(id(observation.at))
+        if seen is None:
+            return False
+        return bool(crowding(seen.box[None], observation.box[None])[0, 0] < self.config.crowded_share)
 
 
 @dataclass(frozen=True, eq=False)
-class _Exchange:
-    """Two people exchange their sightings from the frame that leaves up to a time.
+class _Swap:
+    """Two tracks exchange their observations from the frame that leaves up to a time.
 
     Attributes:
-        other: With whom.
-        given, taken: What they give each other: sightings of the one, and of the other.
-        gain: By how much less it costs the two to go so.
+        other: The second track.
+        given, taken: Observations of the first, and of the second.
+        gain: Cost that this saves.
     """
 
-    other: Person
+    other: Track
     given: Stretch
     taken: Stretch
     gain: float
 
 
-def exchange(moment: Moment, people: Sequence[Person], alike: Alike) -> set[Person]:
-    """Let people who fit each other's sightings better for a moment, from the frame that leaves on, exchange these.
+def undo_id_swaps(frame: FrameState, tracks: Sequence[Track], likeness: Likeness, config: TrackerConfig) -> set[Track]:
+    """Let tracks that fit each other's observations better for a moment exchange these.
 
     Args:
-        moment: The frame.
-        people: Everybody who is followed.
-        alike: How much somebody looks like somebody in a sighting that has looks, in [0, 1].
+        frame: The frame that leaves.
+        tracks: All tracks.
+        likeness: How much a track looks like an observation that has an appearance, in [0, 1].
+        config: Thresholds.
 
     Returns:
-        Who has no sightings left.
+        Tracks that have no observations left.
     """
-    gone = set[Person]()
-    for person in [p for p in people if _turns_up(p, moment)]:
-        one = _Way.of(person, moment)
-        others = (_Way.of(p, moment) for p in people if p is not person and p.number and p.heir is None)
-        possible = (chance for other in others for chance in _exchanges(one, other, moment, alike))
-        best = max(possible, key=lambda chance: chance.gain, default=None)
-        if best is not None and best.gain > LEAST_GAIN:
-            _carry_out(person, best)
-            if not person.sightings:
-                gone.add(person)
+    gone = set[Track]()
+    for track in [t for t in tracks if _turns_up(t, frame)]:
+        one = _Path.of(track, frame, config)
+        others = [t for t in tracks if t is not track and t.number and t.successor is None]
+        possible = [swap for t in others for swap in _swaps(one, _Path.of(t, frame, config), frame, likeness)]
+        best = max(possible, key=lambda swap: swap.gain, default=None)
+        if best is not None and best.gain > config.min_swap_gain:
+            _carry_out(track, best)
+            if not track.observations:
+                gone.add(track)
     return gone
 
 
-def _turns_up(person: Person, moment: Moment) -> bool:
-    """Whether somebody is found in a frame suddenly, or first."""
-    here = next((s for s in person.sightings if s.moment is moment), None)
-    if here is None or here.row < 0:
+def _turns_up(track: Track, frame: FrameState) -> bool:
+    """Whether a track is found in a frame suddenly, or for the first time."""
+    here = next((o for o in track.observations if o.at is frame), None)
+    if here is None or not here.found:
         return False
-    return here.sudden or (not person.number and person.sightings[0] is here)
+    return here.sudden or (not track.number and track.observations[0] is here)
 
 
-def _exchanges(one: _Way, other: _Way, moment: Moment, alike: Alike) -> Iterator[_Exchange]:
-    """Up to when somebody who turns up in a frame may exchange sightings with another one."""
-    if not one.since or not other.before or _link(other.before[-1], one.since[0]) > FAR:
+def _swaps(one: _Path, other: _Path, frame: FrameState, likeness: Likeness) -> Iterator[_Swap]:
+    """The swaps of a track that turns up in a frame with another one, up to each time at which they may end."""
+    config = one.config
+    if not one.since or not other.before or link_cost(other.before[-1], one.since[0], config) > config.max_link_cost:
         return
-    last, looks = -np.inf, 0.0
-    for end in sorted({s.moment.seconds for s in (*one.since, *other.since)}):
-        if end - moment.seconds > LONGEST_SECONDS:
-            return
+    gain = 0.0
+    ends = sorted({o.seconds for o in (*one.since, *other.since)})
+    for end in takewhile(lambda end: end - frame.seconds <= config.max_swap_seconds, ends):
         (mine, rest), (theirs, others_rest) = one.until(end), other.until(end)
         for owner, taker, given in ((one, other, mine), (other, one, theirs)):
-            looks += _looks(owner, taker, [s for s in given if s.moment.seconds > last], alike)
-        if looks == -np.inf:
+            gain += _likeness_gain(owner, taker, [o for o in given if o.seconds == end], likeness)
+        if gain == -np.inf:
             return
-        last = end
-        # both go on, or somebody new was the other one all the time
+        # both go on, or the new track was the other one all the time
         if others_rest and (rest or (one.new and not theirs)):
-            was, will = ((one.cost(a, rest) + other.cost(b, others_rest)) for a, b in ((mine, theirs), (theirs, mine)))
-            yield _Exchange(other.person, mine, theirs, was - will + LOOKS_WEIGHT * looks)
+            was = one.cost(mine, rest) + other.cost(theirs, others_rest)
+            will = one.cost(theirs, rest) + other.cost(mine, others_rest)
+            yield _Swap(other.track, mine, theirs, was - will + gain)
 
 
-def _looks(owner: _Way, taker: _Way, given: Stretch, alike: Alike) -> float:
-    """By how much more the one looks like somebody in some sightings than the other, whose they are.
+def _likeness_gain(owner: _Path, taker: _Path, given: Stretch, likeness: Likeness) -> float:
+    """By how much more a track looks like some observations than their owner.
 
-    Minus infinity if it cannot be the one in any of them.
+    Minus infinity if it cannot be that track in any of them.
     """
     more = 0.0
-    for sighting in given:
-        if taker.elsewhere(sighting):
+    for observation in given:
+        if taker.elsewhere(observation):
             return -np.inf
-        if sighting.looks is not None:
-            like = alike(taker.person, sighting)
-            more += like - alike(owner.person, sighting) if like >= UNLIKE else -np.inf
+        if observation.appearance is not None:
+            like = likeness(taker.track, observation)
+            least = taker.config.min_swap_likeness
+            more += like - likeness(owner.track, observation) if like >= least else -np.inf
     return more
 
 
-def _link(last: Sighting, first: Sighting) -> float:
-    """What it costs to go on from one sighting to another, in [0, 1]."""
-    seconds = first.moment.seconds - last.moment.seconds
-    box = last.box_at(first.moment)
-    apart = float(centre_distance(box[None], first.box[None])[0, 0]) / (REACH + SPEED * seconds)
-    if not alike_sized(box[None], first.box[None])[0, 0]:
-        apart += OTHER_SIZE
-    near = float(np.exp(-seconds / NEAR_SECONDS))
+def link_cost(last: Observation, first: Observation, config: TrackerConfig) -> float:
+    """Cost of going on from one observation to another, in [0, 1]: by IoU at once, by distance after some time."""
+    seconds = first.seconds - last.seconds
+    box = last.box_in(first.at)
+    apart = float(centre_distance(box[None], first.box[None])[0, 0])
+    apart /= config.link_reach_heights + config.link_speed_heights * seconds
+    if not alike_sized(box[None], first.box[None], config)[0, 0]:
+        apart += config.swap_size_cost
+    near = float(np.exp(-seconds / config.swap_iou_seconds))
     return near * (1 - iou_of(box, first.box)) + (1 - near) * min(1.0, apart)
 
 
-def _carry_out(person: Person, chosen: _Exchange) -> None:
-    """Exchange what two people were found as."""
-    other = chosen.other
-    kept, others_kept = (
-        [s for s in sightings if s not in gone]
-        for sightings, gone in ((person.sightings, chosen.given), (other.sightings, chosen.taken))
-    )
-    person.sightings = joined(kept, _exchanged(chosen.taken))
-    other.sightings = joined(others_kept, _exchanged(chosen.given))
-    found = [s.moment.seconds for s in person.sightings if s.row >= 0]
-    if not found:  # what is left was followed by its picture alone
-        other.sightings = joined(other.sightings, person.sightings)
-        person.sightings = deque()
-    elif not person.number:
-        person.began_seconds = max(person.began_seconds, found[0])
+def _carry_out(track: Track, swap: _Swap) -> None:
+    """Exchange the observations of two tracks."""
+    other = swap.other
+    kept = [o for o in track.observations if o not in swap.given]
+    others_kept = [o for o in other.observations if o not in swap.taken]
+    track.observations = joined(kept, _swapped(swap.taken))
+    other.observations = joined(others_kept, _swapped(swap.given))
+    found = [o.seconds for o in track.observations if o.found]
+    if not found:  # what is left was followed by its template alone
+        other.observations = joined(other.observations, track.observations)
+        track.observations = deque()
+    elif not track.number:
+        track.began_seconds = max(track.began_seconds, found[0])
 
 
-def _exchanged(sightings: Iterable[Sighting]) -> list[Sighting]:
-    """Sightings as those of another one, who may be somebody else there after all."""
-    return [replace(s, exchanged=True, sudden=s.sudden or not k) for k, s in enumerate(sightings)]
+def _swapped(observations: Iterable[Observation]) -> list[Observation]:
+    """Observations as those of another track, which may be a different person there after all."""
+    return [replace(o, swapped=True, sudden=o.sudden or not k) for k, o in enumerate(observations)]

@@ -1,150 +1,106 @@
-"""Who somebody is that appears: one of the people who are missing, or somebody new.
+"""Which of the missing tracks a new one continues, if any.
 
-Looks and motion each say how much likelier it is that two are one person than that they are two, as the logarithm of
-the ratio of the likelihoods; these are added. All who have just appeared are decided on together: each goes on from at
-most one of the missing and each of the missing goes on as at most one (Zhang, Li, Nevatia 2008).
+Appearance and motion each say how much likelier it is that two tracks are one person than that they are two, as the
+logarithm of the ratio of the likelihoods; these are added. All new tracks are decided on together: each continues at
+most one of the missing ones, and each of these is continued by at most one (Zhang, Li, Nevatia 2008).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-import numpy.typing as npt
 
-from anonymize.core.types import BoolArray, FloatArray
-from anonymize.track.geometry import box_share, centre_distance
-from anonymize.track.online.association import SAME_LOOKS, alike_sized
-
-Boxes = npt.NDArray[np.float64]
-Seconds = npt.NDArray[np.float64]
-Entry = tuple[float, float, float, bool, bool, float]
-
-WELL_KNOWN = 3  # clear views of somebody; looks of less are believed less
-LOOKS_STEP = 0.01  # looks that much more alike make it e times likelier that two are one
-MOST_LOOKS = 5.0  # looks never say more than this
-MOST_MOTION = 3.5
-MOST_LEAVING = -0.5  # where people leave and others enter, only looks can tell ...
-STAYING_SECONDS = 0.35  # ... if the one has been missing for longer than this
-PLACES = 15.0  # area of a picture in squared heights: where somebody new can appear
-DRIFT = 0.15  # deviation of where somebody is from where they are expected, in heights, beside that of the filter
-OTHER_SIZE = 1.5  # less is said of two who are not alike in size, though one of them may be half hidden
-NEWS = 0.5  # so much is to be said for a return of somebody long gone, to be believed
-FORGOTTEN_SECONDS = 3.0  # after that they can be anywhere
-REACH = (1.5, 3.0)  # ... but no farther than this, in heights: at once, more a second
-MIN_INSIDE = 0.6
-BESIDE = 0.35  # whoever comes out from behind something may be so far from where all of them is expected
+from anonymize.core.types import BoolArray, FloatArray, IntArray
+from anonymize.track.config import TrackerConfig
+from anonymize.track.model.appearance import Appearance
+from anonymize.track.model.evidence import trust
+from anonymize.track.model.store import TrackStore
+from anonymize.track.online.association import Pairs, assign
 
 
-@dataclass(frozen=True, eq=False)
-class Absence:
-    """How people were missing when others appeared, [N, M] each; float32, or bool for a "whether".
+def appearance_evidence(
+    distance: FloatArray, views: FloatArray, new_views: FloatArray, others: BoolArray, config: TrackerConfig
+) -> FloatArray:
+    """What the appearance says for two tracks being one person, [N, M].
 
-    Attributes:
-        apart: From where the one was expected to the other, in heights; infinite where the one was not missing.
-        deviation: ... which is expected to be about so much.
-        inside: Share of the other's box that lies where the one should have come to: whoever comes out from behind
-            something shows little of themselves at first.
-        alike_sized: Whether the two have about the same height.
-        leaving: Whether the one was last seen at the border, where people leave and others enter.
-        seconds: For how long the one had been missing.
-    """
-
-    apart: FloatArray
-    deviation: FloatArray
-    inside: FloatArray
-    alike_sized: BoolArray
-    leaving: BoolArray
-    seconds: FloatArray
-
-    @classmethod
-    def of(
-        cls, known: Boxes, deviation: Seconds, extents: Boxes, leaving: BoolArray, found: Boxes, seconds: Seconds
-    ) -> Absence:
-        """Compare boxes.
-
-        Args:
-            known: [N, 4] where the missing are expected.
-            deviation: [N] by how much that may be wrong, in heights.
-            extents: [N, 4] all that they took up lately, moved to there.
-            leaving: [N] whether they were last seen at the border.
-            found: [M, 4].
-            seconds: [N] how long they are missing.
-        """
-        shape = len(known), len(found)
-        return cls(
-            centre_distance(known, found),
-            np.broadcast_to(deviation[:, None], shape).astype(np.float32),
-            box_share(found, extents).T,
-            alike_sized(known, found) | alike_sized(extents, found),
-            np.broadcast_to(leaving[:, None], shape).copy(),
-            np.broadcast_to(seconds[:, None], shape).astype(np.float32),
-        )
-
-    @classmethod
-    def none(cls, people: int, newcomers: int) -> Absence:
-        """Nobody was missing."""
-        shape = people, newcomers
-        far, nothing = np.full(shape, np.inf, np.float32), np.zeros(shape, np.float32)
-        no = np.zeros(shape, np.bool_)
-        return cls(far, nothing, nothing.copy(), no, no.copy(), nothing.copy())
-
-    def __getitem__(self, key: tuple[int, int]) -> Entry:
-        return (
-            float(self.apart[key]),
-            float(self.deviation[key]),
-            float(self.inside[key]),
-            bool(self.alike_sized[key]),
-            bool(self.leaving[key]),
-            float(self.seconds[key]),
-        )
-
-    def __setitem__(self, key: tuple[int, int], value: Entry) -> None:
-        self.apart[key], self.deviation[key], self.inside[key] = value[:3]
-        self.alike_sized[key], self.leaving[key], self.seconds[key] = value[3:]
-
-    def evidence(self, *, border: bool = True) -> FloatArray:
-        """What the motion says for the two being one, [N, M]; minus infinity where nobody can have gone so far.
-
-        Near where they are expected at first (Student's t, since people turn), anywhere after some seconds.
-
-        Args:
-            border: Whether it counts that people leave and others enter at the border.
-        """
-        emerging = self.inside > MIN_INSIDE
-        apart = np.where(emerging, np.minimum(self.apart, BESIDE), self.apart).astype(np.float64)
-        variance = DRIFT**2 + self.deviation.astype(np.float64) ** 2
-        with np.errstate(divide="ignore"):
-            near = np.log(PLACES / (2 * np.pi * variance)) - 2 * np.log1p(apart**2 / (2 * variance))
-            near[~(self.alike_sized | emerging)] -= OTHER_SIZE
-            if border:
-                left = self.leaving & (self.seconds > STAYING_SECONDS)
-                near[left] = np.minimum(near[left], MOST_LEAVING)
-            anywhere = np.log(np.minimum(self.seconds / FORGOTTEN_SECONDS, 1)) - NEWS
-        said = np.minimum(np.logaddexp(near, anywhere), MOST_MOTION)
-        within = self.apart < REACH[0] + REACH[1] * self.seconds
-        evidence: FloatArray = np.where(within, said, -np.inf).astype(np.float32)
-        return evidence
-
-
-def trust(views: FloatArray) -> FloatArray:
-    """How well the looks of somebody are known who was clearly seen so often, in [0, 1]."""
-    return np.minimum((1 + views) / (1 + WELL_KNOWN), 1)
-
-
-def looks_evidence(distance: FloatArray, views: FloatArray, new_views: FloatArray, others: BoolArray) -> FloatArray:
-    """What the looks say for two being one, [N, M].
-
-    Where somebody else looks as much like the newcomer, nothing is left to be said.
+    Where a track that is another person looks as much like the new one, nothing is left to be said.
 
     Args:
-        distance: [N, M] of the looks of people and newcomers; NaN where they cannot be compared.
-        views: [N] how often the people were seen clearly.
-        new_views: [M] the same of the newcomers.
-        others: [N, M] who is known to be somebody else than the newcomer.
+        distance: [N, M] of known and new tracks; NaN where they cannot be compared.
+        views, new_views: [N] and [M] how often they were seen clearly.
+        others: [N, M] whether the two are known to be different people.
+        config: Thresholds.
     """
-    sure = trust(np.minimum.outer(views, new_views))
-    said = np.clip((SAME_LOOKS - np.nan_to_num(distance, nan=SAME_LOOKS)) / LOOKS_STEP, -MOST_LOOKS, MOST_LOOKS) * sure
+    sure = trust(np.minimum.outer(views, new_views), config)
+    nearer = config.same_distance - np.nan_to_num(distance, nan=config.same_distance)
+    most = config.max_reid_appearance
+    said = np.clip(nearer / config.reid_distance_step, -most, most) * sure
     mistaken = np.where(others, said, 0).max(axis=0, initial=0)  # [M]
     evidence: FloatArray = (said - mistaken).astype(np.float32)
     return evidence
+
+
+def gallery_distance(store: TrackStore, new: IntArray) -> FloatArray:
+    """Distance of all tracks, in all their appearances, from new ones, [N, M].
+
+    Of the views of a new track the nearest counts: others may show half a person, or who hides it.
+    """
+    shared = store.config.min_shared_share
+    views = [[o.appearance for o in store.tracks[i].observations if o.appearance is not None] for i in new.tolist()]
+    seen = Appearance.concatenate([view for of_one in views for view in of_one])
+    distance = store.appearance.distance(seen, shared)
+    for i, track in enumerate(store.tracks):
+        for former in track.gallery:
+            distance[i] = np.fmin(distance[i], former.distance(seen, shared)[0])
+    ends = np.cumsum([len(of_one) for of_one in views])
+    return np.stack([np.fmin.reduce(some, 1, initial=np.nan) for some in np.split(distance, ends[:-1], axis=1)], 1)
+
+
+def reidentify(store: TrackStore, new: list[int]) -> tuple[Pairs, Pairs]:
+    """Pairs of a missing track's row and the place in `new` of a track that continues it.
+
+    Returns:
+        Those that do, and those that may by place and time, whatever they look like.
+    """
+    config, rows = store.config, {track: i for i, track in enumerate(store.tracks)}
+    motion = np.full((len(rows), len(new), 2), -np.inf, np.float32)
+    for column, i in enumerate(new):
+        newcomer = store.tracks[i]
+        for track, evidence in newcomer.missing.items():
+            if track in rows and track.found_seconds < newcomer.began_seconds:
+                motion[rows[track], column] = evidence
+    views, columns = store.views, np.array(new, np.int64)
+    others = np.array([[store.tracks[j] in track.met for j in new] for track in store.tracks], np.bool_)
+    distance = gallery_distance(store, columns)
+    looks = appearance_evidence(distance, views, views[columns], others, config)
+    total = motion[..., 0] + looks
+    # a change of the light or half a view may change any appearance: no reason to leave the gap uncovered
+    perhaps = motion[..., 1] + np.maximum(looks, 0)
+    decided = 100.0  # more than all evidence
+    for i, track in enumerate(store.tracks):
+        if track.successor is not None and rows[track.successor] in new:
+            column = new.index(rows[track.successor])
+            perhaps[i, column] = decided
+            if not track.crowd and not distance[i, column] > config.different_distance:
+                # the others of the crowd turned out to be fragments, or were dropped
+                total[i, column] = decided
+    maybe = [(int(i), int(j)) for i, j in np.argwhere(perhaps > 0)]
+    return glimpses(store, total, assign(total, total > 0), new), maybe
+
+
+def glimpses(store: TrackStore, total: FloatArray, pairs: Pairs, new: list[int]) -> Pairs:
+    """Pairs, and besides those of new tracks that came and went before the one that continues the same track.
+
+    Args:
+        store: The tracks.
+        total: [N, M] evidence for a track and a new one being one person.
+        pairs: The likeliest, one new track for each.
+        new: Rows of the new tracks.
+    """
+    appeared = {i: store.tracks[new[j]].began_seconds for i, j in pairs}
+    left = set(range(len(new))) - {j for _, j in pairs}
+    for j in sorted(left, key=lambda j: -store.tracks[new[j]].began_seconds):
+        row, newcomer = int(total[:, j].argmax()), store.tracks[new[j]]
+        if total[row, j] > 0 and newcomer.found_seconds < appeared.get(row, -np.inf):
+            pairs = [*pairs, (row, j)]
+            appeared[row] = newcomer.began_seconds
+    return pairs

@@ -1,4 +1,4 @@
-"""Small pictures of frames, which are kept for as long as people are looked for in them."""
+"""Small pictures of frames, which are kept as long as a track may be filled with their help."""
 
 from __future__ import annotations
 
@@ -11,33 +11,30 @@ import numpy as np
 
 from anonymize.core.masks import grow
 from anonymize.core.types import RegionMask, UInt8Array
-from anonymize.track.geometry import OUTLINE
-
-LONGER_SIDE = 640
-"""Of a small picture at most."""
-RIM = 2
-"""Pixels of a small picture round somebody that may show something of them as well, beside an error of the outline."""
+from anonymize.track.config import TrackerConfig
 
 
 @dataclass(frozen=True, eq=False)
-class Glance:
-    """The pixels of a coarse grid of a frame, and who is there.
+class Thumbnail:
+    """The pixels of a coarse grid of a frame, and the masks found in it.
 
     Attributes:
         step: Rows and columns of the frame whose number is a multiple of it are held.
         picture: [h, w, 3] uint8 RGB.
-        people: Masks of everybody found, also of those of a low score, in pixels of the frame.
+        masks: Of all detections, also those of a low score, in pixels of the frame.
+        config: Thresholds.
     """
 
     step: int
     picture: UInt8Array = field(repr=False)
-    people: Sequence[RegionMask] = field(repr=False)
+    masks: Sequence[RegionMask] = field(repr=False)
+    config: TrackerConfig = field(repr=False)
 
     @classmethod
-    def at(cls, image: UInt8Array, people: Sequence[RegionMask]) -> Glance:
-        """Look at a frame [H, W, 3]."""
+    def of(cls, image: UInt8Array, masks: Sequence[RegionMask], config: TrackerConfig) -> Thumbnail:
+        """The thumbnail of a frame [H, W, 3] in which masks were found."""
         height, width = image.shape[:2]
-        step = max(1, -(-max(height, width) // LONGER_SIDE))
+        step = max(1, -(-max(height, width) // config.max_thumbnail_px))
         size = (-(-width // step), -(-height // step))
         # image[::step, ::step].copy(), in a quarter of the time and less
         if width % step == height % step == 0:
@@ -45,17 +42,18 @@ class Glance:
         else:
             flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
             picture = cv2.warpAffine(image, np.diag([step, step, 1.0])[:2], size, flags=flags)
-        return cls(step, np.asarray(picture, np.uint8), people)
+        return cls(step, np.asarray(picture, np.uint8), masks, config)
 
     @cached_property
-    def empty(self) -> UInt8Array:
-        """[h, w] uint8: 255 where nobody is found, else 0."""
-        somebody = np.zeros(self.picture.shape[:2], np.bool_)
-        for person in self.people:
-            theirs = self.shrunk(person)
-            theirs = grow(theirs, RIM + round(OUTLINE * max(theirs.mask.shape)), self.picture.shape[:2])
-            somebody[theirs.slices] |= theirs.mask
-        return somebody.view(np.uint8) - np.uint8(1)  # 0 to 255, 1 to 0
+    def background(self) -> UInt8Array:
+        """[h, w] uint8: 255 where no detection is, else 0."""
+        covered = np.zeros(self.picture.shape[:2], np.bool_)
+        for mask in self.masks:
+            small = self.shrunk(mask)
+            rim = self.config.mask_rim_px + round(self.config.mask_error_share * max(small.mask.shape))
+            small = grow(small, rim, self.picture.shape[:2])
+            covered[small.slices] |= small.mask
+        return covered.view(np.uint8) - np.uint8(1)  # 0 to 255, 1 to 0
 
     def shrunk(self, region: RegionMask) -> RegionMask:
         """A mask of the frame as a mask of the small picture; it shares memory with the one of the frame."""

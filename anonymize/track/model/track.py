@@ -1,4 +1,4 @@
-"""Somebody who is followed."""
+"""A track: one person, followed through the film."""
 
 from __future__ import annotations
 
@@ -9,104 +9,101 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from anonymize.core.types import RegionMask
-from anonymize.track.delayed.reidentification import WELL_KNOWN, Entry
-from anonymize.track.model.appearance import Looks
-from anonymize.track.model.frame_state import Box, Moment, Sighting
-
-GALLERY = 6
-"""Looks of somebody that are kept, of as many appearances."""
-BORDER = 0.02  # of the width of the frame
-EXTENT_MARGIN = 0.03  # of the height
-EXTENT_SECONDS = 0.5
+from anonymize.track.config import TrackerConfig
+from anonymize.track.model.appearance import Appearance
+from anonymize.track.model.frame_state import Box, FrameState, Observation
 
 
 @dataclass(eq=False)
-class Person:
-    """Somebody who is followed.
+class Track:
+    """One person, followed through the film.
 
-    Whoever comes out of a crowd is followed as somebody who has just appeared, until it is decided who it is.
+    What leaves a crowd with another appearance is a new track until it is decided whose it is.
 
     Attributes:
-        began_seconds: When a detector first found them surely, since they appeared.
-        found_seconds: When a detector last found them.
-        sightings: Where they were seen, in order of time, as far back as the look-ahead reaches.
-        number: The ID, from 1; 0 until they are first shown, which is when they may be known again as somebody else.
-        surely: How often a detector found them surely; `ESTABLISHED` and more once it was nearly certain.
-        established: Whether that is often enough for them to be followed where it is unsure.
-        views: How often they were seen clearly since they appeared; a view in a crowd counts for `GLIMPSE`.
-        met: Who was seen at the same time, and so is somebody else.
-        missing: Who was missing when they appeared, and how: an entry of `Absence`.
-        gallery: How they looked in earlier appearances, one row each.
-        crowd: Who was with them in the crowd they were last seen in, where they may have been taken for one of these.
-        leaving: Whether a detector last found them at the left or right border, where people leave and others enter.
-        heir: Who came out of the crowd where they should have; nobody looks for them meanwhile.
+        began_seconds: Time of the first sure detection since the track appeared.
+        found_seconds: Time of the last detection.
+        observations: In order of time, as far back as the look-ahead reaches.
+        number: The ID, from 1; 0 until the track is first handed on: until then it may turn out to be another one.
+        hits: How many sure detections it had; a certain one counts as `established_hits`.
+        established: Whether these are enough for detections of a low score to continue the track.
+        views: How often it was seen clearly since it appeared; a view in a crowd counts for `crowded_view_weight`.
+        met: Tracks that were seen at the same time, and so are other people.
+        missing: Tracks that were missing when this one appeared, with the evidence of their motion for being the same
+            person: log-likelihood ratios, the second without the rule for the border.
+        gallery: Former appearances, one row each.
+        crowd: Tracks that were close when this one was last seen in a crowd, so that they may have been swapped.
+        leaving: Whether the last detection was at the left or right border, where people leave and others enter.
+        successor: The track that left the crowd in its place; this one is not looked for meanwhile.
     """
 
     began_seconds: float
     found_seconds: float
-    sightings: deque[Sighting]
+    observations: deque[Observation]
     number: int = 0
-    surely: int = 0
+    hits: int = 0
     established: bool = False
     views: float = 0.0
-    met: set[Person] = field(default_factory=set, repr=False)
-    missing: dict[Person, Entry] = field(default_factory=dict, repr=False)
-    gallery: deque[Looks] = field(default_factory=lambda: deque(maxlen=GALLERY), repr=False)
-    crowd: set[Person] = field(default_factory=set, repr=False)
+    met: set[Track] = field(default_factory=set, repr=False)
+    missing: dict[Track, tuple[float, float]] = field(default_factory=dict, repr=False)
+    gallery: list[Appearance] = field(default_factory=list, repr=False)
+    crowd: set[Track] = field(default_factory=set, repr=False)
     leaving: bool = False
-    heir: Person | None = field(default=None, repr=False)
+    successor: Track | None = field(default=None, repr=False)
 
-    @property
-    def all_views(self) -> float:
-        """How often they were seen clearly, in all appearances."""
-        return self.views + WELL_KNOWN * len(self.gallery)
+    def all_views(self, config: TrackerConfig) -> float:
+        """How often the track was seen clearly, in all appearances."""
+        return self.views + config.well_known_views * len(self.gallery)
 
-    def found_at(self, moment: Moment) -> bool:
-        """Whether the detector found them at a moment; the latest sightings are looked at first."""
-        return any(s.moment is moment and s.row >= 0 for s in reversed(self.sightings))
+    def is_in(self, frame: FrameState) -> bool:
+        """Whether the last observation is of a frame."""
+        return bool(self.observations) and self.observations[-1].at is frame
+
+    def found_in(self, frame: FrameState) -> bool:
+        """Whether the detector found the track in a frame; the latest observations are looked at first."""
+        return any(o.at is frame and o.found for o in reversed(self.observations))
+
+    def extent(self, expected: Box, frame: FrameState, config: TrackerConfig) -> Box:
+        """All that the track took up lately, moved to where it is expected now, with a margin; box [4]."""
+        lately = [o for o in self.observations if o.seconds >= self.found_seconds - config.extent_seconds]
+        if not lately:
+            return expected
+        boxes = np.stack([o.box_in(frame) for o in lately])
+        moved = (expected[:2] + expected[2:] - boxes[-1, :2] - boxes[-1, 2:]) / 2
+        low, high = boxes[:, :2].min(0), boxes[:, 2:].max(0)
+        margin = config.extent_margin_share * (high[1] - low[1])
+        return np.concatenate([low - margin + np.minimum(moved, 0), high + margin + np.maximum(moved, 0)])
 
 
-def share_pixels(person: Person, other: Person) -> None:
-    """Give the pixels of somebody who turned out to be a person to that person, at the moments when both were seen."""
-    own = {id(s.moment): s for s in person.sightings}
-    for sighting in other.sightings:
-        same = own.get(id(sighting.moment))
+def share_pixels(track: Track, other: Track) -> None:
+    """Give the pixels of a track that turned out to be a part of another one to that one, where both were observed."""
+    own = {id(o.at): o for o in track.observations}
+    for observation in other.observations:
+        same = own.get(id(observation.at))
         if same is not None:
-            same.mask = RegionMask.union([same.mask, sighting.mask])
+            same.mask = RegionMask.union([same.mask, observation.mask])
 
 
-def joined(some: Iterable[Sighting], others: Iterable[Sighting]) -> deque[Sighting]:
-    """Two lots of sightings of one person, in order of time.
+def joined(some: Iterable[Observation], others: Iterable[Observation]) -> deque[Observation]:
+    """The observations of two tracks as those of one, in order of time.
 
-    Where both have one, the surer detection wins, any over what was followed by the picture; the pixels of both are
+    Where both have one, the detection of the higher score wins, any detection over a template; the pixels of both are
     covered.
     """
-    by_moment = {id(s.moment): s for s in others}
-    for sighting in some:
-        other = by_moment.get(id(sighting.moment))
+    by_frame = {id(o.at): o for o in others}
+    for observation in some:
+        other = by_frame.get(id(observation.at))
         if other is None:
-            by_moment[id(sighting.moment)] = sighting
+            by_frame[id(observation.at)] = observation
             continue
-        first, second = (s.score if s.row >= 0 else -1 for s in (sighting, other))
-        kept, dropped = (sighting, other) if first >= second else (other, sighting)
-        # not in place: it may only seem that they are one
-        by_moment[id(sighting.moment)] = replace(kept, mask=RegionMask.union([kept.mask, dropped.mask]))
-    return deque(sorted(by_moment.values(), key=lambda s: s.moment.seconds))
+        first, second = (o.score if o.found else -1 for o in (observation, other))
+        kept, dropped = (observation, other) if first >= second else (other, observation)
+        # not in place: it may only seem that the tracks are one
+        by_frame[id(observation.at)] = replace(kept, mask=RegionMask.union([kept.mask, dropped.mask]))
+    return deque(sorted(by_frame.values(), key=lambda o: o.seconds))
 
 
-def at_border(box: Box, width: int) -> bool:
-    """Whether a box [4] is at the left or right border of a frame of a width."""
+def at_border(box: Box, width: int, config: TrackerConfig) -> bool:
+    """Whether a box [4] is at the left or right border of a frame of a width in pixels."""
     left, _, right, _ = box.tolist()
-    return bool(left < BORDER * width or right > (1 - BORDER) * width)
-
-
-def extent(person: Person, expected: Box, moment: Moment) -> Box:
-    """All that somebody took up lately, moved to where they are expected now, with a margin; box [4]."""
-    lately = [s for s in person.sightings if s.moment.seconds >= person.found_seconds - EXTENT_SECONDS]
-    if not lately:
-        return expected
-    boxes = np.stack([s.box_at(moment) for s in lately])
-    moved = (expected[:2] + expected[2:] - boxes[-1, :2] - boxes[-1, 2:]) / 2
-    low, high = boxes[:, :2].min(0), boxes[:, 2:].max(0)
-    margin = EXTENT_MARGIN * (high[1] - low[1])
-    return np.concatenate([low - margin + np.minimum(moved, 0), high + margin + np.maximum(moved, 0)])
+    return bool(left < config.border_share * width or right > (1 - config.border_share) * width)

@@ -1,6 +1,6 @@
-"""Detections that show no person of their own: a part of somebody, somebody once more, or several people at once.
+"""Detections that show no person of their own: a part of a person, a person once more, or several people at once.
 
-Their pixels belong to those whom they show, and are covered with them.
+Their pixels belong to the detections of these people, their owners, and are covered with them.
 """
 
 from __future__ import annotations
@@ -11,46 +11,34 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from anonymize.core.types import BoolArray, FloatArray, RegionMask
-from anonymize.track.geometry import Boxes, box_share, pair_mask_overlap, rows_of, share_in_any
-from anonymize.track.online.association import Group
-
-PART_OF = 0.6
-"""A detection with so much of it in others, which are surer, may be a part of these people."""
-ABOVE = 0.2
-"""... unless so much of its height is above them, who are surely people: it probably has a head of its own."""
-MEMBER_OF = 0.8
-"""... may be several people, each with so much of them in it ..."""
-TWICE_IOU = 0.5
-"""... or, if it overlaps one of them so much, that one once more."""
-EXPECTED_IN = 0.5
-"""Somebody missing, with so much of them where such a detection shows none of its owners, is in it as well ..."""
-DIP_SECONDS = 0.35
-"""... and so they are while it is not found for so long."""
-DIVIDED_AT = 256
-"""Cells along the longer side in which a mask is divided among people."""
+from anonymize.core.boxes import box_share
+from anonymize.core.types import FloatArray, RegionMask
+from anonymize.track.config import TrackerConfig
+from anonymize.track.geometry import pair_mask_overlap, rows_of, share_in_any
+from anonymize.track.model.frame_state import OccludedTrack
+from anonymize.track.online.association import Shapes
 
 
-def owners(found: Group, scores: FloatArray, sure: float, certain: float = np.inf) -> dict[int, list[int]]:
-    """Whose pixels each detection shows that is no person of its own.
+def owners(found: Shapes, scores: FloatArray, config: TrackerConfig) -> dict[int, list[int]]:
+    """The owners of the detections that show no person of their own.
 
-    It may be a part of a person whom a surer detection shows (unless it rises above them, see `ABOVE`), or that person
-    once more; then it has one owner. Or it is several people at once, each of whom a surer detection shows; then it has
-    all of these. An unsure one may only be a part: what else it shows may be all that is found of somebody who is known
-    to be there.
+    A detection may be a part of a person whom a surer detection shows (unless it rises above that one, see
+    `head_share`), or the same person once more; then it has one owner. Or it shows several people at once, each of whom
+    a surer detection shows; then it has all of these. One of a low score may only be a part: what else it shows may be
+    all that is found of a track. A certain detection is a person.
 
     Args:
         found: The detections.
         scores: [M] float32.
-        sure: Detections of a lower score show nobody several times, nor several people.
-        certain: Detections of this score and above are people.
+        config: Thresholds.
 
     Returns:
         Owners, which have none themselves, by the detection.
     """
-    surer = (scores[None] > scores[:, None]) & (scores < certain)[:, None]
+    sure = scores >= config.min_sure_score
+    surer = (scores[None] > scores[:, None]) & (scores < config.certain_score)[:, None]
     boxes_within = box_share(found.boxes, found.boxes)
-    i, j = np.nonzero(surer & ((boxes_within > PART_OF / 2) | (boxes_within.T > MEMBER_OF / 2)))
+    i, j = np.nonzero(surer & ((boxes_within > config.part_share / 2) | (config.member_share / 2 < boxes_within.T)))
     if not len(i):
         return {}
     within, holds, alike = (np.zeros((len(scores), len(scores)), np.float32) for _ in range(3))
@@ -58,13 +46,15 @@ def owners(found: Group, scores: FloatArray, sure: float, certain: float = np.in
     _, holds[i, j] = pair_mask_overlap(found.boxes[j], found.grids[j], found.boxes[i], found.grids[i])
     shown: dict[int, list[int]] = {}
     for one in sorted(set(i.tolist()), key=lambda one: -scores[one]):  # owners are surer, so theirs are known by then
-        held = [k for k in rows_of(holds[one] > MEMBER_OF).tolist() if k not in shown]
+        held = [k for k in rows_of(holds[one] > config.member_share).tolist() if k not in shown]
         members = found[np.array(held, np.int64)]
-        if scores[one] >= sure and len(held) > 1 and _explained(found, one, members) > PART_OF:
+        if sure[one] and len(held) > 1 and _explained(found, one, members) > config.part_share:
             shown[one] = held
             continue
-        twice = (scores[one] >= sure) & (holds[one] > MEMBER_OF) & (alike[one] > TWICE_IOU)
-        part = (within[one] > PART_OF) & ~(_rises_above(found.boxes[one], found.boxes) & (scores >= sure))
+        twice = sure[one] & (holds[one] > config.member_share) & (alike[one] > config.duplicate_iou)
+        above = found.boxes[:, 1] - found.boxes[one, 1]
+        head = above > config.head_share * (found.boxes[one, 3] - found.boxes[one, 1])
+        part = (within[one] > config.part_share) & ~(head & sure)
         share = np.maximum(np.where(twice, holds[one], 0), np.where(part, within[one], 0))
         best = int(share.argmax())
         if share[best]:
@@ -72,24 +62,18 @@ def owners(found: Group, scores: FloatArray, sure: float, certain: float = np.in
     return shown
 
 
-def _rises_above(box: Boxes, others: Boxes) -> BoolArray:
-    """Whether so much of a box [4] is above each of others [N, 4] that it may have a head of its own, [N]."""
-    rises: BoolArray = others[:, 1] - box[1] > ABOVE * (box[3] - box[1])
-    return rises
-
-
-def _explained(found: Group, row: int, others: Group) -> float:
-    """How much of one of some detections lies in any of some others, in [0, 1]."""
+def _explained(found: Shapes, row: int, others: Shapes) -> float:
+    """Share of one of some detections that lies in any of some others, in [0, 1]."""
     return share_in_any(found.boxes[row], found.grids[row], others.boxes, others.grids)
 
 
 @dataclass(frozen=True, eq=False)
-class Joint:
+class MergedDetection:
     """A detection that shows no person of its own.
 
     Attributes:
         mask: Its pixels.
-        owners: Those of its owners, by themselves.
+        owners: The masks of its owners, found by themselves.
         score: Of the detection.
     """
 
@@ -98,63 +82,44 @@ class Joint:
     score: float
 
 
-@dataclass(frozen=True, eq=False)
-class Companion:
-    """Somebody who was seen apart before and now is found only together with somebody else; it is not known who.
-
-    All pixels of such a detection are its owners'. These are nobody's in particular besides, so that they stay covered
-    if the owners are to be shown. Nobody is followed by them: how far somebody is still in them is a guess.
-
-    Attributes:
-        mask: Their pixels.
-        score: Of the detection.
-        found_seconds: When it was found.
-        known_seconds: When somebody who had been seen apart was last expected in it.
-    """
-
-    mask: RegionMask
-    score: float
-    found_seconds: float
-    known_seconds: float
-
-
-def companions(
-    joint: Sequence[Joint],
+def occluded_tracks(
+    merged: Sequence[MergedDetection],
     missing: Sequence[RegionMask],
-    before: Sequence[Companion],
+    before: Sequence[OccludedTrack],
     seconds: float,
-    memory_seconds: float,
-) -> list[Companion]:
-    """Who is in the detections of a frame besides their owners.
+    config: TrackerConfig,
+) -> list[OccludedTrack]:
+    """The tracks that are in the merged detections of a frame besides their owners.
 
     Args:
-        joint: Detections that show no person of their own.
-        missing: Where people should be who are not found by themselves.
-        before: Companions of the frame before.
+        merged: Detections that show no person of their own.
+        missing: Where tracks should be that are not found by themselves.
+        before: The occluded tracks of the frame before; each stays for `memory_seconds` after it was last expected.
         seconds: Time of the frame.
-        memory_seconds: For so long after somebody was last expected in it, what is left is theirs.
+        config: Thresholds.
     """
-    likely = [Companion(mask, 0.0, seconds, seconds) for mask in missing]
-    likely += [one for one in before if seconds - one.known_seconds <= memory_seconds]
-    found, again = [], set[Companion]()
-    for one in joint:
+    likely = [OccludedTrack(mask, 0.0, seconds, seconds) for mask in missing]
+    likely += [one for one in before if seconds - one.known_seconds <= config.memory_seconds]
+    found, again = [], set[OccludedTrack]()
+    for one in merged:
         left = one.mask.without(one.owners)
-        inside = [other for other in likely if other.mask.share_in(left) > EXPECTED_IN]
+        inside = [other for other in likely if other.mask.share_in(left) > config.occluded_share]
         again |= set(inside)
-        shares = divide(left, [*one.owners, *(other.mask for other in inside)])[len(one.owners) :]
+        masks = [*one.owners, *(other.mask for other in inside)]
+        shares = divide(left, masks, config.max_divide_cells)[len(one.owners) :]
         for other, share in zip(inside, shares, strict=True):
-            found.append(Companion(share, one.score, seconds, other.known_seconds))
-    return found + [one for one in before if one not in again and seconds - one.found_seconds <= DIP_SECONDS]
+            found.append(OccludedTrack(share, one.score, seconds, other.known_seconds))
+    return found + [o for o in before if o not in again and seconds - o.found_seconds <= config.max_dip_seconds]
 
 
-def divide(mask: RegionMask, among: Sequence[RegionMask]) -> list[RegionMask]:
+def divide(mask: RegionMask, among: Sequence[RegionMask], max_cells: int) -> list[RegionMask]:
     """The pixels of a mask, each with the nearest of some other masks; one mask for each of these.
 
-    Which is nearest is looked up on a grid of at most `DIVIDED_AT` cells along a side.
+    Which is nearest is looked up on a grid of at most `max_cells` cells along a side.
     """
     left, top = min(m.x for m in (mask, *among)), min(m.y for m in (mask, *among))
     right, bottom = (max(m.box_xyxy[side] for m in (mask, *among)) for side in (2, 3))
-    step = max(1, -(-max(right - left, bottom - top) // DIVIDED_AT))
+    step = max(1, -(-max(right - left, bottom - top) // max_cells))
     shape = -(-(bottom - top) // step), -(-(right - left) // step)
     least, nearest = np.full(shape, np.inf, np.float32), np.zeros(shape, np.int64)
     for k, other in enumerate(among if len(among) > 1 else ()):

@@ -1,4 +1,4 @@
-"""Places where somebody should be, but nobody is to be seen, such as behind a wall."""
+"""Places where a person should be but is not to be seen, such as behind a wall."""
 
 from __future__ import annotations
 
@@ -8,81 +8,68 @@ import cv2
 import numpy as np
 
 from anonymize.core.types import BoolArray, FloatArray, RegionMask, UInt8Array
+from anonymize.track.config import TrackerConfig
 from anonymize.track.model.camera_motion import inverse, then
-from anonymize.track.model.frame_state import Moment
-
-MOMENTS = 6
-"""Moments before, and as many after, that a place is compared with: the nearest that show most of it without people."""
-NOISE = 12
-"""Grey values of 255 by which one and the same thing may differ from frame to frame ..."""
-OFFSET = 2.0
-"""... and by which a whole place may, on average."""
-PATTERN = 100
-"""Where neighbouring pixels differ by more than this, anything in between would look the same: it tells nothing."""
-SEEN = 0.006
-"""Share of a place that looks otherwise than without people, from which on somebody is to be seen there ..."""
-PLAINLY = 0.3
-"""... without looking at more moments."""
-WORTHWHILE = 0.2
-"""Share of what is asked for that a moment must show without people, or it is not looked at."""
-DRIFT_PX = 3
-"""Error of the motion of the camera, in pixels of the small pictures."""
-BLUR, NEIGHBOURS = (3, 3), np.ones((3, 3), np.uint8)
+from anonymize.track.model.frame_state import FrameState
 
 
-def vacant(region: RegionMask, moment: Moment, elsewhere: Sequence[Moment]) -> bool:
-    """Whether nothing is to be seen of somebody.
+def shows_background(
+    region: RegionMask, frame: FrameState, elsewhere: Sequence[FrameState], config: TrackerConfig
+) -> bool:
+    """Whether only the background is to be seen in a region.
 
-    So it is if every pixel looks as it does both before and after when it is nobody's. What only one side says is no
-    evidence: somebody who has stopped and is overlooked since then looks the same ever after. In doubt the place is
-    not vacant; one that is never without people tells nothing.
+    So it is if every pixel looks as it does both before and after when no person is there. What only one side says is
+    no evidence: a person who has stopped and is overlooked since then looks the same ever after. In doubt it is not so;
+    a place that is never without people tells nothing.
 
     Args:
-        region: Where the person should be.
-        moment: When.
-        elsewhere: Moments before and after at which the detector found the person.
+        region: Where a person should be.
+        frame: The frame.
+        elsewhere: Frames before and after in which the detector found the person.
+        config: Thresholds.
     """
-    earlier = [m for m in elsewhere if m.seconds < moment.seconds]
-    later = [m for m in elsewhere if m.seconds > moment.seconds]
-    return _empty_as_at(region, moment, earlier) and _empty_as_at(region, moment, later)
+    earlier = [f for f in elsewhere if f.seconds < frame.seconds]
+    later = [f for f in elsewhere if f.seconds > frame.seconds]
+    return _looks_as_in(region, frame, earlier, config) and _looks_as_in(region, frame, later, config)
 
 
-def _empty_as_at(region: RegionMask, moment: Moment, others: Sequence[Moment]) -> bool:
-    """Whether a region looks as it does at other moments where it is nobody's then."""
-    glance = moment.glance
-    place = glance.shrunk(region)
+def _looks_as_in(region: RegionMask, frame: FrameState, others: Sequence[FrameState], config: TrackerConfig) -> bool:
+    """Whether a region looks as it does in other frames where no person is in it."""
+    thumbnail = frame.thumbnail
+    place = thumbnail.shrunk(region)
     left = place.mask.copy()
     asked_for = RegionMask(place.x, place.y, left)  # shrinks with `left`
     total = np.count_nonzero(left)
     if not total or not others:
         return False
-    now = _blur(glance.picture[place.slices])
+    now = _blur(thumbnail.picture[place.slices])
     looked = 0
-    for other in sorted(others, key=lambda m: abs(m.seconds - moment.seconds)):
-        shown = _shown(other, moment, now, asked_for)
+    for other in sorted(others, key=lambda f: abs(f.seconds - frame.seconds)):
+        shown = _shown(other, frame, now, asked_for, config)
         if shown is None:
             continue
-        picture, empty = shown
-        asked = left & empty
-        same = _alike(now, picture) & asked
-        if np.count_nonzero(asked & ~same) > PLAINLY * total:
+        picture, background = shown
+        asked = left & background
+        same = _alike(now, picture, config) & asked
+        if np.count_nonzero(asked & ~same) > config.plain_foreground_share * total:
             return False
-        if asked.any() and abs(_mean(now, asked) - _mean(picture, asked)).max() < OFFSET:
+        if asked.any() and abs(_mean(now, asked) - _mean(picture, asked)).max() < config.background_offset:
             left &= ~same
         looked += 1
-        if np.count_nonzero(left) < SEEN * total:
+        if np.count_nonzero(left) < config.max_foreground_share * total:
             return True
-        if looked == MOMENTS:
+        if looked == config.background_frames:
             break
     return False
 
 
-def _alike(now: UInt8Array, known: UInt8Array) -> BoolArray:
+def _alike(now: UInt8Array, known: UInt8Array, config: TrackerConfig) -> BoolArray:
     """Where two blurred windows [h, w, 3] show the same, but for noise and a shift of a pixel; [h, w]."""
-    low, high = cv2.erode(known, NEIGHBOURS), cv2.dilate(known, NEIGHBOURS)
-    noise = np.full_like(now, NOISE)
+    neighbours = np.ones((3, 3), np.uint8)
+    low, high = cv2.erode(known, neighbours), cv2.dilate(known, neighbours)
+    noise = np.full_like(now, config.background_noise)
     within = cv2.inRange(now, cv2.subtract(low, noise), cv2.add(high, noise))
-    plain = cv2.inRange(cv2.subtract(high, low), (0,) * 3, (PATTERN,) * 3)
+    plain = cv2.inRange(cv2.subtract(high, low), (0,) * 3, (config.max_background_pattern,) * 3)
     alike: BoolArray = np.asarray(cv2.bitwise_and(within, plain)) > 0
     return alike
 
@@ -93,43 +80,49 @@ def _mean(picture: UInt8Array, where: BoolArray) -> FloatArray:
 
 
 def _blur(picture: UInt8Array) -> UInt8Array:
-    return np.asarray(cv2.blur(picture, BLUR), np.uint8)
+    """A picture [h, w, 3] with the mean of each pixel and its neighbours."""
+    return np.asarray(cv2.blur(picture, (3, 3)), np.uint8)
 
 
-def _shown(other: Moment, moment: Moment, now: UInt8Array, place: RegionMask) -> tuple[UInt8Array, BoolArray] | None:
-    """What another moment shows at a window of a moment's small picture.
+def _shown(
+    other: FrameState, frame: FrameState, now: UInt8Array, place: RegionMask, config: TrackerConfig
+) -> tuple[UInt8Array, BoolArray] | None:
+    """What another frame shows at a window of a frame's thumbnail.
 
     Args:
-        other: The other moment.
-        moment: The moment.
-        now: [h, w, 3] uint8, what is there then, blurred.
-        place: The window [h, w], and where in it that is of interest, in pixels of the small picture.
+        other: The other frame.
+        frame: The frame.
+        now: [h, w, 3] uint8, what it shows there, blurred.
+        place: The window [h, w], and where in it that is of interest, in pixels of the thumbnail.
+        config: Thresholds.
 
     Returns:
-        [h, w, 3] uint8, blurred, and [h, w] bool, where nobody is; None if that is of no use.
+        [h, w, 3] uint8, blurred, and [h, w] bool, where no person is; None if that is of no use.
     """
-    if other.glance.step != moment.glance.step or other.glance.picture.shape != moment.glance.picture.shape:
+    if other.thumbnail.step != frame.thumbnail.step or other.thumbnail.picture.shape != frame.thumbnail.picture.shape:
         return None  # a frame of another size
     height, width = place.mask.shape
-    still = other.place is moment.place
-    reach = 0 if still else DRIFT_PX
+    still = other.to_reference is frame.to_reference
+    reach = 0 if still else config.background_drift_px
     window = slice(reach, reach + height), slice(reach, reach + width)
     if still:
-        empty = other.glance.empty[place.slices] > 0
+        background = other.thumbnail.background[place.slices] > 0
     else:
-        matrix = then(moment.place, inverse(other.place))  # from pixels of this frame to those of the other one
+        matrix = then(
+            frame.to_reference, inverse(other.to_reference)
+        )  # from pixels of this frame to those of the other one
         offset = matrix[:, 2] + (matrix[:, :2] - np.eye(2)) @ np.array([0.5, 0.5])  # OpenCV counts from the middle
         start = matrix[:, :2] @ np.subtract((place.x, place.y), reach)
-        matrix = np.column_stack([matrix[:, :2], start + offset / moment.glance.step])
+        matrix = np.column_stack([matrix[:, :2], start + offset / frame.thumbnail.step])
         size, flags = (width + 2 * reach, height + 2 * reach), cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        empty = cv2.warpAffine(other.glance.empty, matrix, size, flags=flags) == 255
-    if np.count_nonzero(empty[window] & place.mask) < WORTHWHILE * place.area:
+        background = cv2.warpAffine(other.thumbnail.background, matrix, size, flags=flags) == 255
+    if np.count_nonzero(background[window] & place.mask) < config.min_background_share * place.area:
         return None
     if still:
-        return _blur(other.glance.picture[place.slices]), empty
-    picture = _blur(np.asarray(cv2.warpAffine(other.glance.picture, matrix, size, flags=flags), np.uint8))
+        return _blur(other.thumbnail.picture[place.slices]), background
+    picture = _blur(np.asarray(cv2.warpAffine(other.thumbnail.picture, matrix, size, flags=flags), np.uint8))
     # the motion of the camera is known to some pixels only: the window is laid where it fits best
-    mask = empty[window].astype(np.uint8)
+    mask = background[window].astype(np.uint8)
     x, y = cv2.minMaxLoc(cv2.matchTemplate(picture[..., 1], now[..., 1].copy(), cv2.TM_SQDIFF, mask=mask))[2]
     window = slice(y, y + height), slice(x, x + width)
-    return picture[window], empty[window]
+    return picture[window], background[window]

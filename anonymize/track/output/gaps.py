@@ -1,8 +1,8 @@
-"""Gaps that no track shows, since people were taken for one another in between.
+"""Gaps that no track shows, because IDs were swapped in between.
 
-Whoever is overlooked while somebody else comes near may lose their ID to that one, and get it back or another one
-later: their track is whole, but leads past the place where they are. So where a track jumps, it may be cut there, and
-what ends is joined to what begins nearest to it, and what begins to what ends nearest, whoever's they are.
+A track that is overlooked while another person comes near may lose its ID to that person, and get it back or another
+one later: the track is whole, but leads past the place where its person is. So where a track jumps, it may be cut
+there, and what ends is joined to what begins nearest to it, and what begins to what ends nearest, whatever the IDs.
 """
 
 from __future__ import annotations
@@ -13,16 +13,11 @@ from itertools import pairwise
 
 import numpy as np
 
+from anonymize.track.config import TrackerConfig
 from anonymize.track.geometry import centre_distance
-from anonymize.track.model.frame_state import Moment, Sighting
-from anonymize.track.model.track import Person
-from anonymize.track.online.association import alike_sized
-
-REACH, SPEED = 0.3, 0.8
-"""How far somebody may have come meanwhile, in heights: at once, and more a second."""
-
-LONGEST_SECONDS = 0.6
-"""Whoever was overlooked for longer while others came by is not looked for: it would be anybody."""
+from anonymize.track.model.evidence import alike_sized
+from anonymize.track.model.frame_state import FrameState, Observation
+from anonymize.track.model.track import Track
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,74 +25,67 @@ class _End:
     """Where a track ends or begins, or may do so.
 
     Attributes:
-        person: Whose track.
-        sighting: The last or first one.
+        track: The track.
+        observation: The last or first one.
         jump: Whether the track goes on beyond it.
     """
 
-    person: Person
-    sighting: Sighting
+    track: Track
+    observation: Observation
     jump: bool
 
 
-def ways_across(moment: Moment, people: Sequence[Person], reach_seconds: float) -> list[tuple[int, list[Sighting]]]:
-    """In which ways people may have come past a moment if their IDs are wrong.
+def gaps_from_id_swaps(
+    frame: FrameState, tracks: Sequence[Track], config: TrackerConfig
+) -> list[tuple[int, list[Observation]]]:
+    """Paths on which people may have gone past a frame if their IDs are wrong.
 
     Args:
-        moment: The moment.
-        people: Everybody who is followed.
-        reach_seconds: How far from the moment ends and beginnings may be.
+        frame: The frame that leaves.
+        tracks: All tracks.
+        config: Thresholds.
 
     Returns:
-        The ID of whoever's sighting is the last one before, and sightings up to there and from a beginning on.
+        The ID of the track that ends before, and its observations up to there and those of another from a beginning on.
     """
-    if not any(s.sudden for person in people for s in person.sightings):
+    if not any(o.sudden for track in tracks for o in track.observations):
         return []
-    ends, starts = _cut(moment, people, reach_seconds)
+    ends, starts = _cut(frame, tracks, config.lookahead_seconds)
     if not ends or not any(end.jump for end in ends + starts):
         return []
-    boxes = [np.stack([end.sighting.box_at(moment) for end in side]) for side in (ends, starts)]
-    gone, come = (np.array([end.sighting.moment.seconds for end in side]) for side in (ends, starts))
+    boxes = [np.stack([end.observation.box_in(frame) for end in side]) for side in (ends, starts)]
+    gone, come = (np.array([end.observation.seconds for end in side]) for side in (ends, starts))
     jumps = [np.array([end.jump for end in side], np.bool_) for side in (ends, starts)]
     seconds = come[None] - gone[:, None]
     apart = centre_distance(*boxes).astype(np.float64)
-    possible = (seconds > 0) & (seconds <= LONGEST_SECONDS) & alike_sized(*boxes) & (apart < REACH + SPEED * seconds)
-    far = np.where(possible, apart / (REACH + SPEED * seconds), np.inf)
+    reach = config.link_reach_heights + config.link_speed_heights * seconds
+    possible = (seconds > 0) & (seconds <= config.max_swap_gap_seconds)
+    possible &= alike_sized(boxes[0], boxes[1], config) & (apart < reach)
+    far = np.where(possible, apart / reach, np.inf)
     nearest = (far == far.min(0)) | (far == far.min(1, keepdims=True))
-    across = (gone < moment.seconds)[:, None] & (come > moment.seconds)[None]
-    # where a whole track ends and another one begins, they are people who may be one: see `Following.name`
+    across = (gone < frame.seconds)[:, None] & (come > frame.seconds)[None]
+    # where a whole track ends and another one begins, they may be one person: see `name_tracks`
     pairs = np.argwhere(possible & nearest & across & np.logical_or.outer(*jumps))
-    return [(ends[i].person.number, _joined(ends[i], starts[j])) for i, j in pairs.tolist()]
+    return [(ends[i].track.number, _joined(ends[i], starts[j])) for i, j in pairs.tolist()]
 
 
-def _cut(moment: Moment, people: Iterable[Person], reach_seconds: float) -> tuple[list[_End], list[_End]]:
-    """Ends and beginnings of the tracks near a moment, and of the pieces into which jumps cut them."""
+def _cut(frame: FrameState, tracks: Iterable[Track], reach_seconds: float) -> tuple[list[_End], list[_End]]:
+    """Ends and beginnings of the tracks so near to a frame, and of the pieces into which jumps cut them."""
     ends, starts = [], []
-    for person in people:
-        found = _found(person.sightings, moment.seconds, reach_seconds)
+    for track in tracks:
+        found = [o for o in track.observations if o.found and abs(o.seconds - frame.seconds) <= reach_seconds]
         if not found:
             continue
-        starts.append(_End(person, found[0], jump=False))
+        starts.append(_End(track, found[0], jump=False))
         for last, first in pairwise(found):
             if first.sudden:
-                ends.append(_End(person, last, jump=True))
-                starts.append(_End(person, first, jump=True))
-        ends.append(_End(person, found[-1], jump=False))
-    return [end for end in ends if end.person.number], starts
+                ends.append(_End(track, last, jump=True))
+                starts.append(_End(track, first, jump=True))
+        ends.append(_End(track, found[-1], jump=False))
+    return [end for end in ends if end.track.number], starts
 
 
-def _found(sightings: Iterable[Sighting], seconds: float, reach: float) -> list[Sighting]:
-    """Those of some sightings, in order of time, in which the detector found somebody, so near to a time."""
-    found = [s for s in sightings if s.row >= 0]
-    first, last = 0, len(found)
-    while first < last and seconds - found[first].moment.seconds > reach:
-        first += 1
-    while first < last and found[last - 1].moment.seconds - seconds > reach:
-        last -= 1
-    return found[first:last]
-
-
-def _joined(end: _End, start: _End) -> list[Sighting]:
-    """Sightings of a track up to where it ends, and of another one from where it begins."""
-    before = [s for s in end.person.sightings if s.moment.seconds <= end.sighting.moment.seconds]
-    return before + [s for s in start.person.sightings if s.moment.seconds >= start.sighting.moment.seconds]
+def _joined(end: _End, start: _End) -> list[Observation]:
+    """Observations of a track up to where it ends, and of another one from where it begins."""
+    before = [o for o in end.track.observations if o.seconds <= end.observation.seconds]
+    return before + [o for o in start.track.observations if o.seconds >= start.observation.seconds]

@@ -9,25 +9,20 @@ import cv2
 import numpy as np
 
 from anonymize.core.types import RegionMask, UInt8Array
+from anonymize.track.config import TrackerConfig
 from anonymize.track.geometry import move_mask
-from anonymize.track.model.frame_state import Box, Sighting
-
-BOX_SECONDS = 0.12  # deviation of the weights over time
-BOX_REACH = 3  # frames to each side
-MOST_SHIFT = 0.05  # of the size of a box: more is no noise
-MASK_SECONDS = 0.2  # only masks this near in time say something about this one
-STILL_MASK_IOU = 0.85  # masks this alike differ by noise
+from anonymize.track.model.frame_state import Box, Observation
 
 
-def steady_box(sightings: Sequence[Sighting], at: int) -> Box:
-    """The box [4] of a sighting, by a local straight line through those around (Savitzky and Golay 1964)."""
-    own = sightings[at]
-    around = sightings[max(0, at - BOX_REACH) : at + BOX_REACH + 1]
+def steady_box(observations: Sequence[Observation], at: int, config: TrackerConfig) -> Box:
+    """The box [4] of an observation, by a local straight line through those around (Savitzky and Golay 1964)."""
+    own = observations[at]
+    around = observations[max(0, at - config.box_reach_frames) : at + config.box_reach_frames + 1]
     if len(around) < 3:
         return own.box
-    seconds = [s.moment.seconds - own.moment.seconds for s in around]
-    weights = [math.exp(-0.5 * (t / BOX_SECONDS) ** 2) for t in seconds]
-    boxes = np.array([s.box_at(own.moment) for s in around])
+    seconds = [o.seconds - own.seconds for o in around]
+    weights = [math.exp(-0.5 * (t / config.box_deviation_seconds) ** 2) for t in seconds]
+    boxes = np.array([o.box_in(own.at) for o in around])
     total = sum(weights)
     mean = sum(w * t for w, t in zip(weights, seconds, strict=True)) / total
     levers = [w * (t - mean) for w, t in zip(weights, seconds, strict=True)]
@@ -35,34 +30,34 @@ def steady_box(sightings: Sequence[Sighting], at: int) -> Box:
     # the line's value now is a mean of the boxes with these weights
     shares = [w / total - mean * lever / inertia for w, lever in zip(weights, levers, strict=True)]
     size = own.box[2:] - own.box[:2]
-    most = MOST_SHIFT * np.concatenate([size, size])
+    most = config.max_box_shift_share * np.concatenate([size, size])
     limited: Box = own.box + np.maximum(np.minimum(shares @ boxes - own.box, most), -most)
     return limited
 
 
-def steady_mask(sightings: Sequence[Sighting], at: int) -> RegionMask:
-    """The mask of a sighting with what belongs to it in the frames around.
+def steady_mask(observations: Sequence[Observation], at: int, config: TrackerConfig) -> RegionMask:
+    """The mask of an observation with what belongs to it in the frames around.
 
     Pixels that are the person's both before and after are so now. Where a neighbouring mask is almost the same, what
     differs is noise, and all of it is taken.
     """
-    own = sightings[at]
-    found = own.moment.found
+    own = observations[at]
+    found = own.at.found
     if found is None or not own.mask.mask.size:
         return own.mask
     around = []
     for k in (at - 1, at + 1):
-        if 0 <= k < len(sightings) and abs(sightings[k].moment.seconds - own.moment.seconds) <= MASK_SECONDS:
-            other = sightings[k]
-            # who stands still has not moved, though their box trembles
-            there = other.box_at(own.moment) if own.frames_as(other) else own.box
+        if 0 <= k < len(observations) and abs(observations[k].seconds - own.seconds) <= config.mask_reach_seconds:
+            other = observations[k]
+            # a person who stands still has not moved, though the box trembles
+            there = other.box_in(own.at) if own.frames_as(other, config.still_iou) else own.box
             around.append(move_mask(other.mask, other.box, there, found.size_hw))
     around = [mask for mask in around if mask.mask.size]
     if not around:
         return own.mask
     left, top, counts = _count([own.mask, own.mask, *around])  # twice, so that all of it is kept
     some, all_of_them = np.count_nonzero(counts), np.count_nonzero(counts == len(around) + 2)
-    if all_of_them >= STILL_MASK_IOU * some:
+    if all_of_them >= config.noise_mask_iou * some:
         covered, total = counts > 0, some
     elif len(around) < 2:
         return own.mask

@@ -1,118 +1,110 @@
-"""Surface predictions (CSE) of the people of a frame, also of those whom the detector missed in it."""
+"""Surface predictions (CSE) of the people of a frame, also of those that the detector missed in it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import takewhile
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from anonymize.core.types import BoolArray, Detections
-from anonymize.track.model.frame_state import Moment, Sighting
-
-SURFACE_SIZE = 56
-"""Cells along a box that surface predictions are kept with at most; no network predicts finer ones."""
-NEAR_SECONDS = 0.15
-"""A prediction of another frame fits no longer after this time: people take a step."""
-NEWS = 0.25
-"""Share of the new prediction where somebody stands still."""
-
-
-def shrink(planes: Tensor) -> Tensor:
-    """Square planes [..., S, S] by means of their cells, at most `SURFACE_SIZE` along a side."""
-    size = planes.shape[-1]
-    if size <= SURFACE_SIZE:
-        return planes
-    if size != 2 * SURFACE_SIZE:
-        return F.adaptive_avg_pool2d(planes, SURFACE_SIZE)
-    rows = planes[..., ::2, :] + planes[..., 1::2, :]  # a tenth of the time that the pooling takes on CPUs
-    return (rows[..., ::2] + rows[..., 1::2]) / 4
-
-
-def shrink_surfaces(found: Detections) -> Detections:
-    """People with their surface predictions at the size that they are kept with."""
-    if found.embeddings is None or found.segmentations is None or found.embeddings.shape[-1] <= SURFACE_SIZE:
-        return found
-    return replace(found, embeddings=shrink(found.embeddings), segmentations=shrink(found.segmentations))
+from anonymize.track.config import TrackerConfig
+from anonymize.track.model.frame_state import FrameState, Observation
 
 
 def gather(
-    moment: Moment, sources: Sequence[Sighting], before: Sequence[Sighting | None]
+    frame: FrameState,
+    sources: Sequence[Observation],
+    before: Sequence[Observation | None],
+    config: TrackerConfig,
 ) -> tuple[BoolArray, Tensor | None, Tensor | None]:
-    """Surface predictions of people at a moment, steadied: what they were handed on with before is blended in.
+    """Surface predictions of people in a frame, steadied: what was handed on for them before is blended in.
 
     Args:
-        moment: The frame.
-        sources: [N] the sighting of each person, or the nearest one.
-        before: [N] their sighting in the frame before, if its prediction covers the same picture; see `still`.
+        frame: The frame.
+        sources: [N] the observation of each person, or the nearest one.
+        before: [N] the observation in the frame before, if its prediction covers the same picture; see `still`.
+        config: Thresholds.
 
     Returns:
         Whether each has a usable prediction [N], embeddings [N, D, S, S] and segmentations [N, S, S], zero where there
-        is none; None if nobody's detector predicts a surface.
+        is none; None if the detector predicts no surface.
     """
-    assert moment.found is not None
-    has_cse = np.array([_usable(s, moment) for s in sources], np.bool_)
-    own = moment.found
-    if own.embeddings is not None and own.segmentations is not None and not any(before):
-        rows = np.array([s.row if s.moment is moment else -1 for s in sources], np.int64)
-        if np.array_equal(rows, np.arange(len(own))):
-            return has_cse, own.embeddings, own.segmentations
-    model = own if own.embeddings is not None else next((s.moment.found for s in sources if _has_surface(s)), None)
-    if model is None or model.embeddings is None or model.segmentations is None:
+    has_cse = np.array([_usable(o, frame, config) for o in sources], np.bool_)
+    own = frame.detections
+    if not any(before) and _are_detections(sources, frame):
+        return has_cse, own.embeddings, own.segmentations
+    models = (_planes(found) for found in (own, *(o.at.found for o in sources)))
+    model = next((planes for planes in models if planes is not None), None)
+    if model is None:
         return np.zeros(len(sources), np.bool_), None, None
     # they are large: each is written once, where it is to be
-    embeddings = model.embeddings.new_empty((len(sources), *model.embeddings.shape[1:]))
-    segmentations = model.segmentations.new_empty((len(sources), *model.segmentations.shape[1:]))
+    embeddings, segmentations = (planes.new_empty((len(sources), *planes.shape[1:])) for planes in model)
     for k, (usable, source, earlier) in enumerate(zip(has_cse, sources, before, strict=True)):
         out = embeddings[k], segmentations[k]
-        if not usable:
-            for plane in out:
-                plane.zero_()
-            continue
-        now = _prediction(source)
-        past = now if earlier is None else earlier.moment.handed_on.get(earlier.row) or _prediction(earlier)
-        for plane, new, old in zip(out, now, past, strict=True):
-            if earlier is None:
-                plane.copy_(new)
-            else:
-                torch.lerp(old.to(plane), new.to(plane), NEWS, out=plane)
-        if source.moment is moment:
-            moment.handed_on[source.row] = out
+        _write(out, source if usable else None, earlier, config.surface_ema_weight)
+        if usable and source.at is frame:
+            frame.surfaces[source.row] = out
     return has_cse, embeddings, segmentations
 
 
-def _prediction(sighting: Sighting) -> tuple[Tensor, Tensor]:
-    """Embedding [D, S, S] and segmentation [S, S] of a sighting that has them."""
-    found = sighting.moment.found
-    assert found is not None and found.embeddings is not None and found.segmentations is not None
-    return found.embeddings[sighting.row], found.segmentations[sighting.row]
+def _are_detections(sources: Sequence[Observation], frame: FrameState) -> bool:
+    """Whether some observations are all detections of a frame, in order."""
+    return [o.row if o.at is frame else -1 for o in sources] == list(range(len(frame.detections)))
 
 
-def still(own: Sighting, before: Sequence[Sighting]) -> Sighting | None:
-    """The last sighting before of a person who has not moved for `NEAR_SECONDS`, if it and their own have a prediction.
+def _write(out: tuple[Tensor, Tensor], source: Observation | None, earlier: Observation | None, weight: float) -> None:
+    """Write the prediction of an observation, with a weight against what was handed on before, if it was; else zero."""
+    if source is None:
+        for plane in out:
+            plane.zero_()
+        return
+    now = _prediction(source)
+    if earlier is None:
+        for plane, new in zip(out, now, strict=True):
+            plane.copy_(new)
+        return
+    past = earlier.at.surfaces.get(earlier.row) or _prediction(earlier)
+    for plane, new, old in zip(out, now, past, strict=True):
+        torch.lerp(old.to(plane), new.to(plane), weight, out=plane)
+
+
+def _planes(found: Detections | None) -> tuple[Tensor, Tensor] | None:
+    """Embeddings [N, D, S, S] and segmentations [N, S, S] of a frame's detections, if there are any."""
+    if found is None or found.embeddings is None or found.segmentations is None:
+        return None
+    return found.embeddings, found.segmentations
+
+
+def _prediction(observation: Observation) -> tuple[Tensor, Tensor]:
+    """Embedding [D, S, S] and segmentation [S, S] of an observation that has them."""
+    planes = _planes(observation.at.found)
+    assert planes is not None
+    embeddings, segmentations = planes
+    return embeddings[observation.row], segmentations[observation.row]
+
+
+def still(own: Observation, before: Sequence[Observation], config: TrackerConfig) -> Observation | None:
+    """The last observation before of a person who has not moved for `surface_seconds`, if both have a prediction.
 
     What differs in their predictions is noise.
 
     Args:
         own: The person now.
-        before: Their sightings before, in order of time.
+        before: The observations before, in order of time.
+        config: Thresholds.
     """
-    if not before or own.row < 0 or not _usable(own, own.moment) or not _usable(before[-1], own.moment):
+    if not before or not own.found or not all(_usable(o, own.at, config) for o in (own, before[-1])):
         return None
-    lately = takewhile(lambda s: own.moment.seconds - s.moment.seconds <= NEAR_SECONDS, reversed(before))
-    return before[-1] if own.frames_as([*lately][-1]) else None
+    lately = takewhile(lambda o: own.seconds - o.seconds <= config.surface_seconds, reversed(before))
+    return before[-1] if own.frames_as([*lately][-1], config.still_iou) else None
 
 
-def _has_surface(source: Sighting) -> bool:
-    return source.moment.found is not None and source.moment.found.embeddings is not None
-
-
-def _usable(source: Sighting, moment: Moment) -> bool:
-    found: Detections | None = source.moment.found
-    if found is None or source.row < 0 or found.embeddings is None or not found.has_cse[source.row]:
+def _usable(source: Observation, frame: FrameState, config: TrackerConfig) -> bool:
+    """Whether an observation has a prediction that fits a frame."""
+    found: Detections | None = source.at.found
+    if found is None or not source.found or found.embeddings is None or not found.has_cse[source.row]:
         return False
-    return abs(source.moment.seconds - moment.seconds) <= NEAR_SECONDS
+    return abs(source.seconds - frame.seconds) <= config.surface_seconds

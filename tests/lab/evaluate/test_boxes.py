@@ -1,10 +1,13 @@
 """Figures of boxes, by hand."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from anonymize.lab.evaluate.boxes import BoxScores
 from anonymize.lab.train.box_teachers import ScoredBoxes
+from anonymize.lab.train.pictures import BoxedPicture
 
 pytest.importorskip("pycocotools", reason="needs the extra `eval`")
 
@@ -48,3 +51,13 @@ def test_places_that_may_hold_others_count_neither_way() -> None:
     assert figures["people"] == 1
     assert figures["false_alarms_per_picture"] == 0
     assert figures["box_ap50"] == pytest.approx(1)
+
+
+def test_what_only_teachers_found_counts_neither_way() -> None:
+    picture = BoxedPicture(
+        Path("a.jpg"), np.concatenate([TALL, SMALL]), np.array([1, 0.6], np.float32), NONE, (None, None)
+    )
+    scores = BoxScores(0.5)
+    scores.add_picture(picture, boxes((*TALL[0], 0.9), (101, 12, 111, 38, 0.95)))
+    figures = scores.summary()
+    assert (figures["people"], figures["false_alarms_per_picture"]) == (1, 0)

@@ -4,7 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from anonymize.lab.train.box_teachers import ScoredBoxes, box_iou, fuse, letterbox, suppress
+from anonymize.core.boxes import box_iou
+from anonymize.lab.train.box_teachers import ScoredBoxes, fuse, letterbox, suppress
 
 
 def boxes(*rows: tuple[float, float, float, float, float]) -> ScoredBoxes:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from anonymize.bodies import articulation
 from anonymize.bodies.body import JOINT, joint_transforms, load_body
 from anonymize.bodies.poses import gait, random_pose, rotations, standing
 from anonymize.core.body_surface import PART_NAMES
@@ -39,7 +40,7 @@ CENTRE = (150.0, 120.0)
 
 def turned(degrees: float) -> torch.Tensor:
     """Rotation about the body's z axis, 0 facing the camera."""
-    return fitting.exponential(torch.tensor([0.0, 0.0, float(np.radians(degrees))]))
+    return articulation.exponential(torch.tensor([0.0, 0.0, float(np.radians(degrees))]))
 
 
 def posture(degrees: float, pose: dict[str, tuple[float, float, float]]) -> fitting.Posture:
@@ -57,7 +58,7 @@ def write_labels(folder: Path, degrees: tuple[float, ...]) -> None:
     for angle in degrees:
         truth = posture(angle, gait(0.2))
         moved = joint_transforms(body.joints, body.parents, truth.rotations)
-        places = fitting.to_camera(fitting.keypoints().posed(truth.shape, moved) - body.joints[0])[0].numpy()
+        places = articulation.to_camera(fitting.keypoints().posed(truth.shape, moved) - body.joints[0])[0].numpy()
         pixels = (places * 120 + 128 - 128) * SIDE / 256
         pixels[:, :2] += CENTRE
         landmarks.append(np.concatenate([pixels, np.ones((33, 2))], 1))
@@ -83,10 +84,10 @@ def write_labels(folder: Path, degrees: tuple[float, ...]) -> None:
 def test_swings_and_twists_come_back() -> None:
     turns = torch.tensor([[0.3, -0.7, 0.5], [-2.5, 0.4, -1.0], [0.0, 0.0, 0.2]])
     still = torch.zeros(3, 1)
-    matrices = fitting.exponential(torch.cat([turns[:, :2], still], 1)) @ fitting.exponential(
+    matrices = articulation.exponential(torch.cat([turns[:, :2], still], 1)) @ articulation.exponential(
         torch.cat([still, still, turns[:, 2:]], 1)
     )
-    torch.testing.assert_close(fitting.swing_twist(matrices), turns, atol=1e-4, rtol=0)
+    torch.testing.assert_close(articulation.swing_twist(matrices), turns, atol=1e-4, rtol=0)
 
 
 def test_pairs_are_mirrored() -> None:
@@ -102,7 +103,7 @@ def test_the_first_guess_faces_as_the_person_does() -> None:
     for degrees in (0.0, 90.0, 180.0, -60.0):
         truth = posture(degrees, gait(0.1))
         moved = joint_transforms(body.joints, body.parents, truth.rotations)
-        world = fitting.to_camera(fitting.keypoints().posed(truth.shape, moved))
+        world = articulation.to_camera(fitting.keypoints().posed(truth.shape, moved))
         root, turns = fitting.first_guess(world)
         angle = torch.acos(((torch.trace(root[0].T @ truth.rotations[0, 0]) - 1) / 2).clamp(-1, 1))
         assert angle < 0.5
@@ -214,7 +215,7 @@ def test_who_stands_is_put_in_balance() -> None:
     rng = np.random.default_rng(0)
     turns = rotations(standing(rng))
     tipped = turns.copy()
-    tipped[0] = fitting.exponential(torch.tensor([0.4, 0.0, 0.0])).numpy() @ turns[0]
+    tipped[0] = articulation.exponential(torch.tensor([0.4, 0.0, 0.0])).numpy() @ turns[0]
     shape = np.zeros(len(load_body().joint_components), np.float32)
     np.testing.assert_allclose(upright(tipped, shape)[0], upright(turns, shape)[0], atol=0.02)
 
@@ -237,7 +238,7 @@ def test_fits_are_chosen_by_a_mask(tmp_path: Path) -> None:
 
 
 def test_limits_of_the_right_side_mirror_the_left() -> None:
-    table = fitting.limits()
+    table = articulation.limits()
     left, right = table[:, JOINT["hip.L"]], table[:, JOINT["hip.R"]]
     torch.testing.assert_close(left[2:, 0], right[2:, 0])
     torch.testing.assert_close(left[2, 1:], -right[3, 1:])
@@ -247,7 +248,7 @@ def test_limits_of_the_right_side_mirror_the_left() -> None:
 def test_random_poses_are_within_reach() -> None:
     """The joints' frames are those of the renderer: a drawn pose is a swing and a twist of each joint."""
     turns = torch.from_numpy(rotations(random_pose(np.random.default_rng(0))))
-    left, right = fitting.frames()
-    vectors = fitting.swing_twist(left.transpose(1, 2) @ turns @ right.transpose(1, 2))
-    again = fitting.turned(torch.eye(3)[None], vectors[None])[0]
+    left, right = articulation.frames()
+    vectors = articulation.swing_twist(left.transpose(1, 2) @ turns @ right.transpose(1, 2))
+    again = articulation.turned(torch.eye(3)[None], vectors[None])[0]
     torch.testing.assert_close(again[1:], turns[1:], atol=1e-3, rtol=0)

@@ -17,7 +17,7 @@ RATE = 10
 CLOTHES = [((200, 40, 40), (40, 40, 120)), ((60, 160, 60), (150, 130, 90)), ((220, 200, 60), (60, 60, 60))]
 
 Way = Callable[[float], float | None]
-"""Left edge of somebody at a time; None while they are away."""
+"""Left edge of a person at a time; None while they are away."""
 
 
 def shape(seconds: float, number: int) -> np.ndarray:
@@ -39,7 +39,7 @@ def film(
     Args:
         ways: Later ones are nearer to the camera.
         seconds: Length.
-        wall: Columns of the world behind which everybody is hidden.
+        wall: Columns of the world behind which people are hidden.
         pan: Pixels a second by which the camera turns to the right.
         dropped: Share of the detections that are left out.
     """
@@ -80,7 +80,7 @@ def film(
 
 
 def ids(tracked: list[Tracks], truth: list[dict[int, np.ndarray]]) -> dict[int, set[int]]:
-    """The IDs under which each person was found; whoever is hidden is filled in over the one in front."""
+    """The IDs under which each person was found; a hidden person is filled in over the one in front."""
     shown: dict[int, set[int]] = {}
     for tracks, visible in zip(tracked, truth, strict=True):
         for number, mask in visible.items():
@@ -91,7 +91,7 @@ def ids(tracked: list[Tracks], truth: list[dict[int, np.ndarray]]) -> dict[int, 
 
 
 def bare(tracked: list[Tracks], truth: list[dict[int, np.ndarray]]) -> int:
-    """How often less than half of somebody's visible pixels was covered."""
+    """How often less than half of a person's visible pixels was covered."""
     count = 0
     for tracks, visible in zip(tracked, truth, strict=True):
         covered = np.zeros(SIZE, np.bool_)
@@ -134,7 +134,7 @@ def test_missed_frames_are_filled() -> None:
     assert [k for k, tracks in enumerate(tracked) if tracks.filled.any()] == sorted(holes)
 
 
-def test_somebody_is_covered_before_the_first_and_after_the_last_detection() -> None:
+def test_a_person_is_covered_before_the_first_and_after_the_last_detection() -> None:
     frames, truth = film([walk(60, 20)], 3.0)
     frames = [(f, d if 4 <= k < 26 else d[[]]) for k, (f, d) in enumerate(frames)]
     tracked = [tracks for _, tracks in PeopleTracker().track(iter(frames))]
@@ -143,7 +143,7 @@ def test_somebody_is_covered_before_the_first_and_after_the_last_detection() -> 
 
 @pytest.mark.parametrize("light", [2.0, 3.0])
 @pytest.mark.parametrize("holes", [3, 4, 5])
-def test_whoever_comes_back_in_another_light_stays_covered_between(holes: int, light: float) -> None:
+def test_a_person_who_comes_back_in_another_light_stays_covered_between(holes: int, light: float) -> None:
     frames, truth = film([lambda _: 150, walk(10, 60)], 6.0)
     first = 22
     back = first + holes
@@ -155,4 +155,4 @@ def test_whoever_comes_back_in_another_light_stays_covered_between(holes: int, l
         brighter.append((replace(frame, image=image), found[[1]] if k in missed and len(found) == 2 else found))
     tracked = [tracks for _, tracks in PeopleTracker().track(iter(brighter))]
     assert bare(tracked, truth) == 0
-    assert max(len(tracks.ids) for tracks in tracked) == 2  # whoever it is, nobody is shown under two IDs
+    assert max(len(tracks.ids) for tracks in tracked) == 2  # whichever it is, no person is shown under two IDs
