@@ -415,7 +415,7 @@ def with_shadow(picture: FloatArray, standing: Standing, box: tuple[int, int, in
     """An avatar [h, w, 4], colours times alpha and alpha, over the soft shadow of its feet on the ground."""
     radius = 0.17 * standing.height_px / ADULT_M
     dark = np.zeros(picture.shape[:2], np.float32)
-    for x, y in (standing.feet - torch.tensor(box[:2])).tolist():
+    for x, y in (standing.feet - torch.tensor(box)[:2]).tolist():
         rows, columns = (
             span(round(c - 2 * r), round(4 * r), n)
             for c, r, n in ((y, 0.4 * radius, dark.shape[0]), (x, radius, dark.shape[1]))
