@@ -4,7 +4,7 @@ All nodes see the folders under the same paths and have this package installed.
 
 A film that is long enough is cut into segments, see `segments`. Its task goes through them in order, and tasks that
 find room on the cluster look at later ones meanwhile. Who comes to a segment first has it, so a film's task never waits
-for somebody who has not begun; what a lost task was looking at, it looks at itself.
+for a task that has not begun; what a lost task was looking at, it looks at itself.
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ class _Board:
         return True
 
     def claim(self, film: str, number: int) -> bool:
-        """Whether nobody has come to a segment yet; it belongs to who asks."""
+        """Whether a segment is not taken yet; if so it belongs to the caller."""
         if film in self._over or (film, number) in self._claimed:
             return False
         self._claimed.add((film, number))
@@ -179,7 +179,7 @@ class _Board:
         self._asked.discard((film, number))
 
     def forget(self, film: str) -> None:
-        """A film's task has ended; nobody is to look at its segments any more."""
+        """A film's task has ended; its segments are not to be looked at any more."""
         self._over.add(film)
         self._asked = {each for each in self._asked if each[0] != film}
         self._claimed = {each for each in self._claimed if each[0] != film}
@@ -190,7 +190,7 @@ class _Run:
     """What the tasks of a run share.
 
     Attributes:
-        plan: Reference to the plan, in a list so that it is not fetched where nobody wants it.
+        plan: Reference to the plan, in a list so that it is not fetched where it is not needed.
         name: Of the run.
         resources: What a task needs, and how often it is tried.
         board: Where tasks meet.
@@ -299,7 +299,7 @@ class _RayHelpers:
         return seen
 
     def end(self) -> None:
-        """Call off what nobody waits for any more."""
+        """Call off what is not waited for any more."""
         for reference in self._asked.values():
             self._ray.cancel(reference)
         self._run.board.forget.remote(self._name)
@@ -316,7 +316,7 @@ def _look(name: str, film: CutFilm, number: int, run: _Run) -> Sequence[Seen] | 
 
 
 def _import_ray() -> Any:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # What is anonymized here is nobody else's business.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Private footage: no usage statistics are sent.
     try:
         return import_module("ray")
     except ImportError as error:

@@ -45,7 +45,7 @@ class Engine(Protocol):
     """Does jobs, in any order."""
 
     def __call__(self, jobs: Iterator[Job], plan: Plan, advance: AdvanceOf) -> Generator[Outcome, None, None]:
-        """Take a job when there is somebody to do it, and give its outcome when it is done.
+        """Take a job when a worker is free, and give its outcome when it is done.
 
         Closing the iterator ends the work; partial files may be left.
 
@@ -79,48 +79,48 @@ class Processes:
 
     def __call__(self, jobs: Iterator[Job], plan: Plan, advance: AdvanceOf) -> Generator[Outcome, None, None]:
         again: deque[Job] = deque()
-        crew: list[_Hand] = []
+        processes: list[_WorkerProcess] = []
         try:
             while True:
-                self._hand_out(crew, again, jobs, plan)
-                busy = {hand.pipe: hand for hand in crew if hand.job is not None}
+                self._assign_jobs(processes, again, jobs, plan)
+                busy = {process.pipe: process for process in processes if process.job is not None}
                 if not busy:
                     return
                 for pipe in wait(list(busy)):
-                    hand = busy[pipe]  # type: ignore[index]
-                    message = hand.take()
+                    process = busy[pipe]  # type: ignore[index]
+                    message = process.take()
                     if isinstance(message, Outcome):
-                        hand.job = None
+                        process.job = None
                         yield message
                     elif isinstance(message, AnonymizeError):
                         raise message
                     elif message is not None:
                         advance(*message)
                     else:
-                        crew.remove(hand)
-                        outcome = _after_death(hand.give_up(), again, hand.exit_code())
+                        processes.remove(process)
+                        outcome = _after_death(process.give_up(), again, process.exit_code())
                         if outcome is not None:
                             yield outcome
         finally:
-            for hand in crew:
-                hand.end()
-            for hand in crew:
-                hand.exit_code()
+            for process in processes:
+                process.end()
+            for process in processes:
+                process.exit_code()
 
-    def _hand_out(self, crew: list[_Hand], again: deque[Job], jobs: Iterator[Job], plan: Plan) -> None:
+    def _assign_jobs(self, processes: list[_WorkerProcess], again: deque[Job], jobs: Iterator[Job], plan: Plan) -> None:
         """Give every idle process a job, and start processes while there are jobs for them."""
-        idle = [hand for hand in crew if hand.job is None]
-        while idle or len(crew) < self._count:
+        idle = [process for process in processes if process.job is None]
+        while idle or len(processes) < self._count:
             job = again.popleft() if again else next(jobs, None)
             if job is None:
                 return
             if not idle:
-                idle.append(_Hand(plan, max(1, _cores() // self._count), self._lock))
-                crew.append(idle[0])
+                idle.append(_WorkerProcess(plan, max(1, _cores() // self._count), self._lock))
+                processes.append(idle[0])
             idle.pop().give(job)
 
 
-class _Hand:
+class _WorkerProcess:
     """A process that works for this one, seen from here."""
 
     def __init__(self, plan: Plan, threads: int, lock: int | None) -> None:

@@ -117,7 +117,7 @@ class Worker:
         """
         began = time.monotonic()
         try:
-            return self._do(job, _seldom(advance), find, began)
+            return self._do(job, _throttled(advance), find, began)
         except Exception as error:
             logging.getLogger("anonymize").debug("%s", job.name, exc_info=True)
             return Outcome(job.name, job.output, "failed", seconds=time.monotonic() - began, note=_told(error))
@@ -228,7 +228,7 @@ def _told(error: Exception) -> str:
     return text if isinstance(error, AnonymizeError | OSError) else f"internal error: {type(error).__name__}: {text}"
 
 
-def _seldom(advance: Advance) -> Advance:
+def _throttled(advance: Advance) -> Advance:
     last = 0.0
 
     def tell(done: int, total: int | None) -> None:

@@ -74,7 +74,7 @@ class FolderLock:
 
 
 def _lives(holder: dict[str, object]) -> bool:
-    """Whether a process is known to live; on another host nobody knows."""
+    """Whether a process is known to live; on another host that is not known."""
     process = holder.get("process")
     if holder.get("host") != socket.gethostname() or not isinstance(process, int) or sys.platform == "win32":
         return False
@@ -91,7 +91,7 @@ if sys.platform == "win32":
     import msvcrt
 
     FAR = 1 << 30
-    """Windows denies reading what is locked; this byte nobody reads."""
+    """Windows denies reading what is locked; this byte is never read."""
 
     def _try_to_lock(descriptor: int) -> bool:
         os.lseek(descriptor, FAR, os.SEEK_SET)

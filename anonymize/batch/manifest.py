@@ -139,7 +139,7 @@ class Manifest:
         self._append(_done_step(done))
 
     def give_up(self, output: str) -> None:
-        """Note that there is no such output after all; a file that appears there later is somebody else's.
+        """Note that there is no such output after all; a file that appears there later is not from here.
 
         Raises:
             MediaError: The disk is full.

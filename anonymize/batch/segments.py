@@ -62,11 +62,11 @@ class Helpers(Protocol):
     """Others who may look at segments."""
 
     def ask(self, number: int) -> bool:
-        """Have somebody look at a segment; False where too many are being looked at."""
+        """Have a segment looked at; False where too many are being looked at."""
         ...
 
     def take(self, number: int) -> Sequence[Seen] | None:
-        """What was found in a segment, and wait for it; None where nobody has looked at it, and nobody will."""
+        """What was found in a segment, and wait for it; None where it was not looked at and will not be."""
         ...
 
 
@@ -137,7 +137,7 @@ def detect_shared(
 
     Args:
         frames: The film's frames.
-        detector: For what nobody else has looked at.
+        detector: For segments that were not looked at in advance.
         film: How it is cut.
         helpers: The others. Whatever is not, or not exactly, what they looked at is looked at here.
     """

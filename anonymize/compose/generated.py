@@ -80,9 +80,9 @@ class GeneratedComposer:
 
 
 def left_to_cover(tracks: Tracks, covers: Sequence[RegionMask]) -> tuple[Tracks, list[RegionMask]]:
-    """The people without a surface, and their covers as far as nobody is made on top of them.
+    """The people without a surface, and their covers as far as no person is made on top of them.
 
-    A cover has the colours of what it covers. Somebody found twice, once with a surface and once without, would get a
+    A cover has the colours of what it covers. A person found twice, once with a surface and once without, would get a
     glow in the colours of their own clothes round the person who replaces them.
     """
     known = tracks.detections.has_cse
@@ -128,7 +128,7 @@ class Canvas:
         paste(self._image, self._edited, request, person)
 
     def frame(self) -> Frame:
-        """The frame with everybody replaced."""
+        """The frame with all people replaced."""
         return self._frame.with_edit(self._image, self._edited) if self._drawn else self._frame
 
 

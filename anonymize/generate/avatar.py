@@ -182,7 +182,7 @@ class AvatarGenerator(TrackGenerator):
                     hidden[mask.slices] |= mask.mask
                 ambient = surroundings(image, hidden, detections.masks[row].box_xyxy).ambient
                 return z_of(colours_of(image, seen, self._fitter.begin(seen), ambient)), row
-        raise OptionError("it shows nobody whose body surface is known")
+        raise OptionError("it shows no person whose body surface is known")
 
     def _generate(self, requests: Sequence[PersonRequest]) -> Tensor:
         raise NotImplementedError("avatars are drawn one by one")
@@ -414,11 +414,11 @@ def allowed(cover: RegionMask, box: tuple[int, int, int, int], reach: int) -> Fl
 def with_shadow(picture: FloatArray, standing: Standing, box: tuple[int, int, int, int], strength: float) -> FloatArray:
     """An avatar [h, w, 4], colours times alpha and alpha, over the soft shadow of its feet on the ground."""
     radius = 0.17 * standing.height_px / ADULT_M
-    dark = np.zeros(picture.shape[:2], np.float32)
-    for x, y in (standing.feet - torch.tensor(box)[:2]).tolist():
+    height, width = picture.shape[:2]
+    dark = np.zeros((height, width), np.float32)
+    for x, y in (standing.feet - torch.tensor(box[:2])).tolist():
         rows, columns = (
-            span(round(c - 2 * r), round(4 * r), n)
-            for c, r, n in ((y, 0.4 * radius, dark.shape[0]), (x, radius, dark.shape[1]))
+            span(round(c - 2 * r), round(4 * r), n) for c, r, n in ((y, 0.4 * radius, height), (x, radius, width))
         )
         across = ((np.arange(columns.start, columns.stop, dtype=np.float32) + 0.5 - x) / radius) ** 2
         down = ((np.arange(rows.start, rows.stop, dtype=np.float32) + 0.5 - y) / (0.4 * radius)) ** 2

@@ -118,8 +118,6 @@ class TrackerConfig:
     """A track does not change so much from frame to frame."""
     different_distance: float = 0.25
     """Another person, wherever they are."""
-    view_quantile: float = 0.1
-    """Of the distances of several views, the one that counts: other views show half a person, or who hides them."""
 
     # Association
     min_overlap: float = 0.15
@@ -220,8 +218,6 @@ class TrackerConfig:
     split_share: float = 0.5
     """A track that looks like another person in more of its views since a newcomer appeared is another person; so is
     one that was found together with the newcomer in fewer of its frames."""
-    split_fading_share: float = 1 / 3
-    """Share of the newcomer's sure detections, below which a track fades beside it."""
     split_gap_steps: float = 1.5
     """Frames between the two sides of a split at most: a longer gap would not be filled."""
 

@@ -211,5 +211,5 @@ def test_the_look_of_a_picture_s_person_is_read() -> None:
 
     r, g, b = cloth_colour(Look.of(red).numbers("upper_colour"))
     assert r > 3 * g and r > 3 * b
-    with pytest.raises(OptionError, match="nobody whose body surface"):
+    with pytest.raises(OptionError, match="no person whose body surface"):
         generator().read_identity(image, replace(detections, has_cse=np.zeros(1, np.bool_)))

@@ -130,3 +130,35 @@ def reid(
     if json_output is not None:
         write_json(json_output, figures(found))
     typer.echo(table(found))
+
+
+@app.command()
+def people(
+    original: Annotated[Path, typer.Argument(exists=True, help="A film, a picture or a folder of them.")],
+    output: Annotated[Path, typer.Argument(exists=True, help="What was made of it; of a folder, with the same names.")],
+    detector: Annotated[
+        Path, typer.Option(exists=True, dir_okay=False, metavar="PATH", help="Finds people: YOLOX-nano, .onnx.")
+    ],
+    pose: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, dir_okay=False, metavar="PATH", help="Reads poses: BlazePose, pose_landmark_*.tflite."
+        ),
+    ] = None,
+    score: Annotated[float, typer.Option(min=0.1, max=1, help="From this score on a person counts.")] = 0.5,
+    every: Annotated[int, typer.Option(min=1, help="Look at every so many-th frame of films.")] = 1,
+    json_output: Annotated[Path | None, typer.Option("--json", metavar="OUT", help="Write the figures here.")] = None,
+) -> None:
+    """Do the replaced people look like people, in the same poses, to networks that had no part in making them?"""
+    from anonymize.lab.evaluate.output import check_output, write_json
+    from anonymize.lab.evaluate.people import measure
+    from anonymize.lab.train.blazepose import BlazePose
+    from anonymize.lab.train.box_teachers import Yolox
+
+    if json_output is not None:
+        check_output(json_output)
+    find = Yolox(detector)
+    found = measure(original, output, find, BlazePose(pose) if pose is not None else None, score=score, every=every)
+    if json_output is not None:
+        write_json(json_output, found.figures())
+    typer.echo(found.table())

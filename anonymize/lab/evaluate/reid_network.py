@@ -106,8 +106,8 @@ class TrackerAppearance:
             person = found[[int(np.argmax(areas))]] if any(areas) else _whole(found.size_hw)
             grids = mask_grids(person.masks, person.boxes_xyxy)
             looks.append(describe(picture, person, self._parts, grids, TrackerConfig()))
-        everybody = Appearance.concatenate(looks)
-        return np.concatenate([everybody.values.reshape(len(pictures), -1), everybody.weights], 1)
+        joined = Appearance.concatenate(looks)
+        return np.concatenate([joined.values.reshape(len(pictures), -1), joined.weights], 1)
 
     def distances(self, queries: FloatArray, gallery: FloatArray) -> FloatArray:
         """See `Reidentifier`."""

@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from anonymize.core.boxes import box_iou
-from anonymize.core.errors import BackendError
+from anonymize.core.errors import BackendError, WeightsError
 from anonymize.core.files import whole_file
 from anonymize.core.types import FloatArray, UInt8Array
 
@@ -51,16 +51,13 @@ class BoxTeachers:
 
     def __init__(self, folder: Path, *, threads: int = 1) -> None:
         try:
-            import onnxruntime
             import openvino
         except ImportError as error:
             raise BackendError("labelling needs: pip install 'anonymize[label]'") from error
         core = openvino.Core()
         network = core.read_model(folder / "person-detection-0303-fp16-int8.xml")
         self._intel = core.compile_model(network, "CPU", {"INFERENCE_NUM_THREADS": threads})
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        self._yolox = onnxruntime.InferenceSession(str(folder / "yolox_nano.onnx"), options)
+        self.yolox = Yolox(folder / "yolox_nano.onnx", threads=threads)
 
     def boxes(self, image: UInt8Array) -> ScoredBoxes:
         """People of [H, W, 3] uint8 RGB; the score is the mean of both detectors', 0 for one that found nothing."""
@@ -74,10 +71,40 @@ class BoxTeachers:
         people = boxes[(np.asarray(result["labels"]) == 0) & (boxes[:, 4] >= LOWEST_SCORE)]
         return ScoredBoxes(people[:, :4] / scale, people[:, 4])
 
-    def yolox(self, image: UInt8Array) -> ScoredBoxes:
-        """What YOLOX-nano finds (Ge et al. 2021; its outputs are offsets to the cells of three grids)."""
+
+class Yolox:
+    """YOLOX-nano (Ge et al. 2021) behind one call: finds people.
+
+    Args:
+        model: The ONNX file.
+        threads: Of the processor.
+
+    Raises:
+        BackendError: onnxruntime is not installed.
+        WeightsError: The file is no such network.
+    """
+
+    def __init__(self, model: Path, *, threads: int = 1) -> None:
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise BackendError("YOLOX needs: pip install 'anonymize[label]'") from error
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        try:
+            self._session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's errors have no common class of their own
+            raise WeightsError(f"cannot read {model} as ONNX") from error
+        shapes = [tuple(node.shape[1:]) for node in (*self._session.get_inputs(), *self._session.get_outputs())]
+        cells = sum((YOLOX_SIDE // stride) ** 2 for stride in YOLOX_STRIDES)
+        if shapes != [(3, YOLOX_SIDE, YOLOX_SIDE), (cells, 85)]:
+            raise WeightsError(f"{model} is no YOLOX-nano of COCO: its input and output have shapes {shapes}")
+        self._input = self._session.get_inputs()[0].name
+
+    def __call__(self, image: UInt8Array) -> ScoredBoxes:
+        """The people of [H, W, 3] uint8 RGB. The network's outputs are offsets to the cells of three grids."""
         canvas, scale = letterbox(image, (YOLOX_SIDE, YOLOX_SIDE), GREY)
-        (raw,) = self._yolox.run(None, {"images": canvas[..., ::-1].transpose(2, 0, 1)[None].astype(np.float32)})
+        (raw,) = self._session.run(None, {self._input: canvas[..., ::-1].transpose(2, 0, 1)[None].astype(np.float32)})
         values = np.asarray(raw[0], np.float32)
         cells, strides = [], []
         for stride in YOLOX_STRIDES:

@@ -12,7 +12,7 @@ import numpy as np
 from anonymize.core.types import BoolArray, FloatArray, IntArray
 from anonymize.track.config import TrackerConfig
 from anonymize.track.model.appearance import Appearance
-from anonymize.track.model.evidence import low_quantile_distance, trust
+from anonymize.track.model.evidence import trust
 from anonymize.track.model.store import TrackStore
 from anonymize.track.online.association import Pairs, assign
 
@@ -42,7 +42,7 @@ def appearance_evidence(
 def gallery_distance(store: TrackStore, new: IntArray) -> FloatArray:
     """Distance of all tracks, in all their appearances, from new ones, [N, M].
 
-    Of the views of a new track a low quantile counts: others may show half a person, or who hides it.
+    Of the views of a new track the nearest counts: others may show half a person, or who hides it.
     """
     shared = store.config.min_shared_share
     views = [[o.appearance for o in store.tracks[i].observations if o.appearance is not None] for i in new.tolist()]
@@ -52,8 +52,7 @@ def gallery_distance(store: TrackStore, new: IntArray) -> FloatArray:
         for former in track.gallery:
             distance[i] = np.fmin(distance[i], former.distance(seen, shared)[0])
     ends = np.cumsum([len(of_one) for of_one in views])
-    quantile = store.config.view_quantile
-    return np.stack([low_quantile_distance(some, quantile) for some in np.split(distance, ends[:-1], axis=1)], 1)
+    return np.stack([np.fmin.reduce(some, 1, initial=np.nan) for some in np.split(distance, ends[:-1], axis=1)], 1)
 
 
 def reidentify(store: TrackStore, new: list[int]) -> tuple[Pairs, Pairs]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from anonymize.track.config import TrackerConfig
 from anonymize.track.delayed.reidentification import gallery_distance
 from anonymize.track.model.evidence import crowding, motion_evidence
-from anonymize.track.model.frame_state import Box, Observation
+from anonymize.track.model.frame_state import Observation
 from anonymize.track.model.store import TrackStore
 from anonymize.track.model.track import Track, at_border
 
@@ -19,9 +19,9 @@ from anonymize.track.model.track import Track, at_border
 def split_contaminated_tracks(store: TrackStore, due: Sequence[int]) -> None:
     """Split the tracks that another person has taken over since a new track appeared that looks just like them.
 
-    A track that was found since, but mostly with another appearance or hardly surely, is split: another person goes on
-    there, or what is left of this one. A track that was found twice beside the new one at first and is gone now was
-    found twice. Either is missing since the new track appeared, so that `reidentification` may find it there.
+    A track that was found since, but mostly with another appearance, is split: another person goes on there. A track
+    that was found beside the new one at first and is gone now was found twice. Either is missing since the new track
+    appeared, so that `reidentification` may find it there.
 
     Args:
         store: The tracks.
@@ -47,14 +47,11 @@ def _split_from(store: TrackStore, row: int, newcomer: Track) -> None:
         return
     # a longer gap would not be filled between two tracks
     follows = since[0].seconds - before[-1].seconds < config.split_gap_steps * store.step_seconds
-    clear = newcomer.views >= 1 and follows
-    if clear and _is_unlike(since, config):
+    if newcomer.views >= 1 and follows and _is_unlike(since, config):
         _split(store, row, newcomer, before, since)
     elif _found_twice(store, track, newcomer):
         newcomer.began_seconds = next(o.seconds for o in newcomer.observations if o.seconds > track.found_seconds)
         newcomer.missing[track] = _missed(store, row, newcomer, track.observations[-1])
-    elif clear and _fades(since, newcomer, config):
-        _split(store, row, newcomer, before, since)
 
 
 def _is_unlike(some: Sequence[Observation], config: TrackerConfig) -> bool:
@@ -92,22 +89,14 @@ def _found_twice(store: TrackStore, track: Track, newcomer: Track) -> bool:
     Not if that may be for a moment only, unless the two have mostly been found in turn.
     """
     config = store.config
-    both = _found_together(track.observations, newcomer.observations)
-    if not _on_the_same_pixels(both, config) or newcomer.observations[-1].seconds <= track.found_seconds:
+    boxes = {id(o.at): o.box for o in track.observations if o.found}
+    both = [(boxes[id(o.at)], o.box) for o in newcomer.observations if o.found and id(o.at) in boxes]
+    on_the_same_pixels = all(crowding(a[None], b[None])[0, 0] > config.crowded_share for a, b in both)
+    if not both or not on_the_same_pixels or newcomer.observations[-1].seconds <= track.found_seconds:
         return False
     found = sum(o.found and o.seconds >= newcomer.began_seconds for o in track.observations)
     gone = store.seconds - track.found_seconds >= config.max_dip_seconds
     return gone or len(both) < config.split_share * found
-
-
-def _fades(since: Iterable[Observation], newcomer: Track, config: TrackerConfig) -> bool:
-    """Whether a track was hardly found surely since a newcomer appeared on much the same pixels."""
-    own, theirs = (
-        [o for o in some if o.appearance is not None and not o.unlike and o.score >= config.min_sure_score]
-        for some in (since, newcomer.observations)
-    )
-    at_first = _found_together(since, newcomer.observations)[:1]
-    return _on_the_same_pixels(at_first, config) and len(own) < config.split_fading_share * len(theirs)
 
 
 def _missed(store: TrackStore, row: int, newcomer: Track, last: Observation) -> tuple[float, float]:
@@ -125,14 +114,3 @@ def _missed(store: TrackStore, row: int, newcomer: Track, last: Observation) -> 
     )
     motion, without_border = evidence[0, 0].tolist()
     return motion, without_border
-
-
-def _found_together(some: Iterable[Observation], others: Iterable[Observation]) -> list[tuple[Box, Box]]:
-    """Boxes of two tracks in the frames in which both were found, in order of time."""
-    boxes = {id(o.at): o.box for o in some if o.found}
-    return [(boxes[id(o.at)], o.box) for o in others if o.found and id(o.at) in boxes]
-
-
-def _on_the_same_pixels(both: Sequence[tuple[Box, Box]], config: TrackerConfig) -> bool:
-    """Whether two were found together and one covered much of the other every time."""
-    return bool(both) and all(crowding(a[None], b[None])[0, 0] > config.crowded_share for a, b in both)

@@ -34,23 +34,6 @@ def crowding(boxes: Boxes, others: Boxes) -> FloatArray:
     return crowded
 
 
-def low_quantile_distance(distance: FloatArray, quantile: float) -> FloatArray:
-    """Distance of N tracks from a track of which there are V views, by a low quantile of the views, [N].
-
-    Args:
-        distance: [N, V]; NaN where two cannot be compared.
-        quantile: In [0, 1].
-    """
-    if not distance.size:
-        return np.full(len(distance), np.nan, np.float32)
-    ordered = np.sort(distance, axis=1)  # NaN comes last
-    last = np.maximum(np.isfinite(ordered).sum(1, keepdims=True) - 1, 0)
-    at = quantile * last
-    low, high = (np.take_along_axis(ordered, np.minimum(i, last), 1) for i in (at.astype(int), at.astype(int) + 1))
-    value: FloatArray = (low + (high - low) * (at % 1))[:, 0].astype(np.float32)
-    return value
-
-
 def trust(views: FloatArray, config: TrackerConfig) -> FloatArray:
     """How far an appearance is believed that was seen clearly so often, in [0, 1]."""
     return np.minimum((1 + views) / (1 + config.well_known_views), 1)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from anonymize.core.types import UInt8Array
 from anonymize.track.config import TrackerConfig
-
-Box = npt.NDArray[np.float64]
+from anonymize.track.model.frame_state import Box
 
 
 def find(image: UInt8Array, box: Box, other: UInt8Array, expected: Box, config: TrackerConfig) -> Box | None:

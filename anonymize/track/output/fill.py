@@ -20,7 +20,7 @@ from anonymize.track.output.gaps import gaps_from_id_swaps
 from anonymize.track.output.smoothing import steady_box, steady_mask
 from anonymize.track.output.surface import gather, still
 
-Path = Sequence[Observation]
+Observations = Sequence[Observation]
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,9 +106,9 @@ class _Filling:
                 self._unidentified.append(one)
         return [*self._named.values(), *merge_unidentified(self._unidentified)]
 
-    def _paths(self, tracks: Sequence[Track], bridges: Sequence[tuple[Track, Track]]) -> list[tuple[int, Path]]:
+    def _paths(self, tracks: Sequence[Track], bridges: Sequence[tuple[Track, Track]]) -> list[tuple[int, Observations]]:
         """IDs and the paths that they may have taken past the frame."""
-        paths: list[tuple[int, Path]] = [(one.number, list(one.observations)) for one in tracks if one.number]
+        paths: list[tuple[int, Observations]] = [(one.number, list(one.observations)) for one in tracks if one.number]
         for before, after in bridges:
             if not before.found_in(self._frame):
                 paths.append((before.number, list(joined(before.observations, after.observations))))
@@ -151,7 +151,7 @@ class _Filling:
         rows, columns = (np.flatnonzero(mask.mask.any(axis)) for axis in (1, 0))
         return float(max(np.ptp(rows), self._config.person_aspect * np.ptp(columns))) if len(rows) else 0.0
 
-    def _is_background(self, one: Shown, path: Path) -> bool:
+    def _is_background(self, one: Shown, path: Observations) -> bool:
         """Whether neither detector nor template find a track, and only the background is to be seen at its place."""
         if one.source.at is self._frame:
             return False
@@ -173,7 +173,7 @@ def merge_unidentified(some: Sequence[Shown]) -> list[Shown]:
     return [Shown(UNKNOWN_TRACK, np.array(mask.box_xyxy, np.float64), mask, source, filled=True)]
 
 
-def show(number: int, path: Path, frame: FrameState, config: TrackerConfig) -> Shown | None:
+def show(number: int, path: Observations, frame: FrameState, config: TrackerConfig) -> Shown | None:
     """Where a track on a path is in a frame; None if it is not in it."""
     at = bisect_left(path, frame.seconds, key=lambda o: o.seconds)
     here = next((k for k in range(at, len(path)) if path[k].at is frame), None)
@@ -202,7 +202,7 @@ def show(number: int, path: Path, frame: FrameState, config: TrackerConfig) -> S
     return Shown(number, first + (last - first) * share, mask, nearest, filled=True, gap_seconds=gone + ahead)
 
 
-def _generous(masks: Sequence[RegionMask], path: Path, frame: FrameState, config: TrackerConfig) -> RegionMask:
+def _generous(masks: Sequence[RegionMask], path: Observations, frame: FrameState, config: TrackerConfig) -> RegionMask:
     """The mask of a track that the detector misses: more than the person probably takes up.
 
     Args:

@@ -34,21 +34,25 @@ def gather(
     """
     has_cse = np.array([_usable(o, frame, config) for o in sources], np.bool_)
     own = frame.detections
-    if not any(before) and [o.row if o.at is frame else -1 for o in sources] == list(range(len(own))):
+    if not any(before) and _are_detections(sources, frame):
         return has_cse, own.embeddings, own.segmentations
-    models = [found for found in (own, *(o.at.found for o in sources)) if found is not None]
-    model = next((found for found in models if found.embeddings is not None), None)
-    if model is None or model.embeddings is None or model.segmentations is None:
+    models = (_planes(found) for found in (own, *(o.at.found for o in sources)))
+    model = next((planes for planes in models if planes is not None), None)
+    if model is None:
         return np.zeros(len(sources), np.bool_), None, None
     # they are large: each is written once, where it is to be
-    embeddings = model.embeddings.new_empty((len(sources), *model.embeddings.shape[1:]))
-    segmentations = model.segmentations.new_empty((len(sources), *model.segmentations.shape[1:]))
+    embeddings, segmentations = (planes.new_empty((len(sources), *planes.shape[1:])) for planes in model)
     for k, (usable, source, earlier) in enumerate(zip(has_cse, sources, before, strict=True)):
         out = embeddings[k], segmentations[k]
         _write(out, source if usable else None, earlier, config.surface_ema_weight)
         if usable and source.at is frame:
             frame.surfaces[source.row] = out
     return has_cse, embeddings, segmentations
+
+
+def _are_detections(sources: Sequence[Observation], frame: FrameState) -> bool:
+    """Whether some observations are all detections of a frame, in order."""
+    return [o.row if o.at is frame else -1 for o in sources] == list(range(len(frame.detections)))
 
 
 def _write(out: tuple[Tensor, Tensor], source: Observation | None, earlier: Observation | None, weight: float) -> None:
@@ -67,11 +71,19 @@ def _write(out: tuple[Tensor, Tensor], source: Observation | None, earlier: Obse
         torch.lerp(old.to(plane), new.to(plane), weight, out=plane)
 
 
+def _planes(found: Detections | None) -> tuple[Tensor, Tensor] | None:
+    """Embeddings [N, D, S, S] and segmentations [N, S, S] of a frame's detections, if there are any."""
+    if found is None or found.embeddings is None or found.segmentations is None:
+        return None
+    return found.embeddings, found.segmentations
+
+
 def _prediction(observation: Observation) -> tuple[Tensor, Tensor]:
     """Embedding [D, S, S] and segmentation [S, S] of an observation that has them."""
-    found = observation.at.detections
-    assert found.embeddings is not None and found.segmentations is not None
-    return found.embeddings[observation.row], found.segmentations[observation.row]
+    planes = _planes(observation.at.found)
+    assert planes is not None
+    embeddings, segmentations = planes
+    return embeddings[observation.row], segmentations[observation.row]
 
 
 def still(own: Observation, before: Sequence[Observation], config: TrackerConfig) -> Observation | None:

@@ -7,7 +7,6 @@ from anonymize.track.model.evidence import (
     alike_sized,
     crowding,
     likeness,
-    low_quantile_distance,
     motion_evidence,
     trust,
 )
@@ -92,11 +91,3 @@ def test_an_appearance_that_is_hardly_known_counts_for_little() -> None:
     )
     np.testing.assert_allclose(known[:, 0], [2**-0.25, 0.5, 0.5], atol=1e-6)
     np.testing.assert_allclose(seen_once[:, 0], [0.5 + (2**-0.25 - 0.5) * 1.3 / 4, 0.5, 0.5], atol=1e-6)
-
-
-def test_the_distance_of_several_views_is_a_low_quantile() -> None:
-    nan = np.nan
-    views = np.array([[0.3, 0.05, 0.2, nan, 0.04, 0.25, 0.2, 0.3, 0.2, 0.2, 0.2, 0.2], [nan] * 12, [0.1] + [nan] * 11])
-    found = low_quantile_distance(views.astype(np.float32), CONFIG.view_quantile)
-    np.testing.assert_allclose(found, [0.05, nan, 0.1])
-    assert np.isnan(low_quantile_distance(np.zeros((2, 0), np.float32), 0.1)).tolist() == [True, True]

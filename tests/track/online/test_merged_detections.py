@@ -74,6 +74,13 @@ def test_large_masks_are_divided_wholly() -> None:
     assert not full[:, :200].any()
 
 
+def test_large_masks_are_divided_on_a_coarse_grid() -> None:
+    """In cells of 3 pixels at 600 columns: the border is at the middle, 296, rounded to a cell."""
+    row = RegionMask(0, 0, np.ones((1, 600), np.bool_))
+    ends = [RegionMask(0, 0, np.ones((1, 2), np.bool_)), RegionMask(590, 0, np.ones((1, 10), np.bool_))]
+    assert divide(row, ends, CONFIG.max_divide_cells)[0].box_xyxy == (0, 0, 297, 1)
+
+
 PAIR = MergedDetection(standing(10, 50), [standing(40)], 0.7)
 """A person at 10 and the owner at 40."""
 
