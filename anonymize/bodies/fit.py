@@ -200,7 +200,7 @@ def swung(turns: Tensor) -> Tensor:
 def usual_poses() -> tuple[Tensor, Tensor]:
     """Centre [A, 3] and precision [3 A, 3 A] of the free joints' turns, of people in real pictures and mirrored ones.
 
-    The mean of people who stand, sit and run is a crouch, in which nobody is; so the centre stands at ease.
+    The mean of people who stand, sit and run is a crouch, which is no usual pose; so the centre stands at ease.
     """
     angles = np.radians(real_poses())  # [M, J, 3] forward, side, twist
     x, y, z = (torch.zeros(*angles.shape[:2], 3) for _ in range(3))
