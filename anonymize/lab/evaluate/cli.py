@@ -10,6 +10,9 @@ import typer
 
 from anonymize.cli.common import Device
 
+LOW_SCORE = 0.3
+"""Of the detector that looks for people who were overlooked, as of `anonymize verify`."""
+
 app = typer.Typer(help="Measure weights and results (extra `eval`).", no_args_is_help=True)
 
 
@@ -129,6 +132,59 @@ def reid(
     )
     if json_output is not None:
         write_json(json_output, figures(found))
+    typer.echo(table(found))
+
+
+@app.command()
+def compare(
+    original: Annotated[Path, typer.Argument(metavar="ORIGINAL", help="Film, picture, or folder of them.")],
+    outputs: Annotated[list[Path], typer.Argument(metavar="OUTPUT...", help="The same after any anonymizer.")],
+    name: Annotated[
+        list[str] | None,
+        typer.Option(show_default="the outputs' names", help="Of each output in turn, as many as there are."),
+    ] = None,
+    network: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", show_default="the tracker's appearance", help="As of `reid`: tells people apart."),
+    ] = None,
+    every: Annotated[int, typer.Option(min=1, help="Look at each so many-th frame.")] = 1,
+    seconds: Annotated[
+        list[float] | None, typer.Option(min=0, help="How long each output took to make, in turn.")
+    ] = None,
+    page: Annotated[Path | None, typer.Option(metavar="OUT", help="Write a page with plots and crops here.")] = None,
+    show_originals: Annotated[
+        bool, typer.Option("--show-originals", help="Show the original's people on the page too.")
+    ] = False,
+    json_output: Annotated[Path | None, typer.Option("--json", metavar="OUT", help="Write the figures here.")] = None,
+    device: Annotated[Device, typer.Option(help="Where the detector runs.")] = "auto",
+) -> None:
+    """Hold anonymizers against the original: people visible, recognized, still people; background; steadiness."""
+    from anonymize.core.device import resolve_device
+    from anonymize.core.errors import OptionError
+    from anonymize.detect.build import build_detector
+    from anonymize.lab.evaluate.compare import compare as compare_files
+    from anonymize.lab.evaluate.compare import files_of, names_of
+    from anonymize.lab.evaluate.compare_page import write_page
+    from anonymize.lab.evaluate.compared import table
+    from anonymize.lab.evaluate.output import check_output, write_json
+    from anonymize.lab.evaluate.reid_network import TrackerAppearance, load_reidentifier
+
+    if seconds and len(seconds) != len(outputs):
+        raise OptionError(f"{len(outputs)} outputs but {len(seconds)} times")
+    names = names_of(outputs, name or ())
+    files = files_of(original, outputs)
+    for path in (page, json_output):
+        if path is not None:
+            check_output(path)
+    told_apart_by = load_reidentifier(network) if network is not None else None
+    detector = build_detector(score=LOW_SCORE, device=resolve_device(device))
+    found = compare_files(
+        files, names, detector, told_apart_by or TrackerAppearance(detector), every=every, seconds=seconds or ()
+    )
+    if json_output is not None:
+        write_json(json_output, found.figures())
+    if page is not None:
+        write_page(page, found, original, show_originals=show_originals)
     typer.echo(table(found))
 
 
