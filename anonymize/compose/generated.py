@@ -10,7 +10,6 @@ import numpy as np
 
 from anonymize.compose.background import fill_places
 from anonymize.compose.composer import CoverPainter
-from anonymize.compose.margin import tight_mask
 from anonymize.core.types import (
     BoolArray,
     FloatArray,
@@ -23,8 +22,8 @@ from anonymize.core.types import (
     UInt8Array,
 )
 
-SOFT = 0.012
-"""Where the generator gives no alpha, a person fades out over this share of their longer side."""
+BODY_FROM, BODY_TO = 0.3, 0.6
+"""Where the generator gives no alpha, a person fades in between these shares of body surface."""
 
 
 class PersonGenerator(Protocol):
@@ -158,36 +157,38 @@ def paste(image: UInt8Array, edited: BoolArray, request: PersonRequest, person: 
 
 
 def silhouette(request: PersonRequest) -> tuple[RegionMask, FloatArray]:
-    """The person's own pixels inside the cover, and opacity [h, w] float32 in [0, 1] that fades out round them."""
-    cover = request.cover
-    tight = tight_mask(request.tracks.detections, request.row)
-    outside = np.ones(cover.mask.shape, np.uint8)
-    x, y = tight.x - cover.x, tight.y - cover.y
-    outside[y : y + tight.mask.shape[0], x : x + tight.mask.shape[1]][tight.mask] = 0
-    soft = max(2.0, SOFT * max(tight.mask.shape))
-    distance = np.asarray(cv2.distanceTransform(outside, cv2.DIST_L2, 3), np.float32)
-    opacity = (1 - distance / np.float32(soft)).clip(0, 1) * cover.mask
+    """What such a generator was told that the person is: the cover, and the body's opacity [h, w] float32 in [0, 1].
+
+    Beyond the body its picture is background of its own, which would be a rim.
+    """
+    found, cover = request.tracks.detections, request.cover
+    assert found.segmentations is not None  # only people with a surface are made
+    body = found.segmentations[request.row].float().cpu().numpy()
+    share = stretched(body, found.boxes_xyxy[request.row], cover.box_xyxy)
+    opacity = ((share - BODY_FROM) / (BODY_TO - BODY_FROM)).clip(0, 1) * cover.mask
     return cover, opacity.astype(np.float32)
 
 
-def stretched(picture: UInt8Array, box_xyxy: IntArray, part_xyxy: tuple[int, int, int, int]) -> FloatArray:
+def stretched(
+    picture: UInt8Array | FloatArray, box_xyxy: IntArray | FloatArray, part_xyxy: tuple[int, int, int, int]
+) -> FloatArray:
     """A part of a frame over a rectangle of which a picture was stretched.
 
     Args:
-        picture: [h, w] or [h, w, 3] uint8.
-        box_xyxy: [4] int64, the rectangle; may leave the frame.
+        picture: [h, w] or [h, w, 3] uint8 or float32.
+        box_xyxy: [4], the rectangle; may leave the frame.
         part_xyxy: The part.
 
     Returns:
-        [bottom - top, right - left] or [..., 3] float32, about [0, 255].
+        [bottom - top, right - left] or [..., 3] float32; interpolation may leave the picture's range a little.
     """
     left, top, right, bottom = box_xyxy.tolist()
-    scale_x, scale_y = (right - left) / picture.shape[1], (bottom - top) / picture.shape[0]
-    if scale_y < 1:  # averaging, or thin limbs break up
-        picture = np.asarray(cv2.resize(picture, (right - left, bottom - top), interpolation=cv2.INTER_AREA), np.uint8)
-        scale_x, scale_y = 1.0, 1.0
-    x = (np.arange(part_xyxy[0], part_xyxy[2], dtype=np.float32) - left + 0.5) / np.float32(scale_x) - 0.5
-    y = (np.arange(part_xyxy[1], part_xyxy[3], dtype=np.float32) - top + 0.5) / np.float32(scale_y) - 0.5
-    grid_x, grid_y = np.meshgrid(x, y)
+    width, height = max(right - left, 1e-3), max(bottom - top, 1e-3)
+    if height < picture.shape[0]:  # averaging, or thin limbs break up
+        size = max(1, round(width)), max(1, round(height))
+        picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
+    x = (np.arange(part_xyxy[0], part_xyxy[2]) - left + 0.5) * (picture.shape[1] / width) - 0.5
+    y = (np.arange(part_xyxy[1], part_xyxy[3]) - top + 0.5) * (picture.shape[0] / height) - 0.5
+    grid_x, grid_y = np.meshgrid(x.astype(np.float32), y.astype(np.float32))
     made = cv2.remap(picture, grid_x, grid_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(made, np.float32)

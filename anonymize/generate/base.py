@@ -109,7 +109,7 @@ class TrackGenerator(ABC):
 
         Returns:
             For each request a picture, which stretched over `box_xyxy` shows the new person where the request hides the
-            frame, and the frame elsewhere; without alpha.
+            frame; with alpha, or, of generators that paint all that is hidden, without, and the frame elsewhere.
 
         Raises:
             OptionError: The surface predictions are of another kind than the generator was trained for.
@@ -117,8 +117,7 @@ class TrackGenerator(ABC):
         people: list[Replacement] = []
         for start in range(0, len(requests), BATCH):
             made = self._generate(requests[start : start + BATCH]).float()
-            pixels = ((made + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-            people += [Replacement(image) for image in pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()]
+            people += [to_replacement(person) for person in made]
         return people
 
     def read_identity(self, image: UInt8Array, detections: Detections) -> tuple[Tensor, int]:
@@ -138,7 +137,7 @@ class TrackGenerator(ABC):
 
     @abstractmethod
     def _generate(self, requests: Sequence[PersonRequest]) -> Tensor:
-        """Pictures [B, 3, h, w], about [-1, 1], of at most `BATCH` people."""
+        """Pictures [B, 3, h, w], about [-1, 1], of at most `BATCH` people; or [B, 4, h, w] with alpha in [0, 1]."""
 
     def _draw(self, track: int) -> Tensor:
         """z of a track, [1, latent] float32."""
@@ -165,6 +164,15 @@ class TrackGenerator(ABC):
             embeddings.append(found.embeddings[request.row].to(self.device).float())
             segmentations.append(found.segmentations[request.row].to(self.device).float())
         return torch.stack(embeddings), torch.stack(segmentations)
+
+
+def to_replacement(made: Tensor) -> Replacement:
+    """A picture [3, h, w], about [-1, 1], or [4, h, w] with alpha in [0, 1], as 8 bits a value."""
+    colours = ((made[:3] + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    image = colours.permute(1, 2, 0).contiguous().cpu().numpy()
+    if len(made) == 3:
+        return Replacement(image)
+    return Replacement(image, (made[3] * 255).round().clamp(0, 255).to(torch.uint8).cpu().numpy())
 
 
 def rectangles(requests: Sequence[PersonRequest]) -> tuple[FloatArray, FloatArray]:

@@ -14,7 +14,8 @@ from anonymize.core.parameters import read_safetensors, write_safetensors
 from anonymize.core.resources import GENERATOR, weights_path
 from anonymize.downloads.cache import locate
 from anonymize.generate.base import DEFAULT_TRUNCATION, TrackGenerator
-from anonymize.generate.network import GeneratorConfig, GeneratorNetwork
+from anonymize.generate.layered import LayeredNetwork
+from anonymize.generate.network import GeneratorBase, GeneratorConfig, GeneratorNetwork
 from anonymize.generate.predictor import EmbeddedGenerator
 from anonymize.generate.zoo.predictor import ZooGenerator
 from anonymize.generate.zoo.reader import load_generator
@@ -29,20 +30,25 @@ DETECTORS = {
 """Detectors that predict a surface, for the error."""
 
 
-def save_weights(path: Path, network: GeneratorNetwork, notes: dict[str, str]) -> None:
+def save_weights(path: Path, network: GeneratorBase, notes: dict[str, str]) -> None:
     """Write a network as `.safetensors`: parameters in half precision, its configuration and notes as metadata."""
     metadata = {"format": FORMAT, "config": json.dumps(network.config.to_dict())} | notes
     write_safetensors(path, network.state_dict(), metadata)
 
 
-def load_network(path: Path) -> GeneratorNetwork:
+def build_network(config: GeneratorConfig) -> GeneratorBase:
+    """A network with random parameters: of layers where it has alpha, else one that paints the whole cover."""
+    return LayeredNetwork(config) if config.alpha else GeneratorNetwork(config)
+
+
+def load_network(path: Path) -> GeneratorBase:
     """Read a network written by `save_weights`.
 
     Raises:
         WeightsError: The file is missing, damaged or of another model.
     """
     metadata, tensors = read_safetensors(path, [FORMAT], NETWORK)
-    network = GeneratorNetwork(GeneratorConfig.from_dict(json.loads(metadata["config"])))
+    network = build_network(GeneratorConfig.from_dict(json.loads(metadata["config"])))
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:

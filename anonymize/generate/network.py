@@ -51,6 +51,8 @@ class GeneratorConfig:
         judge_pose: The discriminator is told the embedding.
         parts: Soft parts of the surface, each with a colour of its own (see `SurfaceParts`), on which the decoder
             builds; 0 for none.
+        alpha: People are made as layers, colour and alpha (see `LayeredNetwork`); else the whole cover is painted.
+        features: Of each part of the surface, of a network with alpha.
         known: People whose z is kept, near whom z is drawn (see `Prior`).
         centers: Cluster centres of w, for multi-modal truncation (Mokady et al. 2022).
     """
@@ -68,6 +70,8 @@ class GeneratorConfig:
     improved_conditioning: bool = True
     judge_pose: bool = True
     parts: int = 32
+    alpha: bool = False
+    features: int = 8
     known: int = 512
     centers: int = 32
 
@@ -110,7 +114,9 @@ class GeneratorConfig:
 
     @property
     def noise_sizes(self) -> list[tuple[int, int]]:
-        """Height and width of each noise input, in the order of `GeneratorNetwork.forward`."""
+        """Height and width of each noise input, in the order of `GeneratorNetwork.forward`; none with alpha."""
+        if self.alpha:
+            return []
         last = len(self.channels) - 1
         sizes = [self.level_size(last)]
         for level in reversed(range(last)):
@@ -247,20 +253,53 @@ class DecoderLevel(nn.Module):
         return x, own if colours is None else upsample(colours) + own
 
 
-class GeneratorNetwork(nn.Module):
-    """The generator with its prior of z, mapping network, appearance mapper and centres of w.
+class GeneratorBase(nn.Module):
+    """What all generators have: the prior of z, the mapping network, the mean and the centres of w."""
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.prior = Prior(config.latent, config.known)
+        self.mapping = MappingNetwork(config.latent, config.mapping_layers)
+        self.w_mean: Tensor
+        self.w_centers: Tensor
+        self.register_buffer("w_mean", torch.zeros(config.latent))
+        self.register_buffer("w_centers", torch.zeros(config.centers, config.latent))
+
+    def read(self, appearance: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of z of people in pictures, [B, latent] each.
+
+        Raises:
+            ValueError: The network has no appearance mapper (`config.appearance_mapper`).
+        """
+        raise NotImplementedError
+
+    def forward(self, condition: Tensor, w: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
+        """Make people."""
+        raise NotImplementedError
+
+    def silence(self, added: int) -> None:
+        """Let the finest levels have no effect yet."""
+        raise NotImplementedError
+
+    def fold(self) -> None:
+        """Apply all scales for good, for inference."""
+        for module in self.modules():
+            if isinstance(module, Scaled):
+                module.fold()
+
+
+class GeneratorNetwork(GeneratorBase):
+    """The generator that paints the whole cover.
 
     Conditions are [B, condition channels, H, W] float: masked RGB in [-1, 1] with 0 where hidden, mask (1: hidden),
     surface embedding (0 off the body), embedding mask, padding (1: outside of the frame).
     """
 
     def __init__(self, config: GeneratorConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         widths, latent = config.widths, config.latent
         self.encoder = Encoder(config.condition_channels, widths)
-        self.prior = Prior(latent, config.known)
-        self.mapping = MappingNetwork(latent, config.mapping_layers)
         self.mapper = AppearanceMapper(config) if config.appearance_mapper else None
         self.co_modulation = CoModulation(config) if config.co_modulation else None
         self.bottom = ModulatedConvolution(widths[-1], widths[-1], latent)
@@ -273,10 +312,6 @@ class GeneratorNetwork(nn.Module):
             for module in self.modules():
                 if isinstance(module, DecoderLevel):  # begins with the palette and the surroundings
                     nn.init.normal_(module.colours.weight, std=0.1)
-        self.w_mean: Tensor
-        self.w_centers: Tensor
-        self.register_buffer("w_mean", torch.zeros(latent))
-        self.register_buffer("w_centers", torch.zeros(config.centers, latent))
 
     def read(self, appearance: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of z of people in pictures, see `AppearanceMapper`.
@@ -344,12 +379,6 @@ class GeneratorNetwork(nn.Module):
         for level in self.levels[len(self.levels) - added :]:
             assert isinstance(level, DecoderLevel)
             nn.init.zeros_(level.colours.weight)
-
-    def fold(self) -> None:
-        """Apply all scales for good, for inference."""
-        for module in self.modules():
-            if isinstance(module, Scaled):
-                module.fold()
 
 
 def merge(made: Tensor, condition: Tensor) -> Tensor:
@@ -442,7 +471,7 @@ class Discriminator(nn.Module):
             level.silence()
 
 
-def grow(network: GeneratorNetwork | Discriminator, smaller: Mapping[str, Tensor], added: int) -> None:
+def grow(network: GeneratorBase | Discriminator, smaller: Mapping[str, Tensor], added: int) -> None:
     """Take over the parameters of a network trained on smaller pictures (progressive growing, Karras et al. 2018).
 
     Args:

@@ -15,7 +15,8 @@ from anonymize.core.types import Detections, PersonRequest, Tracks, UInt8Array
 from anonymize.generate.base import DEFAULT_TRUNCATION, TrackGenerator, rectangles, remember
 from anonymize.generate.crops import build_condition, crop_box, cut, sample_surface, snap
 from anonymize.generate.latents import draw_noise
-from anonymize.generate.network import GeneratorNetwork
+from anonymize.generate.layered import with_place
+from anonymize.generate.network import GeneratorBase
 
 
 class EmbeddedGenerator(TrackGenerator):
@@ -36,7 +37,7 @@ class EmbeddedGenerator(TrackGenerator):
 
     def __init__(
         self,
-        network: GeneratorNetwork,
+        network: GeneratorBase,
         *,
         seed: int = 0,
         truncation: float = DEFAULT_TRUNCATION,
@@ -65,6 +66,8 @@ class EmbeddedGenerator(TrackGenerator):
         embeddings, segmentations = self._predictions(requests, self.config.embedding)
         surface, body = sample_surface(embeddings, segmentations, *rectangles(requests), self.size_hw)
         condition = build_condition([cut(r.image, r.hidden, r.box_xyxy, self.size_hw) for r in requests], surface, body)
+        if self.config.alpha:
+            condition = with_place(condition)
         people = [self._person(int(r.tracks.ids[r.row])) for r in requests]
         w = torch.stack([w for w, _ in people])
         noise = [torch.stack(level) for level in zip(*(n for _, n in people), strict=True)]
@@ -86,7 +89,7 @@ class EmbeddedGenerator(TrackGenerator):
 
     @torch.inference_mode()
     def read_identity(self, image: UInt8Array, detections: Detections) -> tuple[Tensor, int]:
-        if self.network.mapper is None:
+        if not self.config.appearance_mapper:
             return super().read_identity(image, detections)
         areas = np.array([m.area for m in detections.masks], np.float64) * detections.has_cse
         if not areas.size or areas.max() == 0:

@@ -24,7 +24,7 @@ from anonymize.detect.network import DetectorNetwork
 from anonymize.detect.predictor import EmbeddedDetector
 from anonymize.generate.build import load_network
 from anonymize.generate.latents import draw_latent, draw_noise, truncate
-from anonymize.generate.network import GeneratorNetwork
+from anonymize.generate.network import GeneratorBase
 from anonymize.generate.predictor import EmbeddedGenerator
 from anonymize.lab.evaluate.detection import LARGE_PX
 from anonymize.lab.evaluate.detector import FILM_FPS, FILM_FRAMES, FILM_PLACES, FILMS, HELD_OUT_SEED, SCENE_HW
@@ -60,7 +60,7 @@ class Studio:
 
     def __init__(
         self,
-        network: GeneratorNetwork,
+        network: GeneratorBase,
         people: People,
         observer: Observer,
         discriminant: Discriminant,
@@ -125,7 +125,7 @@ class Studio:
     @torch.inference_mode()
     def read(self, rows: Sequence[int]) -> Tensor:
         """z [N, latent] of people, by the appearance mapper."""
-        if self.network.mapper is None:
+        if not self.network.config.appearance_mapper:
             raise OptionError("this generator has no appearance mapper")
         seen = [self.network.read(self.sample(row)[2][None])[0][0] for row in rows]
         return torch.stack(seen)
@@ -281,7 +281,7 @@ def realism(studio: Studio) -> dict[str, float]:
     return figures
 
 
-def leaks(network: GeneratorNetwork, detector: DetectorNetwork, films: int = FILMS) -> dict[str, float]:
+def leaks(network: GeneratorBase, detector: DetectorNetwork, films: int = FILMS) -> dict[str, float]:
     """Pixels of people over 40 px on rendered films that keep the original's value; beside them, what chance gives.
 
     Chance is how often the replacement's pixels equal the original's after the originals were shuffled. Most that are

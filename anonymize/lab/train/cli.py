@@ -7,10 +7,12 @@ from typing import Annotated
 
 import typer
 
-from anonymize.lab.train.generator_cli import MOST_SEED, generator
+from anonymize.lab.train.generator_cli import MOST_SEED, stylegan
+from anonymize.lab.train.layered_cli import generator
 
 app = typer.Typer(help="Train the embedded weights (extra `train`).", no_args_is_help=True)
 app.command()(generator)
+app.command()(stylegan)
 
 
 @app.command()

@@ -34,6 +34,10 @@ NO_VERTEX = 65535
 MIN_VERTICES_PER_PART = 3.0
 """Of the landmarks seen, per body part seen. FDH's 135 of SMPL's 27,554 vertices are the same share of 1,024."""
 MIN_HEIGHT_PX = 48.0
+CUT_BY_FRAME, HALF_HIDDEN = 0.25, 0.3
+"""Shares of the rendered people: cut by a side of the frame, and behind an object."""
+MIN_SHOWN = 0.25
+"""Least share of a rendered person that an object leaves in sight."""
 
 
 @dataclass(frozen=True)
@@ -68,28 +72,37 @@ class PersonCrop:
     Attributes:
         image: [h, w, 3] uint8 RGB, nothing hidden; black outside of the frame.
         person: [h, w] bool, the person's mask as the pipeline would hide it.
+        alpha: [h, w] uint8, how much of the pixel is the person, 255 for all; exact where the person is rendered.
         others: [h, w] bool, other people.
         padding: [h, w] bool, outside of the frame.
         body: [h, w] bool, CSE mask.
         vertices: [h, w] uint16, vertex of the surface, 65535 where there is none.
         embedding: [D, h / 2, w / 2] float16, mean square 1 over D on the body and 0 elsewhere.
         note: Where it comes from.
+        place: [h, w, 3] uint8 RGB, the place without the person; None where no picture shows it.
     """
 
     image: UInt8Array
     person: BoolArray
+    alpha: UInt8Array
     others: BoolArray
     padding: BoolArray
     body: BoolArray
     vertices: np.ndarray
     embedding: np.ndarray
     note: PersonNote
+    place: UInt8Array | None = None
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All arrays but the picture, by name."""
+        names = ("person", "alpha", "others", "padding", "body", "vertices", "embedding", "place")
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
 
     @property
     def n_bytes(self) -> int:
         """Memory that the arrays take."""
-        arrays = (self.image, self.person, self.others, self.padding, self.body, self.vertices, self.embedding)
-        return sum(array.nbytes for array in arrays)
+        return self.image.nbytes + sum(array.nbytes for array in self.arrays.values())
 
     def members(self, key: str) -> Iterator[tuple[str, bytes]]:
         """Names and contents of the files in a shard: KEY.png, KEY.npz, KEY.json."""
@@ -97,8 +110,7 @@ class PersonCrop:
         if not done:
             raise OptionError(f"{self.note.source}: the crop cannot be encoded")
         arrays = io.BytesIO()
-        names = ("person", "others", "padding", "body", "vertices", "embedding")
-        np.savez_compressed(arrays, allow_pickle=False, **{name: getattr(self, name) for name in names})
+        np.savez_compressed(arrays, allow_pickle=False, **self.arrays)
         yield f"{key}.png", png.tobytes()
         yield f"{key}.npz", arrays.getvalue()
         yield f"{key}.json", json.dumps(asdict(self.note)).encode()
@@ -238,7 +250,7 @@ def crops_of(
     film: bool,
     min_height_px: float = MIN_HEIGHT_PX,
 ) -> Iterator[PersonCrop]:
-    """The people of a frame whose surface is known and who are large enough."""
+    """The people of a frame whose surface is known and who are large enough; their alpha is the detector's mask."""
     found, covers = tracks.detections, covers_of(tracks)
     masks = [region.to_full(found.size_hw) for region in covers]
     for row in np.flatnonzero(found.has_cse):
@@ -247,9 +259,8 @@ def crops_of(
             continue
         others = np.any([m for i, m in enumerate(masks) if i != row] or [np.zeros(found.size_hw, np.bool_)], axis=0)
         whole, own, rest, rectangle = crop_person(frame.image, region, others, box)
-        embedding, body = _surface_of(found, int(row), rectangle)
-        full = F.interpolate(torch.from_numpy(embedding)[None].float(), SIZE, mode="bilinear", align_corners=False)
-        vertices, share = vertices_of(full[0].numpy(), body, table)
+        embedding, body = surface_of(found, int(row), rectangle)
+        vertices, share = vertices_of(enlarged(embedding), body, table)
         name = f"{source}#{int(tracks.ids[row])}" if film else f"{source}#{frame.index}.{row}"
         note = PersonNote(
             source,
@@ -262,18 +273,61 @@ def crops_of(
             held_out(source),
         )
         yield PersonCrop(
-            whole.image, own.hidden, rest.hidden, whole.padding, body, vertices, embedding.astype(np.float16), note
+            image=whole.image,
+            person=own.hidden,
+            alpha=cut_alpha(softened(found.masks[row].to_full(found.size_hw)), rectangle),
+            others=rest.hidden,
+            padding=whole.padding,
+            body=body,
+            vertices=vertices,
+            embedding=embedding.astype(np.float16),
+            note=note,
         )
 
 
-def _surface_of(found: Detections, row: int, rectangle: np.ndarray) -> tuple[np.ndarray, BoolArray]:
+def softened(mask: BoolArray) -> UInt8Array:
+    """A mask [H, W] as alpha, its outline softened by a pixel."""
+    soft: UInt8Array = cv2.GaussianBlur(mask.astype(np.uint8) * 255, (3, 3), 0).astype(np.uint8)
+    return soft
+
+
+def cut_alpha(alpha: UInt8Array, rectangle: np.ndarray) -> UInt8Array:
+    """The part of alpha [H, W] in a crop, [h, w]; 0 outside of the frame."""
+    return cut(np.dstack([alpha] * 3), np.zeros(alpha.shape, np.bool_), rectangle, SIZE).image[..., 0].copy()
+
+
+def enlarged(embedding: np.ndarray) -> np.ndarray:
+    """Embeddings [D, h / 2, w / 2] at the size of the crop."""
+    full = F.interpolate(torch.from_numpy(embedding)[None].float(), SIZE, mode="bilinear", align_corners=False)
+    large: np.ndarray = full[0].numpy()
+    return large
+
+
+def surface_of(found: Detections, row: int, rectangle: np.ndarray) -> tuple[np.ndarray, BoolArray]:
     """Embedding [D, h / 2, w / 2] and body mask [h, w] of a person in a rectangle of the frame."""
     if found.embeddings is None or found.segmentations is None:
         raise OptionError("the detector predicts no surface, which the dataset needs")
-    embeddings, bodies = found.embeddings[row : row + 1], found.segmentations[row : row + 1]
-    boxes, crops = found.boxes_xyxy[row : row + 1], rectangle[None].astype(np.float32)
-    _, body = sample_surface(embeddings, bodies, boxes, crops, SIZE)
-    embedding, _ = sample_surface(embeddings, bodies, boxes, crops, (SIZE[0] // 2, SIZE[1] // 2))
+    rows = slice(row, row + 1)
+    return surface_in(found.embeddings[rows], found.segmentations[rows], found.boxes_xyxy[rows], rectangle)
+
+
+def surface_in(
+    embeddings: torch.Tensor, bodies: torch.Tensor, boxes_xyxy: FloatArray, rectangle: np.ndarray
+) -> tuple[np.ndarray, BoolArray]:
+    """What is predicted over a person's box, in a crop.
+
+    Args:
+        embeddings: [1, D, S, S] float.
+        bodies: [1, S, S] float in [0, 1].
+        boxes_xyxy: [1, 4] float32, what the predictions are stretched over.
+        rectangle: [4] int64, the crop's.
+
+    Returns:
+        Embedding [D, h / 2, w / 2] and body mask [h, w].
+    """
+    crops = rectangle[None].astype(np.float32)
+    _, body = sample_surface(embeddings, bodies, boxes_xyxy, crops, SIZE)
+    embedding, _ = sample_surface(embeddings, bodies, boxes_xyxy, crops, (SIZE[0] // 2, SIZE[1] // 2))
     return embedding[0].cpu().numpy(), body[0, 0].cpu().numpy() > 0
 
 
@@ -421,21 +475,34 @@ def rendered_crop(
     view: int,
 ) -> PersonCrop:
     """Paste a rendered person [h, w] (vertex -1 where there is none) into a place and cut out the crop."""
-    from anonymize.lab.train.composites import fill_frame, made_up_place, pick
+    from anonymize.lab.train.composites import Sample, fill_frame, made_up_place, paste_object, pick
 
     height, width = alpha.shape
     size = (round(height * 1.5), max(round(width * 1.5), height))
     place = fill_frame(rng, pick(rng, places), size) if places and rng.random() < 0.85 else made_up_place(rng, size)
-    y, x = int(rng.integers(size[0] - height + 1)), int(rng.integers(size[1] - width + 1))
-    inner = slice(y, y + height), slice(x, x + width)
-    opacity = alpha[..., None].astype(np.float32) / 255
+    y, x = (int(rng.integers(have - want + 1)) for have, want in zip(size, (height, width), strict=True))
+    if rng.random() < CUT_BY_FRAME:  # at one side
+        side, gone = int(rng.integers(3)), rng.uniform(0.1, 0.6)
+        y = size[0] - round(height * (1 - gone)) if side == 0 else y
+        x = (x, -round(width * gone), size[1] - round(width * (1 - gone)))[side]
+    soft, known = np.zeros(size, np.uint8), np.full(size, -1, np.int64)
+    top, left, bottom, right = max(0, y), max(0, x), min(size[0], y + height), min(size[1], x + width)
+    inner, shown = (slice(top, bottom), slice(left, right)), (slice(top - y, bottom - y), slice(left - x, right - x))
+    soft[inner], known[inner] = alpha[shown], vertex[shown]
     frame = place.copy()
-    frame[inner] = np.rint(place[inner] + opacity * (image.astype(np.float32) - place[inner])).astype(np.uint8)
-    region = with_margin(tighten(RegionMask(x, y, alpha > 16)), size)
-    box = np.array(RegionMask.from_full(RegionMask(x, y, alpha > 127).to_full(size)).box_xyxy, np.float32)
+    opacity = soft[inner][..., None].astype(np.float32) / 255
+    frame[inner] = np.rint(place[inner] + opacity * (image[shown].astype(np.float32) - place[inner])).astype(np.uint8)
+    if places and rng.random() < HALF_HIDDEN:
+        before, after = frame, Sample.of(frame)
+        middle = np.argwhere(soft > 127)
+        paste_object(rng, after, pick(rng, places), center=middle[int(rng.integers(len(middle)))], size=height)
+        hidden = (after.image != before).any(2)
+        if (soft > 127)[~hidden].sum() > MIN_SHOWN * (soft > 127).sum():  # the object stands before person and place
+            frame, place = after.image, np.where(hidden[..., None], after.image, place)
+            soft[hidden], known[hidden] = 0, -1
+    region = with_margin(tighten(RegionMask(0, 0, soft > 16)), size)
+    box = np.array(RegionMask.from_full(soft > 127).box_xyxy, np.float32)
     whole, own, _, rectangle = crop_person(frame, region, np.zeros(size, np.bool_), box)
-    known = np.full(size, -1, np.int64)
-    known[inner] = vertex
     body = cut_nearest(known, rectangle)
     seen = body >= 0
     vertices = np.where(seen, body, NO_VERTEX).astype(np.uint16)
@@ -454,8 +521,18 @@ def rendered_crop(
         rendered=True,
         held_out=held_out(identity),
     )
-    embedding = normalise(small)[0].numpy().astype(np.float16)
-    return PersonCrop(whole.image, own.hidden, np.zeros_like(seen), whole.padding, seen, vertices, embedding, note)
+    return PersonCrop(
+        image=whole.image,
+        person=own.hidden,
+        alpha=cut_alpha(soft, rectangle),
+        others=np.zeros_like(seen),
+        padding=whole.padding,
+        body=seen,
+        vertices=vertices,
+        embedding=normalise(small)[0].numpy().astype(np.float16),
+        note=note,
+        place=cut(place, np.zeros(size, np.bool_), rectangle, SIZE).image,
+    )
 
 
 def cut_nearest(values: np.ndarray, rectangle: np.ndarray) -> np.ndarray:

@@ -51,6 +51,29 @@ def build(
 
 
 @app.command()
+def labelled(
+    source: Annotated[
+        Path,
+        typer.Argument(exists=True, file_okay=False, help="Street photos with labels, or boxed pictures with masks."),
+    ],
+    output: Dataset,
+    min_height: Annotated[float, typer.Option(min=1, help="Leave out people of fewer pixels.")] = 150.0,
+    files: Annotated[int | None, typer.Option(min=1, help="Read so many pictures only (to try the command).")] = None,
+    weights: Weights = "embedded",
+    device: Device = "auto",
+) -> None:
+    """Cut out the people whose masks are known, with their surface."""
+    from anonymize.core.body_surface import load_surface
+    from anonymize.core.device import resolve_device
+    from anonymize.detect.build import build_detector
+    from anonymize.lab.train.labelled import build_labelled
+
+    detector = build_detector(weights, device=resolve_device(device))
+    count = build_labelled(source, output, detector, load_surface(), min_height_px=min_height, limit=files)
+    typer.echo(f"{count} people written")
+
+
+@app.command()
 def render(
     output: Dataset,
     people: Annotated[int, typer.Option(min=1, help="How many people.")] = 2000,

@@ -6,7 +6,7 @@ import io
 import json
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from tarfile import TarError
 from tarfile import open as open_tar
@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from torch.utils.data import IterableDataset, get_worker_info
 
 from anonymize.core.errors import OptionError
-from anonymize.core.types import BoolArray
+from anonymize.core.types import BoolArray, UInt8Array
 from anonymize.generate.crops import normalise
 from anonymize.lab.train.dataset import NO_VERTEX, PersonCrop, PersonNote, SurfaceTable
 
@@ -29,7 +29,11 @@ HEAD_PARTS = (1, 2)
 LEG_PARTS = (15, 16, 17, 18)
 HIDE_OTHERS = 0.5
 MEMORY_BYTES = 6 << 30
-REAL_SHARE = 0.5
+MIN_HEAD = 0.002
+"""Least share of the crop that a head takes for it to be looked at."""
+HEAD_MARGIN = 1.4
+"""Side of the square round a head over the head's."""
+REAL_SHARE = 0.65
 """Of the samples: photographs are few, but rendered people are not what replacements have to look like."""
 
 
@@ -57,6 +61,40 @@ class GeneratorBatch:
             self.appearance.to(device, non_blocking=True),
             self.paired.to(device, non_blocking=True),
         )
+
+
+@dataclass(frozen=True, eq=False)
+class LayeredBatch:
+    """What one step of the training of a generator of layers sees.
+
+    Attributes:
+        pictures: [B, 3, H, W] float32 in [-1, 1], the real crops; 0 outside of the frame.
+        alpha: [B, 1, H, W] float32 in [0, 1], how much of each pixel is the person.
+        places: [B, 3, H, W] float32 in [-1, 1], the places without the person, where `placed`.
+        placed: [B] bool, whether the place is known.
+        cover: [B, 1, H, W] float32 of 0 and 1, what is covered.
+        others: [B, 1, H, W] float32 of 0 and 1, pixels of other people, which nothing is learnt from.
+        surface: [B, D + 2, H, W] float32: embedding, its mask, padding.
+        appearance, paired: See `GeneratorBatch`.
+        heads: [B, 4] float32, box round the head as xyxy in [-1, 1] of the crop; all 0 where no head is seen.
+    """
+
+    pictures: Tensor
+    alpha: Tensor
+    places: Tensor
+    placed: Tensor
+    cover: Tensor
+    others: Tensor
+    surface: Tensor
+    appearance: Tensor
+    paired: Tensor
+    heads: Tensor
+
+    def to(self, device: torch.device) -> LayeredBatch:
+        return LayeredBatch(*(getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)))
+
+    def __len__(self) -> int:
+        return len(self.pictures)
 
 
 class People:
@@ -151,6 +189,45 @@ class People:
             rows.append((*self.sample(rng, *crops), torch.tensor(paired)))
         return GeneratorBatch(*(torch.stack(values) for values in zip(*rows, strict=True)))
 
+    def layered_batch(self, rng: Generator, count: int) -> LayeredBatch:
+        """As `batch`, for a generator of layers."""
+        rows = []
+        for _ in range(count):
+            row = self._draw(rng)
+            others = [other for other in self.groups[self.notes[row].identity] if other != row]
+            source = others[int(rng.integers(len(others)))] if others else row
+            crops = [self.crop(i, mirrored=bool(rng.random() < 0.5)) for i in (row, source)]
+            rows.append(self.layered_sample(rng, *crops, paired=bool(others)))
+        return LayeredBatch(*(torch.stack(values) for values in zip(*rows, strict=True)))
+
+    def layered_sample(
+        self, rng: Generator, crop: PersonCrop, source: PersonCrop, *, paired: bool
+    ) -> tuple[Tensor, ...]:
+        """The fields of a `LayeredBatch` for one person; the appearance is the source's."""
+        cover = grow_mask(rng, crop, self.table)
+        if rng.random() < HIDE_OTHERS:
+            cover |= crop.others
+        cover &= ~crop.padding
+        picture, embedding, body, padding = _planes(crop)
+        if crop.note.rendered:
+            embedding, body = blurred_surface(rng, embedding, body)
+        seen, pose, pose_mask, _ = _planes(source)
+        own = torch.from_numpy(source.alpha.astype(np.float32) / 255)[None]
+        own = own * torch.from_numpy(~source.padding)[None]
+        place = crop.image if crop.place is None else crop.place
+        return (
+            picture,
+            torch.from_numpy(crop.alpha.astype(np.float32) / 255)[None],
+            torch.from_numpy(np.ascontiguousarray(place)).permute(2, 0, 1).float() / 127.5 - 1,
+            torch.tensor(crop.place is not None),
+            torch.from_numpy(cover)[None].float(),
+            torch.from_numpy(np.ascontiguousarray(crop.others))[None].float(),
+            torch.cat([embedding, body, padding]),
+            torch.cat([seen * own, (own > 0.5).float(), pose, pose_mask]),
+            torch.tensor(paired),
+            head_box(crop, self.table),
+        )
+
     def _draw(self, rng: Generator) -> int:
         """A person; photographs get a fixed share where there are both."""
         rows = self._real if rng.random() < REAL_SHARE else self._rendered
@@ -194,6 +271,18 @@ class PeopleBatches(IterableDataset[GeneratorBatch]):
             step += stride
 
 
+class LayeredBatches(IterableDataset[LayeredBatch]):
+    """Endless batches for a generator of layers; every process and every start has its own random numbers."""
+
+    def __init__(self, people: People, batch_size: int, *, seed: tuple[int, ...]) -> None:
+        self._people, self._batch_size, self._seed = people, batch_size, seed
+
+    def __iter__(self) -> Iterator[LayeredBatch]:
+        rng = np.random.default_rng(self._seed)
+        while True:
+            yield self._people.layered_batch(rng, self._batch_size)
+
+
 def halve(crop: PersonCrop) -> PersonCrop:
     """The crop at half its size; masks keep all they touch."""
     height, width = (side // 2 for side in crop.person.shape)
@@ -201,19 +290,25 @@ def halve(crop: PersonCrop) -> PersonCrop:
     def touched(mask: BoolArray) -> BoolArray:
         return np.asarray(mask.reshape(height, 2, width, 2).any((1, 3)))
 
+    def small(image: UInt8Array) -> UInt8Array:
+        resized: UInt8Array = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8)
+        return resized
+
     embedding = crop.embedding
-    if embedding.shape[1] > height:
+    if 2 * embedding.shape[1] > height:
         halved = F.avg_pool2d(torch.from_numpy(embedding.astype(np.float32))[None], 2)
         embedding = normalise(halved)[0].numpy().astype(np.float16)
     return replace(
         crop,
-        image=cv2.resize(crop.image, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8),
+        image=small(crop.image),
         person=touched(crop.person),
+        alpha=small(crop.alpha),
         others=touched(crop.others),
         padding=touched(crop.padding),
         body=crop.body.reshape(height, 2, width, 2).sum((1, 3)) >= 2,
         vertices=crop.vertices[::2, ::2],
         embedding=embedding,
+        place=None if crop.place is None else small(crop.place),
     )
 
 
@@ -227,11 +322,13 @@ def flip(crop: PersonCrop, table: SurfaceTable) -> PersonCrop:
         crop,
         image=np.ascontiguousarray(crop.image[:, ::-1]),
         person=crop.person[:, ::-1],
+        alpha=np.ascontiguousarray(crop.alpha[:, ::-1]),
         others=crop.others[:, ::-1],
         padding=crop.padding[:, ::-1],
         body=crop.body[:, ::-1],
         vertices=vertices,
-        embedding=mirror_embedding(planes, table),
+        embedding=mirror_embedding(planes, table).astype(np.float16),
+        place=None if crop.place is None else np.ascontiguousarray(crop.place[:, ::-1]),
     )
 
 
@@ -271,6 +368,42 @@ def grow_mask(rng: Generator, crop: PersonCrop, table: SurfaceTable) -> BoolArra
         _patch(rng, mask, crop.person)
     grown: BoolArray = (mask > 0) | crop.person
     return grown
+
+
+def blurred_surface(rng: Generator, embedding: Tensor, body: Tensor) -> tuple[Tensor, Tensor]:
+    """An exact surface made as coarse as a detector's, more or less: its cells are larger than pixels.
+
+    Args:
+        rng: Chooses how coarse.
+        embedding: [D, h, w], mean square 1 over D on the body.
+        body: [1, h, w] of 0 and 1.
+    """
+    cells = int(rng.integers(1, 5)) * embedding.shape[1] // 144
+    if cells < 2:
+        return embedding, body
+    size = embedding.shape[1:]
+    coarse = F.avg_pool2d(torch.cat([embedding, body])[None], cells, ceil_mode=True, count_include_pad=False)
+    planes = F.interpolate(coarse, size, mode="bilinear", align_corners=False)
+    seen = (planes[0, -1:] > 0.5).float()
+    return normalise(planes[:, :-1])[0] * seen, seen
+
+
+def head_box(crop: PersonCrop, table: SurfaceTable) -> Tensor:
+    """Box round the head, a square of pixels, [4] xyxy in [-1, 1] of the crop; 0 where no head is seen."""
+    body = crop.vertices != NO_VERTEX
+    parts = np.where(body, table.vertex_parts[np.where(body, crop.vertices, 0)], 0)
+    head = np.isin(parts, HEAD_PARTS) & (crop.alpha > 127)
+    box = _extent(head)
+    height, width = crop.body.shape
+    if box is None or head.sum() < MIN_HEAD * height * width:
+        return torch.zeros(4)
+    left, top, right, bottom = box
+    side = HEAD_MARGIN * min(
+        max(right - left, bottom - top), 0.35 * height
+    )  # a misjudged surface has heads of any size
+    x, y = (left + right) / 2, (top + bottom) / 2 if bottom - top < 0.35 * height else top + side / 2 / HEAD_MARGIN
+    pixels = torch.tensor([x - side / 2, y - side / 2, x + side / 2, y + side / 2])
+    return 2 * pixels / torch.tensor([width, height, width, height]) - 1
 
 
 def _extent(where: BoolArray) -> tuple[int, int, int, int] | None:

@@ -1,4 +1,4 @@
-"""`anonymize train generator`."""
+"""`anonymize train stylegan`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MOST_SEED = 2**32 - 1
 """Times a stride, plus the step, it is what PyTorch draws from: 64 bits."""
 
 
-def generator(
+def stylegan(
     data: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Dataset of `anonymize dataset`.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the checkpoint, log and previews.")],
     steps: Annotated[int, typer.Option(min=1, help="Length of the schedule.")] = 100_000,
@@ -69,7 +69,7 @@ def generator(
     seed: Annotated[int, typer.Option(min=0, max=MOST_SEED)] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
-    """Train the generator from scratch; goes on with the checkpoint in OUTPUT if there is one."""
+    """Train the thesis' generator, which paints the whole cover; goes on with the checkpoint in OUTPUT."""
     import dataclasses
 
     from anonymize.core.device import resolve_device

@@ -44,5 +44,22 @@ def average_gradients(parameters: Sequence[nn.Parameter], also: float) -> float:
     return float(last)
 
 
+def average_numbers(numbers: Sequence[float]) -> list[float]:
+    """The means of some numbers over all processes, so that all decide alike by them."""
+    if not distributed.is_initialized():
+        return list(numbers)
+    tensor = torch.tensor(numbers, dtype=torch.float64)
+    distributed.all_reduce(tensor)
+    means: list[float] = (tensor / distributed.get_world_size()).tolist()
+    return means
+
+
+def share_parameters(module: nn.Module) -> None:
+    """Give all processes the first one's parameters and buffers."""
+    if distributed.is_initialized():
+        for value in module.state_dict().values():
+            distributed.broadcast(value, 0)
+
+
 def _gradient(parameter: nn.Parameter) -> Tensor:
     return torch.zeros_like(parameter) if parameter.grad is None else parameter.grad

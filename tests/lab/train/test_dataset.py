@@ -1,5 +1,7 @@
+import dataclasses
 import json
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -24,7 +26,15 @@ from anonymize.lab.train.dataset import (
     table_of,
     vertices_per_part,
 )
-from anonymize.lab.train.dataset_reader import People, PeopleBatches, flip, grow_mask, mirror_embedding
+from anonymize.lab.train.dataset_reader import (
+    People,
+    PeopleBatches,
+    blurred_surface,
+    flip,
+    grow_mask,
+    head_box,
+    mirror_embedding,
+)
 
 SURFACE = load_surface()
 
@@ -61,14 +71,14 @@ def detector() -> OnePerson:
     return OnePerson(DetectorNetwork(config))
 
 
-def drawn(view: int = 0) -> PersonCrop:
+def drawn(view: int = 0, places: Sequence[np.ndarray] = ()) -> PersonCrop:
     """A made-up rendered person."""
     rng = np.random.default_rng(view)
     alpha = np.zeros((120, 60), np.uint8)
     alpha[10:110, 20:40] = 255
     vertex = np.where(alpha > 0, SURFACE.landmarks[np.arange(120)[:, None] * 4 + np.arange(60)], -1)
     image = rng.integers(0, 256, (120, 60, 3), dtype=np.uint8)
-    return rendered_crop(rng, image, alpha, vertex, [], table(), SURFACE, "a", view)
+    return rendered_crop(rng, image, alpha, vertex, places, table(), SURFACE, "a", view)
 
 
 def test_pictures_become_crops_that_come_back(tmp_path: Path, detector: OnePerson) -> None:
@@ -122,7 +132,7 @@ def test_nothing_to_read_is_a_clear_error(tmp_path: Path, detector: OnePerson) -
         People(tmp_path)
     with ShardWriter(tmp_path / "empty", table()):
         pass
-    with pytest.raises(OptionError, match="nobody"):
+    with pytest.raises(OptionError, match="no people"):
         People(tmp_path / "empty")
 
 
@@ -199,3 +209,84 @@ def test_the_mask_only_grows() -> None:
         areas.append(grown.mean() / crop.person.mean())
     assert max(areas) > 1.3
     assert min(areas) < 1.05
+
+
+def test_rendered_people_have_their_place_behind_them() -> None:
+    """The picture is the person over the place, by alpha; where they are cut by the frame or hidden too."""
+    places = [np.random.default_rng(7).integers(0, 256, (200, 200, 3), dtype=np.uint8)]
+    hidden = []
+    for view in range(12):
+        crop = drawn(view, places)
+        assert crop.place is not None
+        alone = crop.alpha == 0
+        assert np.abs(crop.image[alone].astype(int) - crop.place[alone]).max() <= 2
+        assert (np.abs(crop.image.astype(int) - crop.place).max(2)[crop.alpha == 255] > 2).mean() > 0.8
+        assert not (crop.body & (crop.alpha == 0)).any()
+        hidden.append(crop.alpha.mean())
+    assert min(hidden) < 0.8 * max(hidden), "some are cut off"
+
+
+def test_alpha_and_place_follow_the_picture(tmp_path: Path) -> None:
+    with ShardWriter(tmp_path, table()) as writer:
+        writer.write(drawn())
+    whole = People(tmp_path, held_out=drawn().note.held_out)
+    small = People(tmp_path, held_out=drawn().note.held_out, halvings=1)
+    for people in (whole, small):
+        crop, other = people.crop(0), people.crop(0, mirrored=True)
+        assert crop.place is not None
+        assert other.place is not None
+        assert crop.alpha.shape == crop.image.shape[:2]
+        np.testing.assert_array_equal(crop.alpha[:, ::-1], other.alpha)
+        np.testing.assert_array_equal(crop.place[:, ::-1], other.place)
+    assert small[0].alpha.mean() == pytest.approx(whole[0].alpha.mean(), rel=0.05)
+
+
+def test_a_batch_for_layers_knows_the_person_and_the_place(tmp_path: Path) -> None:
+    with ShardWriter(tmp_path, table()) as writer:
+        for view in range(3):
+            writer.write(drawn(view))
+    people = People(tmp_path, held_out=drawn().note.held_out, halvings=1)
+    batch = people.layered_batch(np.random.default_rng(0), 6)
+    again = people.layered_batch(np.random.default_rng(0), 6)
+    assert len(batch) == 6
+    assert batch.placed.all()
+    assert batch.paired.all()
+    assert (batch.cover[batch.alpha > 0.1] == 1).all(), "the cover holds the person"
+    shown = batch.alpha * batch.pictures + (1 - batch.alpha) * batch.places
+    padding = batch.surface[:, -1:]
+    assert ((shown - batch.pictures).abs() * (1 - padding))[(batch.alpha < 0.02).expand(-1, 3, -1, -1)].max() < 0.1
+    np.testing.assert_array_equal(batch.pictures.numpy(), again.pictures.numpy())
+    seen = batch.appearance[:, :3][(batch.appearance[:, 3:4] == 0).expand(-1, 3, -1, -1)]
+    assert seen.abs().mean() < 0.05, "the mapper sees the person alone"
+
+
+def test_a_coarse_surface_stays_a_surface() -> None:
+    embedding, body = torch.randn(4, 144, 80), torch.zeros(1, 144, 80)
+    body[:, 30:110, 20:60] = 1
+    embedding = embedding * body
+    changed = 0
+    for seed in range(8):
+        coarse, seen = blurred_surface(np.random.default_rng(seed), embedding, body)
+        assert coarse.shape == embedding.shape
+        assert set(seen.unique().tolist()) <= {0.0, 1.0}
+        assert (coarse * (1 - seen) == 0).all()
+        assert (seen != body).float().mean() < 0.05
+        changed += not torch.equal(coarse, embedding)
+    assert changed > 3
+
+
+def test_heads_are_found_by_the_surface() -> None:
+    crop = drawn()
+    vertices = np.full(crop.body.shape, NO_VERTEX, np.uint16)
+    head = int(np.flatnonzero(SURFACE.parts == 1)[0])
+    vertices[40:70, 60:80] = head
+    alpha = np.full(crop.body.shape, 255, np.uint8)
+    box = head_box(dataclasses.replace(crop, vertices=vertices, alpha=alpha), table())
+    pixels = (box + 1) / 2 * torch.tensor([160.0, 288, 160, 288])
+    center = (pixels[:2] + pixels[2:]) / 2
+    torch.testing.assert_close(center, torch.tensor([70.0, 55.0]), rtol=0, atol=1)
+    size = pixels[2:] - pixels[:2]
+    torch.testing.assert_close(size[0], size[1])
+    assert size[0] > 30
+    nothing = np.full(crop.body.shape, NO_VERTEX, np.uint16)
+    assert not head_box(dataclasses.replace(crop, vertices=nothing), table()).any()

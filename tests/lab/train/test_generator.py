@@ -418,7 +418,7 @@ class TestCommand:
         people = SimpleNamespace(table=SimpleNamespace(embedding=np.zeros((3, 4)), name="anny"))
         monkeypatch.setattr(dataset_reader, "People", lambda *_, **__: people)
         monkeypatch.setattr(generator, "GeneratorTraining", begin)
-        result = CliRunner().invoke(app, ["generator", str(tmp_path), "-o", str(tmp_path), *options])
+        result = CliRunner().invoke(app, ["stylegan", str(tmp_path), "-o", str(tmp_path), *options])
         assert result.exit_code == 0, result.output
         return asked[0]
 
@@ -435,7 +435,7 @@ class TestCommand:
             whole, co_modulation=False
         )
 
-    @pytest.mark.parametrize("options", [("--seed", "-1"), ("--minutes", "-1"), ("--steps", "0")])
+    @pytest.mark.parametrize("options", [("--seed", "-1"), ("--minutes", "-1"), ("--no-such", "0")])
     def test_numbers_out_of_range_are_wrong_use(self, options: tuple[str, ...], tmp_path: Path) -> None:
-        for command in ("generator", "detector"):
+        for command in ("generator", "stylegan", "detector"):
             assert CliRunner().invoke(app, [command, str(tmp_path), "-o", str(tmp_path), *options]).exit_code == 2
