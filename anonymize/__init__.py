@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from anonymize.pipeline import Summary, anonymize_image, anonymize_video
+    from anonymize.api import Summary, anonymize_image, anonymize_video
 
 __all__ = ["Summary", "__version__", "anonymize_image", "anonymize_video"]
 
@@ -16,5 +16,5 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> Any:
     # Loading torch takes seconds, which `anonymize --help` does not need.
     if name in __all__:
-        return getattr(import_module("anonymize.pipeline"), name)
+        return getattr(import_module("anonymize.api"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,24 +1,21 @@
-"""How people are drawn: the options, checked, and the composer that they ask for."""
+"""What the options ask for: the composer, its generator and their weights."""
 
 from __future__ import annotations
 
 import filecmp
-import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 
-from anonymize.compose import Composer, CoverComposer, CoverMode, GeneratedComposer, covers_of
-from anonymize.compose.cover import parse_color
+from anonymize.compose import Composer, CoverComposer, GeneratedComposer, covers_of
 from anonymize.core.errors import OptionError
 from anonymize.core.resources import DETECTOR, GENERATOR, weights_path
-from anonymize.core.types import REPLACING, Tracks
+from anonymize.core.types import Tracks
 from anonymize.detect.detectron2 import Detectron2Detector
-from anonymize.detect.names import DetectorName
+from anonymize.detect.names import EMBEDDED, DetectorName
 from anonymize.detect.paired import surface_network
 from anonymize.detect.predictor import DEFAULT_SCORE, Detector
 from anonymize.detect.zoo.nearest import VertexIndex
@@ -28,134 +25,33 @@ from anonymize.generate.base import DEFAULT_TRUNCATION, TrackGenerator
 from anonymize.generate.build import build_generator, check_pairing
 from anonymize.generate.zoo.predictor import ZooGenerator
 from anonymize.media import read_image
+from anonymize.options import DrawOptions, Options
 from anonymize.track import PeopleTracker, TrackerConfig
 
-Mode = Literal["generate", "avatar", "blur", "pixelate", "solid"]
-DEFAULT_MODE: Mode = "generate"
 
-
-def weights_files(settings: Mapping[str, Any]) -> list[Path]:
-    """The weights that a work with these arguments of `anonymize_video` depends on, as far as they are files.
+def weights_files(options: Options) -> list[Path]:
+    """The weights that a work with these options depends on, as far as they are files.
 
     Raises:
         WeightsError: Embedded weights are missing.
-        OptionError: There is no such detector.
     """
-    generates = (settings.get("mode") or DEFAULT_MODE) == "generate"
-    detector, generator = (settings.get(name, "embedded") for name in ("detector_weights", "weights"))
+    detector, generator = options.detector, options.draw.weights
     found = [weights_path(DETECTOR) if DetectorName.read(detector).uses_embedded else Path(detector)]
-    if generates:
-        found.append(weights_path(GENERATOR) if generator == "embedded" else Path(generator))
+    if options.draw.mode == "generate":
+        found.append(weights_path(GENERATOR) if generator == EMBEDDED else Path(generator))
     return [path for path in found if path.is_file()]
 
 
-@dataclass(frozen=True, slots=True)
-class DrawingOptions:
-    """How people are drawn. Where an option is None, its default holds; one that does not fit the mode is refused.
-
-    Attributes:
-        mode: "generate" replaces people by generated ones, "avatar" by rendered ones; "blur", "pixelate" and "solid"
-            cover them.
-        color: RRGGBB, of "solid".
-        truncation: In [0, 1], of "generate": 1 for the most diverse people, 0 for one look.
-        identities: Pictures, of "generate" without truncation: people take the looks of their most prominent persons in
-            turn.
-        seed: Of the looks of "generate".
-        weights: "embedded", "zoo" or the generator's weights file.
-        multi_modal: Of "generate": the truncation pulls toward the nearest of some typical looks, not toward one.
-
-    Raises:
-        OptionError: Options contradict each other or have a value that is not supported.
-    """
-
-    mode: Mode
-    color: str | None = None
-    truncation: float | None = None
-    identities: tuple[Path, ...] = ()
-    seed: int | None = None
-    weights: str | Path = "embedded"
-    multi_modal: bool = False
-
-    def __post_init__(self) -> None:
-        if self.mode not in get_args(Mode):
-            raise OptionError(f"mode {self.mode!r} is not one of {', '.join(get_args(Mode))}")
-        if self.color is not None:
-            parse_color(self.color)
-            if self.mode != "solid":
-                raise OptionError(f"a colour is for mode solid, not {self.mode}")
-        file = str(self.weights) not in ("embedded", "zoo")
-        if self.mode == "avatar" and file:
-            raise OptionError("a generator's weights file is for mode generate, not avatar")
-        if not self.replaces:
-            for given, name in (
-                (self.truncation is not None, "a truncation"),
-                (bool(self.identities), "an identity"),
-                (self.seed is not None, "a seed"),
-                (self.multi_modal, "multi-modal truncation"),
-                (file, "a generator's weights file"),
-            ):
-                if given:
-                    raise OptionError(f"{name} is for mode generate, not {self.mode}")
-        if self.truncation is not None and not 0 <= self.truncation <= 1:
-            raise OptionError(f"truncation must be in [0, 1], got {self.truncation:g}")
-        if self.seed is not None and self.seed < 0:
-            raise OptionError(f"seed must not be negative, got {self.seed}")
-
-    @classmethod
-    def of(
-        cls,
-        mode: Mode | None = None,
-        color: str | None = None,
-        truncation: float | None = None,
-        identity: Sequence[Path | str] = (),
-        seed: int | None = None,
-        weights: str | Path = "embedded",
-        multi_modal: bool = False,
-    ) -> DrawingOptions:
-        """Options as `anonymize_video` takes them.
-
-        Raises:
-            OptionError: See the class; or an identity, which stays as it is, was given with a truncation. A tracks file
-                may hold both: they were taken once, though the truncation had no effect.
-        """
-        identities = tuple(Path(path) for path in identity)
-        if identities and (truncation is not None or multi_modal):
-            raise OptionError("an identity stays as it is: it cannot go with a truncation or --multi-modal")
-        return cls(mode or DEFAULT_MODE, color, truncation, identities, seed, weights, multi_modal)
-
-    def told(self, folder: Path, **others: Any) -> dict[str, Any]:
-        """The options as JSON values, pictures as seen from a folder; and other settings."""
-        return {
-            "mode": self.mode,
-            "color": self.color,
-            "truncation": self.truncation,
-            "identity": [os.path.relpath(path, folder) for path in self.identities],
-            "seed": self.seed,
-            "weights": str(self.weights),
-            "multi_modal": self.multi_modal,
-        } | others
-
-    @property
-    def cover(self) -> CoverMode:
-        """How those are covered who cannot be generated."""
-        return self.mode if self.mode in get_args(CoverMode) else "blur"  # type: ignore[return-value]
-
-    @property
-    def replaces(self) -> bool:
-        """Whether people get others in their place."""
-        return self.mode in REPLACING
-
-
-def own_looks(options: DrawingOptions, source: Path | str) -> list[str]:
+def own_looks(options: DrawOptions, source: Path | str) -> list[str]:
     """A warning for each picture of an identity that is the input itself, or a copy of it."""
     return [
         f"{path} is the input itself: somebody will look like its most prominent person, who may be recognised"
-        for path in options.identities
+        for path in options.identity
         if path.is_file() and filecmp.cmp(path, source, shallow=False)
     ]
 
 
-def build_composer(options: DrawingOptions, detector: Detector, device: torch.device) -> tuple[Composer, list[str]]:
+def build_composer(options: DrawOptions, detector: Detector, device: torch.device) -> tuple[Composer, list[str]]:
     """The composer that draws as the options say.
 
     Args:
@@ -174,14 +70,14 @@ def build_composer(options: DrawingOptions, detector: Detector, device: torch.de
         return cover, []
     generator = make_generator(options, device, lambda: detector)
     check_pairing(detector.surface, generator.surface)
-    warnings = read_identities(options.identities, generator, lambda: detector)
+    warnings = read_identities(options.identity, generator, lambda: detector)
     if detector.surface is None:
         warnings.append("the detector predicts no body surface: people are blurred, not replaced")
     return GeneratedComposer(generator, cover), warnings
 
 
 def make_generator(
-    options: DrawingOptions, device: torch.device, detector: Callable[[], Detector], *, seed: int | None = None
+    options: DrawOptions, device: torch.device, detector: Callable[[], Detector], *, seed: int | None = None
 ) -> TrackGenerator:
     """The generator of the options' weights, truncation and seed, without identities.
 

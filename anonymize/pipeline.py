@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 
 import torch
 
-from anonymize.build import DrawingOptions, Mode, build_composer, own_looks
+from anonymize.build import build_composer, own_looks
 from anonymize.compose import BatchComposer, Composer, OverlayComposer, covers_of, with_backgrounds
 from anonymize.core.body_surface import load_surface
-from anonymize.core.device import DeviceName, resolve_device
+from anonymize.core.device import resolve_device
 from anonymize.core.errors import AnonymizeError
 from anonymize.core.prefetch import Prefetch
 from anonymize.core.types import Detections, Frame, Tracks
@@ -27,6 +27,7 @@ from anonymize.detect.build import build_detector
 from anonymize.detect.paired import surface_network
 from anonymize.detect.predictor import DEFAULT_SCORE, Detector
 from anonymize.media import FilmWriter, check_image_output, open_film, read_image, write_image
+from anonymize.options import Options, RenderOptions, StoredOptions
 from anonymize.selection.regions import Region, apply_regions, read_regions
 from anonymize.track import LOOKAHEAD_SECONDS, UNSURE_SCORE, PartTable, PeopleTracker, Tracker, TrackerConfig
 from anonymize.tracksfile.quantize import quantize
@@ -40,6 +41,10 @@ FRAMES_AHEAD = BATCH
 
 Find = Callable[[Iterable[Frame], Detector], Iterator[tuple[Frame, Detections]]]
 """The stage that finds the people of each frame; all frames, in order."""
+Progress = Callable[[int, int | None], None]
+"""Called with the frames written and the expected number of frames, None where that is unknown."""
+Observe = Callable[[Frame, Tracks], None]
+"""Called with each frame as it is written and the people in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,40 +72,19 @@ class Summary:
     stripped: tuple[str, ...]
 
 
-def anonymize_video(
+def process_film(
     source: Path | str,
     output: Path | str,
+    options: Options,
     *,
-    mode: Mode | None = None,
-    color: str | None = None,
-    truncation: float | None = None,
-    multi_modal: bool = False,
-    identity: Sequence[Path | str] = (),
-    seed: int | None = None,
-    weights: str | Path = "embedded",
-    detector_weights: str | Path = "embedded",
-    always_cover: Path | str | None = None,
-    never_cover: Path | str | None = None,
-    overlay: bool = False,
-    score: float | None = None,
-    lookahead: float = LOOKAHEAD_SECONDS,
-    device: DeviceName = "auto",
-    codec: str = "libx264",
-    crf: int = 18,
-    preset: str | None = None,
-    audio: str = "copy",
-    keep_metadata: bool = False,
-    start: float | None = None,
-    end: float | None = None,
-    overwrite: bool = False,
-    tolerate_corrupt: bool = False,
     tracks: Path | str | None = None,
+    overwrite: bool = False,
     detector: Detector | None = None,
     tracker: Tracker | None = None,
     composer: Composer | None = None,
     find: Find | None = None,
-    progress: Callable[[int, int | None], None] | None = None,
-    observe: Callable[[Frame, Tracks], None] | None = None,
+    progress: Progress | None = None,
+    observe: Observe | None = None,
 ) -> Summary:
     """Replace or cover every person of a film.
 
@@ -109,36 +93,13 @@ def anonymize_video(
     Args:
         source: The film.
         output: The result; its suffix chooses the container.
-        mode: "generate" puts a generated person in each one's place, "avatar" a rendered one; "blur", "pixelate" and
-            "solid" cover. None for "generate".
-        color: Colour of "solid", RRGGBB; None for black.
-        truncation: Of "generate", in [0, 1]: 1 for the most diverse people, 0 for one look; None for the default.
-        multi_modal: Of "generate": the truncation pulls toward the nearest of some typical looks, not toward one.
-        identity: Of "generate", pictures: people take the looks of their most prominent persons in turn, in order of
-            appearance.
-        seed: Of "generate": same seed, same looks; None for 0.
-        weights: Of "generate": "embedded", "zoo" or the path of the generator's weights.
-        detector_weights: "embedded" or another name or path that `build_detector` knows.
-        always_cover: File of places that are covered whoever is there, see docs/tracks-file.md.
-        never_cover: File of places such as posters: who is wholly inside is no person.
-        overlay: Draw boxes, outlines, IDs and scores over the result, for checking.
-        score: Lowest score of a detection, in [0, 1]; None for the default of the weights.
-        lookahead: How long frames wait for what comes after them, in seconds, so that gaps are filled; 0 fills none.
-        device: "auto", "cpu", "cuda" or "mps".
-        codec: Video encoder, such as "libx264".
-        crf: Constant quality of the encoder, lower is better.
-        preset: Speed preset of the encoder; None for its default.
-        audio: "copy" or "drop".
-        keep_metadata: Keep metadata that may identify (place, device, time).
-        start: Where to begin, in seconds.
-        end: Where to stop, in seconds.
-        overwrite: Replace an existing output.
-        tolerate_corrupt: Drop frames that cannot be decoded instead of failing.
+        options: How.
         tracks: Write who was found where into this file: .json or .json.gz to edit and render, .txt for MOTChallenge,
             .coco.json for COCO.
-        detector: Finds the people; None for the embedded weights.
+        overwrite: Replace an existing output.
+        detector: Finds the people; None for the one that the options name.
         tracker: Follows them; None for the default.
-        composer: Draws them; None for what `mode` and the options after it say.
+        composer: Draws them; None for what the options say.
         find: The stage around the detector; None for `detect`.
         progress: Called with the frames written and the expected number of frames, None where that is unknown.
         observe: Called with each frame as it is written and the people in it.
@@ -147,42 +108,26 @@ def anonymize_video(
         AnonymizeError: With one line for the user.
     """
     began = time.monotonic()
-    options = DrawingOptions.of(mode, color, truncation, identity, seed, weights, multi_modal)
-    where = resolve_device(device)
-    always, never = _regions(always_cover), _regions(never_cover)
+    where = resolve_device(options.device)
+    always, never = read_region_options(options.render)
     if tracks is not None:
         check_tracks_path(tracks, source, output, overwrite=overwrite)
     tally = Tally()
     with (
-        open_film(source, start=start, end=end, tolerate_corrupt=tolerate_corrupt) as film,
-        FilmWriter(
-            output,
-            film,
-            codec=codec,
-            crf=crf,
-            preset=preset,
-            audio=audio,
-            keep_metadata=keep_metadata,
-            overwrite=overwrite,
-        ) as writer,
+        open_film(source, **asdict(options.read)) as film,
+        FilmWriter(output, film, **asdict(options.encode), overwrite=overwrite) as writer,
         Prefetch() as prefetch,
     ):
-        detector = detector or build_detector(weights=detector_weights, score=score, unsure=UNSURE_SCORE, device=where)
-        tracker = tracker or build_tracker(detector, score=score, lookahead=lookahead)
-        composers, warnings = _composers(options, detector, where, composer, overlay)
+        score = options.detect.score
+        detector = detector or build_detector(weights=options.detector, score=score, unsure=UNSURE_SCORE, device=where)
+        tracker = tracker or build_tracker(detector, score=score, lookahead=options.track.lookahead)
+        composers, warnings = _composers(options, detector, where, composer)
         frames = prefetch(tally.incoming(film), FRAMES_AHEAD, "read")
         found = tracker.track((find or detect)(frames, detector))
         # rounded as a tracks file would round, so that `detect` and `render` draw the same film
-        tracked = quantize(found, with_surface=options.replaces or composer is not None)
+        tracked = quantize(found, with_surface=options.draw.replaces or composer is not None)
         if tracks is not None:
-            settings = options.told(
-                Path(tracks).parent,
-                detector_weights=str(detector_weights),
-                score=score,
-                start=start,
-                end=end,
-                tolerate_corrupt=tolerate_corrupt,
-            )
+            settings = StoredOptions.of(options).to_json(Path(tracks).parent)
             tracked = record(tracks, tracked, film=source, settings=settings, overwrite=overwrite)
         people = prefetch(tracked, FRAMES_AHEAD, "detect and track")
         offset = float(film.info.shift)
@@ -192,48 +137,35 @@ def anonymize_video(
     return tally.summary(output, began, film.corrupt_frames, warnings, writer.stripped)
 
 
-def anonymize_image(
+def process_image(
     source: Path | str,
     output: Path | str,
+    options: Options,
     *,
-    mode: Mode | None = None,
-    color: str | None = None,
-    truncation: float | None = None,
-    multi_modal: bool = False,
-    identity: Sequence[Path | str] = (),
-    seed: int | None = None,
-    weights: str | Path = "embedded",
-    detector_weights: str | Path = "embedded",
-    always_cover: Path | str | None = None,
-    never_cover: Path | str | None = None,
-    overlay: bool = False,
-    score: float | None = None,
-    device: DeviceName = "auto",
-    keep_metadata: bool = False,
     overwrite: bool = False,
     detector: Detector | None = None,
     tracker: Tracker | None = None,
     composer: Composer | None = None,
-    observe: Callable[[Frame, Tracks], None] | None = None,
+    observe: Observe | None = None,
 ) -> Summary:
-    """Replace or cover every person of a picture; the arguments are those of `anonymize_video`.
+    """Replace or cover every person of a picture; the arguments are those of `process_film`.
 
     Raises:
         AnonymizeError: With one line for the user.
     """
     began = time.monotonic()
-    options = DrawingOptions.of(mode, color, truncation, identity, seed, weights, multi_modal)
-    where = resolve_device(device)
-    always, never = _regions(always_cover), _regions(never_cover)
+    where = resolve_device(options.device)
+    always, never = read_region_options(options.render)
     check_image_output(output, source, overwrite=overwrite)
     picture = read_image(source)
-    detector = detector or build_detector(weights=detector_weights, score=score, device=where)
+    score = options.detect.score
+    detector = detector or build_detector(weights=options.detector, score=score, device=where)
     tracker = tracker or build_tracker(detector, score=score)
-    own = own_looks(options, source) if composer is None else []
-    composers, warnings = _composers(options, detector, where, composer, overlay)
+    own = own_looks(options.draw, source) if composer is None else []
+    composers, warnings = _composers(options, detector, where, composer)
     people = quantize(tracker.track(detect([picture], detector)), with_surface=True)
     [(frame, tracks)] = compose(apply_regions(people, always, never), composers)
-    notes = write_image(output, frame, keep_metadata=keep_metadata, overwrite=overwrite)
+    notes = write_image(output, frame, keep_metadata=options.encode.keep_metadata, overwrite=overwrite)
     tally = Tally()
     shown = tally.outgoing(tracks)
     if observe:
@@ -300,8 +232,8 @@ def write(
     writer: FilmWriter,
     tally: Tally,
     expected: int | None,
-    progress: Callable[[int, int | None], None] | None = None,
-    observe: Callable[[Frame, Tracks], None] | None = None,
+    progress: Progress | None = None,
+    observe: Observe | None = None,
 ) -> None:
     """Write the frames, counting them, and tell of each."""
     for frame, tracks in drawn:
@@ -314,16 +246,22 @@ def write(
     tally.check()
 
 
-def _regions(path: Path | str | None) -> tuple[Region, ...]:
-    return () if path is None else read_regions(path)
+def read_region_options(options: RenderOptions) -> tuple[tuple[Region, ...], tuple[Region, ...]]:
+    """The regions that are always covered, and those that are never covered.
+
+    Raises:
+        AnonymizeError: A file makes no sense.
+    """
+    always, never = options.always_cover, options.never_cover
+    return (() if always is None else read_regions(always)), (() if never is None else read_regions(never))
 
 
 def _composers(
-    options: DrawingOptions, detector: Detector, device: torch.device, own: Composer | None, overlay: bool
+    options: Options, detector: Detector, device: torch.device, own: Composer | None
 ) -> tuple[list[Composer], list[str]]:
     """Who draws, in order, and warnings."""
-    composer, warnings = (own, []) if own else build_composer(options, detector, device)
-    return ([composer, OverlayComposer()] if overlay else [composer]), warnings
+    composer, warnings = (own, []) if own else build_composer(options.draw, detector, device)
+    return ([composer, OverlayComposer()] if options.render.overlay else [composer]), warnings
 
 
 class Tally:

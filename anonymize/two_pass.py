@@ -2,19 +2,18 @@
 
 read ──► detect ──► track ──► tracks file            read ──► tracks file ──► choices ──► compose ──► write
 
-Without an edit the result is that of `anonymize_video`, bit for bit.
+Without an edit the result is that of `pipeline.process_film`, bit for bit.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
 
-from anonymize.build import DrawingOptions, Mode, make_generator, read_identities
+from anonymize.build import make_generator, read_identities
 from anonymize.compose import (
     ChosenComposer,
     ChosenGenerator,
@@ -26,49 +25,45 @@ from anonymize.compose import (
     PersonGenerator,
 )
 from anonymize.core.device import DeviceName, resolve_device
-from anonymize.core.errors import AnonymizeError, OptionError
+from anonymize.core.errors import OptionError
+from anonymize.core.modes import COVERING, REPLACING
 from anonymize.core.prefetch import Prefetch
-from anonymize.core.types import REPLACING
 from anonymize.detect.build import build_detector
 from anonymize.detect.predictor import Detector
 from anonymize.generate.build import check_pairing
 from anonymize.media import FilmWriter, open_film
-from anonymize.pipeline import FRAMES_AHEAD, Summary, Tally, build_tracker, compose, detect, write
+from anonymize.options import DrawOptions, EncodeOptions, Options, RenderOptions, StoredOptions
+from anonymize.pipeline import (
+    FRAMES_AHEAD,
+    Progress,
+    Summary,
+    Tally,
+    build_tracker,
+    compose,
+    detect,
+    read_region_options,
+    write,
+)
 from anonymize.selection.edits import apply_choices, box_ids
-from anonymize.selection.regions import apply_regions, read_regions
-from anonymize.track import LOOKAHEAD_SECONDS, UNSURE_SCORE, Tracker
+from anonymize.selection.regions import apply_regions
+from anonymize.track import UNSURE_SCORE, Tracker
 from anonymize.tracksfile.file import TracksFile, write_tracks
-from anonymize.tracksfile.header import AddedBox, TrackEntry
+from anonymize.tracksfile.header import AddedBox, Header, TrackEntry
 from anonymize.tracksfile.quantize import quantize
 from anonymize.tracksfile.record import check_tracks_path
 
-COVERS = ("blur", "pixelate", "solid")
 
-
-def detect_film(
+def detect_pass(
     source: Path | str,
     output: Path | str,
+    options: Options,
     *,
-    mode: Mode | None = None,
-    color: str | None = None,
-    truncation: float | None = None,
-    multi_modal: bool = False,
-    identity: Sequence[Path | str] = (),
-    seed: int | None = None,
-    weights: str | Path = "embedded",
-    detector_weights: str | Path = "embedded",
-    score: float | None = None,
-    lookahead: float = LOOKAHEAD_SECONDS,
-    device: DeviceName = "auto",
-    start: float | None = None,
-    end: float | None = None,
     overwrite: bool = False,
-    tolerate_corrupt: bool = False,
     detector: Detector | None = None,
     tracker: Tracker | None = None,
-    progress: Callable[[int, int | None], None] | None = None,
+    progress: Progress | None = None,
 ) -> Summary:
-    """Find and follow the people of a film, and write a tracks file; the arguments are those of `anonymize_video`.
+    """Find and follow the people of a film, and write a tracks file; the arguments are those of `process_film`.
 
     Args:
         output: The tracks file, .json or .json.gz. How people are to be drawn is noted in it.
@@ -77,26 +72,19 @@ def detect_film(
         AnonymizeError: With one line for the user.
     """
     began = time.monotonic()
-    options = DrawingOptions.of(mode, color, truncation, identity, seed, weights, multi_modal)
-    where = resolve_device(device)
+    where = resolve_device(options.device)
     output = Path(output)
     if not output.name.endswith((".json", ".json.gz")) or output.name.endswith(".coco.json"):
         raise OptionError(f"a tracks file to render ends in .json or .json.gz; {output.name} does not")
     check_tracks_path(output, source, overwrite=overwrite)
     tally = Tally()
-    with open_film(source, start=start, end=end, tolerate_corrupt=tolerate_corrupt) as film, Prefetch() as prefetch:
-        detector = detector or build_detector(weights=detector_weights, score=score, unsure=UNSURE_SCORE, device=where)
-        tracker = tracker or build_tracker(detector, score=score, lookahead=lookahead)
-        settings = options.told(
-            output.parent,
-            detector_weights=str(detector_weights),
-            score=score,
-            start=start,
-            end=end,
-            tolerate_corrupt=tolerate_corrupt,
-        )
+    with open_film(source, **asdict(options.read)) as film, Prefetch() as prefetch:
+        score = options.detect.score
+        detector = detector or build_detector(weights=options.detector, score=score, unsure=UNSURE_SCORE, device=where)
+        tracker = tracker or build_tracker(detector, score=score, lookahead=options.track.lookahead)
+        settings = StoredOptions.of(options).to_json(output.parent)
         frames = prefetch(tally.incoming(film), FRAMES_AHEAD, "read")
-        people = quantize(tracker.track(detect(frames, detector)), with_surface=options.replaces)
+        people = quantize(tracker.track(detect(frames, detector)), with_surface=options.draw.replaces)
         tracked = prefetch(people, FRAMES_AHEAD, "detect and track")
         for _, tracks in write_tracks(output, tracked, film=Path(source), settings=settings, overwrite=overwrite):
             tally.outgoing(tracks)
@@ -106,28 +94,25 @@ def detect_film(
     return tally.summary(output, began, film.corrupt_frames, film.warnings)
 
 
-def render_film(
+def render_pass(
     source: Path | str,
     tracks: Path | str,
     output: Path | str,
     *,
-    always_cover: Path | str | None = None,
-    never_cover: Path | str | None = None,
-    overlay: bool = False,
+    render: RenderOptions,
+    encode: EncodeOptions,
     device: DeviceName = "auto",
-    codec: str = "libx264",
-    crf: int = 18,
-    preset: str | None = None,
-    audio: str = "copy",
-    keep_metadata: bool = False,
     overwrite: bool = False,
     detector: Detector | None = None,
-    progress: Callable[[int, int | None], None] | None = None,
+    progress: Progress | None = None,
 ) -> Summary:
-    """Draw a film from its tracks file; the arguments are those of `anonymize_video`.
+    """Draw a film from its tracks file; the arguments are those of `process_film`.
 
     Args:
         tracks: The tracks file.
+        render: What is drawn beside the tracks.
+        encode: How the result is written.
+        device: Where the generator computes.
         detector: Finds the people in pictures of identities; None for the one that the file names.
 
     Raises:
@@ -135,28 +120,18 @@ def render_film(
     """
     began = time.monotonic()
     where = resolve_device(device)
-    always = () if always_cover is None else read_regions(always_cover)
-    never = () if never_cover is None else read_regions(never_cover)
+    always, never = read_region_options(render)
     tally = Tally()
     with TracksFile(tracks) as stored:
         stored.check_film(source)
-        found = _Settings.of(stored)
+        options = StoredOptions.from_json(stored.header.settings, stored.path)
         with (
-            open_film(source, start=found.start, end=found.end, tolerate_corrupt=found.tolerate_corrupt) as film,
-            FilmWriter(
-                output,
-                film,
-                codec=codec,
-                crf=crf,
-                preset=preset,
-                audio=audio,
-                keep_metadata=keep_metadata,
-                overwrite=overwrite,
-            ) as writer,
+            open_film(source, **asdict(options.read)) as film,
+            FilmWriter(output, film, **asdict(encode), overwrite=overwrite) as writer,
             Prefetch() as prefetch,
         ):
-            composer, warnings = _composer(stored, found, where, detector)
-            composers = [composer, OverlayComposer()] if overlay else [composer]
+            composer, warnings = _composer(stored, options, where, detector)
+            composers = [composer, OverlayComposer()] if render.overlay else [composer]
             frames = prefetch(tally.incoming(film), FRAMES_AHEAD, "read")
             tracked = prefetch(apply_choices(stored.join(frames), stored.header), FRAMES_AHEAD, "tracks")
             people = apply_regions(tracked, always, never, float(film.info.shift))
@@ -166,49 +141,12 @@ def render_film(
     return tally.summary(output, began, film.corrupt_frames, warnings, writer.stripped)
 
 
-@dataclass(frozen=True, slots=True)
-class _Settings:
-    """The settings of a tracks file."""
-
-    drawing: DrawingOptions
-    detector_weights: str
-    score: float | None
-    start: float | None
-    end: float | None
-    tolerate_corrupt: bool
-
-    @classmethod
-    def of(cls, stored: TracksFile) -> _Settings:
-        settings = dict(stored.header.settings)
-        try:
-            drawing = DrawingOptions(
-                settings.pop("mode"),
-                settings.pop("color"),
-                settings.pop("truncation"),
-                tuple(stored.path.parent / path for path in settings.pop("identity")),
-                settings.pop("seed"),
-                settings.pop("weights"),
-                settings.pop("multi_modal", False),
-            )
-            return cls(drawing, **settings)
-        except KeyError as error:
-            raise AnonymizeError(f"{stored.path}, settings: {error} is missing") from error
-        except TypeError as error:
-            raise AnonymizeError(f"{stored.path}, settings: {error}") from error
-
-
 def _composer(
-    stored: TracksFile, settings: _Settings, where: torch.device, detector: Detector | None
+    stored: TracksFile, settings: StoredOptions, where: torch.device, detector: Detector | None
 ) -> tuple[Composer, list[str]]:
     """Who draws as the file says, and warnings."""
-    header, options = stored.header, settings.drawing
-    covers = {mode: CoverComposer(mode, color=options.color) for mode in COVERS}  # type: ignore[arg-type]
-    chosen: dict[int, TrackEntry | AddedBox] = {**header.tracks, **box_ids(header)}
-    other = {k: covers[entry.action] for k, entry in chosen.items() if entry.action in COVERS}
-    usual = covers[options.cover]
-    cover: CoverPainter = usual
-    if any(each is not usual for each in other.values()):
-        cover = ChosenComposer(usual, other)
+    header, options = stored.header, settings.draw
+    cover = _cover(header, options)
     made = [track for track in header.tracks.values() if track.action in REPLACING]
     if not made:
         return cover, []
@@ -220,7 +158,7 @@ def _composer(
     def find() -> Detector:
         nonlocal detector
         detector = detector or build_detector(
-            weights=settings.detector_weights, score=settings.score, unsure=UNSURE_SCORE, device=where
+            weights=settings.detector, score=settings.detect.score, unsure=UNSURE_SCORE, device=where
         )
         return detector
 
@@ -236,9 +174,18 @@ def _composer(
         if track.identity is not None:
             warnings += read_identities([stored.path.parent / track.identity], generator, find)
         elif track.seed is None:
-            warnings += read_identities(options.identities, generator, find)
+            warnings += read_identities(options.identity, generator, find)
         own[key] = generator
     makers = {track.id: own[track.action, track.seed, track.identity] for track in made}
     if len(own) == 1:
         return GeneratedComposer(next(iter(own.values())), cover), warnings
     return GeneratedComposer(ChosenGenerator(makers), cover), warnings
+
+
+def _cover(header: Header, options: DrawOptions) -> CoverPainter:
+    """What covers people: as the options say, but for tracks and boxes of which the file says otherwise."""
+    covers: dict[str, CoverComposer] = {mode: CoverComposer(mode, color=options.color) for mode in COVERING}
+    chosen: dict[int, TrackEntry | AddedBox] = {**header.tracks, **box_ids(header)}
+    other = {number: covers[entry.action] for number, entry in chosen.items() if entry.action in COVERING}
+    usual = covers[options.cover]
+    return ChosenComposer(usual, other) if any(each is not usual for each in other.values()) else usual

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from anonymize.bodies.poses import standing
-from anonymize.build import DrawingOptions, build_composer
+from anonymize.build import build_composer
 from anonymize.core.types import Frame
 from anonymize.detect.predictor import Detector
 from anonymize.generate.build import save_weights
@@ -19,6 +19,7 @@ from anonymize.lab.synthesis.film import film_walkers
 from anonymize.lab.synthesis.places import random_place
 from anonymize.lab.synthesis.scene import Actor, draw_backdrop, random_optics, sensor_noise
 from anonymize.lab.synthesis.scene import compose as draw
+from anonymize.options import DrawOptions
 from anonymize.pipeline import build_tracker, compose, detect
 from anonymize.tracksfile.quantize import quantize
 
@@ -63,7 +64,7 @@ def flicker(detector: Detector, weights: str | None) -> None:
             torch.manual_seed(0)
             weights = str(Path(folder) / "untrained.safetensors")
             save_weights(Path(weights), GeneratorNetwork(GeneratorConfig()), {})
-        options = DrawingOptions("blur") if weights is None else DrawingOptions("generate", weights=weights)
+        options = DrawOptions(mode="blur") if weights is None else DrawOptions(weights=weights)
         print("| noise | person | original | replacement | ratio |\n|---|---|---|---|---|")
         for noise in NOISES:
             figures = []

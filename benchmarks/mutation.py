@@ -1,7 +1,7 @@
 """Which thresholds of the tracker no test holds: each is halved and doubled, and the tests that read it are run.
 
 python benchmarks/mutation.py
-python benchmarks/mutation.py --only template
+python benchmarks/mutation.py --only 'template|^reid'
 
 A threshold is held if a test fails with at least one of the two. Values that a test sets itself stay. All runs take
 place in one process: whenever a test reads the default of the field, it gets the other value.
@@ -9,6 +9,7 @@ place in one process: whenever a test reads the default of the field, it gets th
 
 import argparse
 import dataclasses
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -79,9 +80,9 @@ class Mutation:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="", help="Fields whose name holds this.")
+    parser.add_argument("--only", default="", help="Fields in whose name this regular expression is found.")
     a = parser.parse_args()
-    plugin = Mutation([name for name in DEFAULTS if a.only in name])
+    plugin = Mutation([name for name in DEFAULTS if re.search(a.only, name)])
     pytest.main(["-q", "-p", "no:cacheprovider", str(TESTS)], plugins=[plugin])
     unheld = [name for name, by in plugin.noticed.items() if not any(by.values())]
     once = [

@@ -11,13 +11,13 @@ import torch
 from typer.testing import CliRunner
 
 from anonymize import anonymize_image, anonymize_video, build, cli, pipeline
-from anonymize.build import DrawingOptions
 from anonymize.core.errors import AnonymizeError, OptionError, WeightsError
 from anonymize.core.resources import DETECTOR, GENERATOR, weights_path
 from anonymize.core.types import Detections, RegionMask, UInt8Array
 from anonymize.generate import predictor
 from anonymize.generate.build import save_weights
 from anonymize.generate.network import GeneratorConfig, GeneratorNetwork
+from anonymize.options import DetectOptions, DrawOptions, Options
 
 TINY = GeneratorConfig(
     size_hw=(36, 20), channels=(4, 6, 8), judge_channels=(4, 6, 8), latent=12, mapping_layers=2, embedding=4, centers=3
@@ -81,11 +81,15 @@ def save_picture(path: Path, seed: int = 0) -> Path:
 
 def test_a_work_depends_on_the_embedded_weights_that_have_a_part_in_it(weights: Path) -> None:
     detector, generator = weights_path(DETECTOR), weights_path(GENERATOR)
-    assert build.weights_files({}) == [detector, generator]
-    assert build.weights_files({"detector_weights": "zoo:mask-rcnn-r50"}) == [detector, generator]
-    assert build.weights_files({"detector_weights": "zoo", "mode": "blur"}) == []
-    assert build.weights_files({"detector_weights": "detectron2", "weights": weights}) == [detector, weights]
-    assert build.weights_files({"detector_weights": str(weights), "weights": "zoo"}) == [weights]
+
+    def files(detector: str | None = None, **draw: Any) -> list[Path]:
+        return build.weights_files(Options(draw=DrawOptions(**draw), detect=DetectOptions(detector_weights=detector)))
+
+    assert files() == [detector, generator]
+    assert files("zoo:mask-rcnn-r50") == [detector, generator]
+    assert files("zoo", mode="blur") == []
+    assert files("detectron2", weights=str(weights)) == [detector, weights]
+    assert files(str(weights), weights="zoo") == [weights]
 
 
 class TestFilm:
@@ -124,7 +128,7 @@ class TestFilm:
 
     def test_truncation_0_makes_people_alike(self, film: Path, weights: Path) -> None:
         def looks(t: float, multi_modal: bool = False) -> list[torch.Tensor]:
-            options = DrawingOptions("generate", truncation=t, weights=weights, multi_modal=multi_modal)
+            options = DrawOptions(truncation=t, weights=str(weights), multi_modal=multi_modal)
             generator = build.make_generator(options, torch.device("cpu"), Bodies)
             return [generator._person(track)[0] for track in (1, 2, 3, 4, 5, 6)]  # type: ignore[attr-defined]
 
@@ -161,7 +165,7 @@ class TestFilm:
 class TestIdentity:
     def test_people_take_the_pictures_in_turn(self, film: Path, weights: Path, tmp_path: Path) -> None:
         pictures = [save_picture(tmp_path / f"{k}.png", k) for k in range(2)]
-        options = DrawingOptions("generate", identities=tuple(pictures), weights=weights)
+        options = DrawOptions(identity=tuple(pictures), weights=str(weights))
         composer, warnings = build.build_composer(options, Bodies(1), torch.device("cpu"))
         assert warnings == []
         z = composer._generator.identities  # type: ignore[attr-defined]
@@ -191,7 +195,7 @@ class TestIdentity:
                 scores = np.array([0.95, 0.95, build.DEFAULT_SCORE + 0.15], np.float32)
                 return replace(found, boxes_xyxy=boxes, scores=scores, masks=(*found.masks[:2], both))
 
-        options = DrawingOptions("generate", identities=(save_picture(tmp_path / "two.png"),), weights=weights)
+        options = DrawOptions(identity=(save_picture(tmp_path / "two.png"),), weights=str(weights))
         seen: list[Detections] = []
         read_identity = predictor.EmbeddedGenerator.read_identity
 
@@ -214,7 +218,7 @@ class TestIdentity:
                 wide.mask[tuple(slice(int(a), int(b)) for a, b in found.boxes_xyxy.reshape(2, 2).T[::-1])] = False
                 return replace(found, masks=(RegionMask.union([mask, wide]),))
 
-        options = DrawingOptions("generate", identities=(save_picture(tmp_path / "one.png"),), weights=weights)
+        options = DrawOptions(identity=(save_picture(tmp_path / "one.png"),), weights=str(weights))
         z = [
             build.build_composer(options, finder, torch.device("cpu"))[0]._generator.identities[0]  # type: ignore[attr-defined]
             for finder in (Bodies(1), Generous(1))
@@ -236,7 +240,7 @@ class TestIdentity:
         picture = save_picture(tmp_path / "empty.png")
         with pytest.raises(OptionError, match=r"empty\.png: no person"):
             anonymize_video(
-                film, tmp_path / "o.mp4", mode="generate", weights=weights, identity=[picture], detector=Bodies(0)
+                film, tmp_path / "o.mp4", mode="generate", weights=str(weights), identity=[picture], detector=Bodies(0)
             )
 
     def test_no_picture(self, film: Path, weights: Path, tmp_path: Path) -> None:
@@ -244,7 +248,7 @@ class TestIdentity:
         for name in ("bad.png", "missing.png"):
             with pytest.raises(AnonymizeError, match=name):
                 anonymize_video(
-                    film, tmp_path / "o.mp4", mode="generate", weights=weights, identity=[tmp_path / name],
+                    film, tmp_path / "o.mp4", mode="generate", weights=str(weights), identity=[tmp_path / name],
                     detector=Bodies(1),
                 )  # fmt: skip
         assert not (tmp_path / "o.mp4").exists()
@@ -256,10 +260,10 @@ class TestOptions:
         [
             ("generate", {"color": "ff0000"}),
             ("blur", {"color": "ff0000"}),
-            ("blur", {"identities": (Path("a.png"),)}),
+            ("blur", {"identity": (Path("a.png"),)}),
             ("solid", {"seed": 1}),
             ("pixelate", {"truncation": 0.5}),
-            ("blur", {"weights": Path("a.safetensors")}),
+            ("blur", {"weights": "a.safetensors"}),
             ("blur", {"multi_modal": True}),
             ("generate", {"truncation": 1.5}),
             ("generate", {"seed": -1}),
@@ -268,16 +272,16 @@ class TestOptions:
     )
     def test_what_does_not_fit_is_refused(self, mode: Any, options: dict[str, Any]) -> None:
         with pytest.raises(OptionError):
-            DrawingOptions(mode, **options)
+            DrawOptions(mode=mode, **options)
 
     @pytest.mark.parametrize("options", [{"truncation": 0.5}, {"multi_modal": True}])
     def test_an_identity_is_not_truncated(self, options: dict[str, Any]) -> None:
         with pytest.raises(OptionError, match="an identity stays"):
-            DrawingOptions.of(identity=["a.png"], **options)
-        assert DrawingOptions("generate", identities=(Path("a.png"),), **options).identities  # as stored in a file
+            Options(draw=DrawOptions(identity=(Path("a.png"),), **options))
+        assert DrawOptions(identity=(Path("a.png"),), **options).identity  # as stored in a file
 
     def test_people_are_replaced_by_default_with_the_embedded_generator(self) -> None:
-        options = DrawingOptions.of()
+        options = DrawOptions()
         assert (options.mode, options.weights) == ("generate", "embedded")
         generator = build.make_generator(options, torch.device("cpu"), Bodies)
         assert generator.size_hw == (288, 160)

@@ -11,9 +11,9 @@ import pytest
 from typer.testing import CliRunner
 
 from anonymize import anonymize_video, cli, two_pass
+from anonymize.api import detect_film, render_film
 from anonymize.core.errors import AnonymizeError, OptionError
 from anonymize.core.types import Detections, RegionMask
-from anonymize.two_pass import detect_film, render_film
 
 Read = Callable[[Path], np.ndarray]
 MAGENTA = (255, 0, 255)

@@ -253,11 +253,9 @@ def _film(job: Job) -> str:
 
 def _cut(job: Job, run: _Run) -> CutFilm | None:
     """A film's segments; None where it is too short, or cannot be read, which its task will tell."""
-    settings = run.fetch_plan().settings
+    part = run.fetch_plan().options.read
     try:
-        film = CutFilm.cut(
-            job.source, start=settings.get("start"), end=settings.get("end"), seconds=run.segment_seconds
-        )
+        film = CutFilm.cut(job.source, start=part.start, end=part.end, seconds=run.segment_seconds)
     except AnonymizeError:
         return None
     return film if len(film.segments) > 1 else None

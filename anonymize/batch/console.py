@@ -6,28 +6,32 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import typer
 
 from anonymize.batch.folder import anonymize_folder
 from anonymize.batch.report import BatchProgress, BatchReport
+from anonymize.options import FolderOptions, Options
 
 
-def run_folder(source: Path, output: Path, *, quiet: bool = False, **options: Any) -> BatchReport:
+def run_folder(
+    source: Path, output: Path, options: Options, folder: FolderOptions, *, overwrite: bool, quiet: bool
+) -> BatchReport:
     """Do a folder, and print a table on stdout; of a quiet run the failures only, on stderr.
 
     Args:
         source: The folder.
         output: Where the results go.
+        options: How the files are done.
+        folder: How they are shared out.
+        overwrite: Replace existing results.
         quiet: Print failures only.
-        options: Those of `anonymize_folder`.
 
     Raises:
         AnonymizeError: With one line for the user.
     """
     with _progress_bars(quiet) as progress:
-        report = anonymize_folder(source, output, progress=progress, **options)
+        report = anonymize_folder(source, output, options, folder, overwrite=overwrite, progress=progress)
     if quiet:
         for line in report.failures():
             typer.echo(f"anonymize: {line}", err=True)

@@ -13,9 +13,10 @@ from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from typing import Any, Protocol
 
-from anonymize.batch.job import BuildParts, Job, Outcome, Settings, Worker
+from anonymize.batch.job import BuildDetector, Job, Outcome, Worker
 from anonymize.core.errors import AnonymizeError
 from anonymize.core.files import remove_partials
+from anonymize.options import Options
 
 ATTEMPTS = 3
 """A file that has killed so many processes is given up."""
@@ -30,15 +31,15 @@ class Plan:
     """What is the same for all files; it can be sent to another process.
 
     Attributes:
-        settings: Arguments of `anonymize_video`.
-        build_parts: Builds what the files share.
+        options: How the files are done.
+        build_detector: Builds the detector that the files of a process share.
     """
 
-    settings: Settings
-    build_parts: BuildParts
+    options: Options
+    build_detector: BuildDetector
 
     def worker(self) -> Worker:
-        return Worker(self.settings, self.build_parts)
+        return Worker(self.options, self.build_detector)
 
 
 class Engine(Protocol):

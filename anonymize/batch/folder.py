@@ -3,46 +3,37 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 from anonymize import __version__
 from anonymize.batch.engines import Engine, Plan, Processes, in_this_process
-from anonymize.batch.job import BuildParts, Job, Outcome, build_parts, stamp
+from anonymize.batch.job import BuildDetector, Job, Outcome, build_shared_detector, stamp
 from anonymize.batch.lock import FolderLock
 from anonymize.batch.manifest import Done, Manifest
 from anonymize.batch.report import BatchProgress, BatchReport
 from anonymize.batch.walk import STATE_FOLDER, Entry, walk
 from anonymize.core.errors import AnonymizeError, MediaError, OptionError
 from anonymize.core.files import remove_partials
-
-EngineName = Literal["local", "ray"]
-
-NOT_OF_THE_RESULT = frozenset({"overwrite", "device"})
-"""Settings that leave a finished result as good as it is."""
-PER_FILE = frozenset({"source", "output", "tracks", "detector", "tracker", "composer", "find", "progress", "observe"})
-"""Arguments of `anonymize_video` that a folder has no use for."""
+from anonymize.media.encoders import pick_encoder
+from anonymize.options import FolderOptions, Options
 
 
 def anonymize_folder(
     source: Path | str,
     output: Path | str,
+    options: Options | None = None,
+    folder: FolderOptions | None = None,
     *,
-    settings: Mapping[str, Any] | None = None,
-    workers: int = 1,
-    engine: EngineName = "local",
-    ray_address: str | None = None,
-    gpus_per_worker: float = 0,
-    copy_others: bool = False,
+    overwrite: bool = False,
     weights: Iterable[Path] | None = None,
-    build_parts: BuildParts = build_parts,
+    build_detector: BuildDetector = build_shared_detector,
     progress: Callable[[BatchProgress], None] | None = None,
 ) -> BatchReport:
     """Cover every person in all films and pictures of a folder and the folders in it.
@@ -52,20 +43,18 @@ def anonymize_folder(
     most, and there is never a file under a result's name that is not complete.
 
     A folder `.anonymize` in the output keeps what is done; files that are named there are replaced when need be, others
-    only with the setting "overwrite". With more than one worker the calling script needs the guard
+    only with `overwrite`. With more than one worker the calling script needs the guard
     `if __name__ == "__main__"`.
 
     Args:
         source: The folder.
         output: Where the results go; made if missing. It may lie inside `source`.
-        settings: Arguments of `anonymize_video`; pictures take those that they know.
-        workers: Processes at once; for Ray, files at once at most, where 1 means as many as the cluster has room for.
-        engine: "local" or "ray".
-        ray_address: Of a running cluster; None starts one on this machine.
-        gpus_per_worker: GPUs that Ray keeps for each file.
-        copy_others: Copy files that are neither film nor picture.
-        weights: Files whose change makes results out of date; None for those that the settings name.
-        build_parts: Builds what all files share; for tests and own detectors. With workers it must be importable.
+        options: How the files are done, pictures by those that make sense for them; None for the defaults.
+        folder: How they are shared out; None for one after the other, in this process.
+        overwrite: Replace existing files that no earlier run has written.
+        weights: Files whose change makes results out of date; None for those that the options name.
+        build_detector: Builds the detector that all files share; for tests and own detectors. With workers it must be
+            importable.
         progress: Called now and then.
 
     Raises:
@@ -75,11 +64,8 @@ def anonymize_folder(
     """
     began = time.monotonic()
     source, output = Path(source), Path(output)
-    settings = _checked_settings(settings or {})
-    if engine not in get_args(EngineName):
-        raise OptionError(f"engine {engine!r} is not one of {', '.join(get_args(EngineName))}")
-    if workers < 1:
-        raise OptionError(f"there must be at least one worker, not {workers}")
+    options, folder = (options or Options()).absolute(), folder or FolderOptions()
+    pick_encoder(options.encode.codec, options.encode.crf, options.encode.preset)  # before any file is begun
     _check_folders(source, output)
     state = output / STATE_FOLDER
     try:
@@ -89,20 +75,19 @@ def anonymize_folder(
     if weights is None:
         from anonymize.build import weights_files
 
-        weights = weights_files(settings)
-    fingerprint = _fingerprint(settings, weights)
+        weights = weights_files(options)
+    fingerprint = _fingerprint(options, weights)
     with FolderLock(state / "lock") as lock, Manifest(state / "manifest.jsonl") as manifest:
         for name in manifest.begun:
             remove_partials(output / name)
         entries = walk(source, output, ignores_case=(output / STATE_FOLDER.upper()).exists())
         others = sum(entry.kind == "other" for entry in entries)
-        if not copy_others:
+        if not folder.copy_others:
             entries = [entry for entry in entries if entry.kind != "other"]
-        run = _Run(source, output, manifest, fingerprint, bool(settings.get("overwrite")), progress, len(entries))
-        plan = Plan({name: value for name, value in settings.items() if name != "overwrite"}, build_parts)
-        run.all(entries, _engine(engine, workers, ray_address, gpus_per_worker, lock.descriptor), plan)
+        run = _Run(source, output, manifest, fingerprint, overwrite, progress, len(entries))
+        run.all(entries, _engine(folder, lock.descriptor), Plan(options, build_detector))
         outcomes = tuple(sorted(run.outcomes, key=lambda outcome: outcome.name))
-    return BatchReport(outcomes, 0 if copy_others else others, time.monotonic() - began)
+    return BatchReport(outcomes, 0 if folder.copy_others else others, time.monotonic() - began)
 
 
 class _Run:
@@ -215,39 +200,15 @@ class _Run:
             self._progress(BatchProgress(len(self.outcomes), self._files, sum(self._frames.values())))
 
 
-def _engine(name: EngineName, workers: int, ray_address: str | None, gpus_per_worker: float, lock: int) -> Engine:
-    if name == "local":
-        if ray_address is not None or gpus_per_worker:
+def _engine(folder: FolderOptions, lock: int) -> Engine:
+    if folder.engine == "local":
+        if folder.ray_address is not None or folder.gpus_per_worker:
             raise OptionError("an address or GPUs per worker need the engine ray")
-        return in_this_process if workers == 1 else Processes(workers, lock)
+        return in_this_process if folder.workers == 1 else Processes(folder.workers, lock)
     from anonymize.batch.cluster import RayEngine
 
-    return RayEngine(ray_address, workers=None if workers == 1 else workers, gpus_per_worker=gpus_per_worker)
-
-
-def _checked_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """All settings, those that were not given at their defaults; what is wrong with them is told before any file."""
-    from anonymize.build import DrawingOptions
-    from anonymize.media.encoders import pick_encoder
-    from anonymize.pipeline import anonymize_video
-
-    parameters = inspect.signature(anonymize_video).parameters
-    known = {name: parameter.default for name, parameter in parameters.items() if name not in PER_FILE}
-    unknown = settings.keys() - known.keys()
-    if unknown:
-        raise OptionError(f"a folder has no setting {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}")
-    checked = known | {name: _absolute(value) for name, value in settings.items()}
-    pick_encoder(checked["codec"], checked["crf"], checked["preset"])
-    drawing = ("mode", "color", "truncation", "identity", "seed", "weights", "multi_modal")
-    checked["mode"] = DrawingOptions.of(*(checked[name] for name in drawing)).mode
-    return checked
-
-
-def _absolute(value: Any) -> Any:
-    """Paths as other nodes can follow them."""
-    if isinstance(value, Path):
-        return value.absolute()
-    return tuple(map(_absolute, value)) if isinstance(value, list | tuple) else value
+    workers = None if folder.workers == 1 else folder.workers
+    return RayEngine(folder.ray_address, workers=workers, gpus_per_worker=folder.gpus_per_worker)
 
 
 def _check_folders(source: Path, output: Path) -> None:
@@ -259,7 +220,7 @@ def _check_folders(source: Path, output: Path) -> None:
         raise OptionError("the output folder is the input folder or around it; results could replace the originals")
 
 
-def _fingerprint(settings: Mapping[str, Any], weights: Iterable[Path]) -> str:
+def _fingerprint(options: Options, weights: Iterable[Path]) -> str:
     """Hash of all that the results depend on beside their inputs. Files count by their content."""
 
     def told(value: object) -> Any:
@@ -271,7 +232,7 @@ def _fingerprint(settings: Mapping[str, Any], weights: Iterable[Path]) -> str:
 
     facts = {
         "version": __version__,
-        "settings": {name: told(value) for name, value in settings.items() if name not in NOT_OF_THE_RESULT},
+        "settings": {name: told(value) for name, value in options.values().items()},
         "weights": sorted(_sha256(path) for path in weights),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

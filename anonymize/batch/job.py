@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import av
 
@@ -19,11 +18,14 @@ from anonymize.batch.manifest import Stamp
 from anonymize.batch.walk import Kind
 from anonymize.core.errors import AnonymizeError, MediaError
 from anonymize.core.files import remove_partials, whole_file
+from anonymize.options import Options
 
-Settings = Mapping[str, Any]
-Parts = Mapping[str, Any]
-BuildParts = Callable[[Settings, Kind], Parts]
-"""Builds what all files of a kind share, as arguments of `anonymize_video` or `anonymize_image`."""
+if TYPE_CHECKING:  # They load torch, which must wait until the process' threads are limited.
+    from anonymize.detect.predictor import Detector
+    from anonymize.pipeline import Find, Summary
+
+BuildDetector = Callable[[Options, Kind], "Detector"]
+"""Builds the detector that all files of a kind share."""
 Advance = Callable[[int, int | None], None]
 State = Literal["done", "unchanged", "copied", "skipped", "failed"]
 
@@ -84,10 +86,10 @@ class Outcome:
 class Worker:
     """Does one file after the other; detector and the like are built when the first film or picture comes."""
 
-    def __init__(self, settings: Settings, build_parts: BuildParts) -> None:
-        self._settings = settings
-        self._build_parts = build_parts
-        self._parts: dict[Kind, Parts] = {}
+    def __init__(self, options: Options, build_detector: BuildDetector) -> None:
+        self._options = options
+        self._build_detector = build_detector
+        self._detectors: dict[Kind, Detector] = {}
 
     def prepare(self, kind: Kind) -> None:
         """Build what a kind of files needs.
@@ -95,25 +97,25 @@ class Worker:
         Raises:
             AnonymizeError: It cannot be built, and no file of the kind can be done.
         """
-        if kind != "other" and kind not in self._parts:
-            self._parts[kind] = self._build_parts(self._settings, kind)
+        if kind != "other" and kind not in self._detectors:
+            self._detectors[kind] = self._build_detector(self._options, kind)
 
-    def detector(self) -> Any:
+    def detector(self) -> Detector:
         """The detector for films.
 
         Raises:
             AnonymizeError: It cannot be built.
         """
         self.prepare("film")
-        return self._parts["film"]["detector"]
+        return self._detectors["film"]
 
-    def do(self, job: Job, advance: Advance, find: Any = None) -> Outcome:
+    def do(self, job: Job, advance: Advance, find: Find | None = None) -> Outcome:
         """Do a file. Whatever goes wrong with it is told in the outcome.
 
         Args:
             job: The file; `prepare` was called for its kind.
             advance: Called with frames done and expected, now and then.
-            find: The stage around the detector, see `anonymize_video`; None for the usual one.
+            find: The stage around the detector, see `process_film`; None for the usual one.
         """
         began = time.monotonic()
         try:
@@ -122,7 +124,7 @@ class Worker:
             logging.getLogger("anonymize").debug("%s", job.name, exc_info=True)
             return Outcome(job.name, job.output, "failed", seconds=time.monotonic() - began, note=_told(error))
 
-    def _do(self, job: Job, advance: Advance, find: Any, began: float) -> Outcome:
+    def _do(self, job: Job, advance: Advance, find: Find | None, began: float) -> Outcome:
         try:
             before = stamp(job.source)
         except OSError as error:
@@ -153,21 +155,22 @@ class Worker:
             Stamp(written.st_size, written.st_mtime_ns),
         )
 
-    def _anonymize(self, job: Job, path: Path, advance: Advance, find: Any) -> Any:
-        from anonymize import pipeline  # Not before the process' threads are limited.
+    def _anonymize(self, job: Job, path: Path, advance: Advance, find: Find | None) -> Summary:
+        from anonymize.pipeline import process_film, process_image
 
-        function: Callable[..., Any] = {"film": pipeline.anonymize_video, "picture": pipeline.anonymize_image}[job.kind]
-        known = inspect.signature(function).parameters.keys()  # A picture has no codec, no sound, no length.
-        settings = {**self._settings, **self._parts[job.kind]}
-        settings |= {"overwrite": job.overwrite, "progress": advance, "find": find}
-        return function(job.source, path, **{name: value for name, value in settings.items() if name in known})
+        detector, overwrite = self._detectors[job.kind], job.overwrite
+        if job.kind == "picture":
+            return process_image(job.source, path, self._options, overwrite=overwrite, detector=detector)
+        return process_film(
+            job.source, path, self._options, overwrite=overwrite, detector=detector, find=find, progress=advance
+        )
 
 
-def build_parts(settings: Settings, kind: Kind) -> Parts:
+def build_shared_detector(options: Options, kind: Kind) -> Detector:
     """The detector, which takes longer to load than a picture takes to do.
 
     Args:
-        settings: Arguments of `anonymize_video`.
+        options: Name it.
         kind: "film" or "picture".
 
     Raises:
@@ -177,14 +180,12 @@ def build_parts(settings: Settings, kind: Kind) -> Parts:
     from anonymize.detect.build import build_detector
     from anonymize.track import UNSURE_SCORE
 
-    options: dict[str, Any] = {
-        "weights": settings.get("detector_weights", "embedded"),
-        "score": settings.get("score"),
-        "device": resolve_device(settings.get("device", "auto")),
-    }
-    if kind == "film":
-        options["unsure"] = UNSURE_SCORE
-    return {"detector": build_detector(**options)}
+    return build_detector(
+        weights=options.detector,
+        score=options.detect.score,
+        unsure=UNSURE_SCORE if kind == "film" else None,
+        device=resolve_device(options.device),
+    )
 
 
 def stamp(path: Path) -> Stamp:

@@ -529,6 +529,26 @@ def dress(look: Look, *, low: bool) -> Mesh:
     return w.finish(skin_row, torch.tensor([m.row() for m in materials], dtype=torch.float32))
 
 
+@dataclass(frozen=True)
+class Clothing:
+    """What the steps of dressing share.
+
+    Attributes:
+        w: Puts the pieces on.
+        add: Notes a material, returns its row.
+        top, bottom: Rows of the materials of the two main pieces.
+        trunk: [V] bool, vertices of the trunk.
+        crease: [V] wrinkles of the cloth, about -1 to 1.
+    """
+
+    w: Wardrobe
+    add: Callable[[Material], int]
+    top: int
+    bottom: int
+    trunk: np.ndarray
+    crease: np.ndarray
+
+
 def put_on_clothes(w: Wardrobe, look: Look, add: Callable[[Material], int]) -> None:
     """A baked outfit, or layers of random lengths and widths; with or without a skirt; shoes."""
     rng = w.rng
@@ -541,92 +561,116 @@ def put_on_clothes(w: Wardrobe, look: Look, add: Callable[[Material], int]) -> N
         bottom = cloth(rng, fancy=0.05, base=pick(rng, CLOTHES_COLOURS[:4] + CLOTHES_COLOURS[8:11]))
     top_row, bottom_row = add(top), add(bottom)
     wrinkle, _ = shading.waves(w.base.vertices, torch.full((len(z),), float(rng.uniform(0, 9))), 9.0)
-    crease = wrinkle.numpy()
+    clothing = Clothing(w, add, top_row, bottom_row, trunk, wrinkle.numpy())
     if not skirts and rng.random() < 0.35:
-        stem = "female" if look.female else "male"
-        names = [n for n in w.model.garment_names if n.startswith(f"outfit.{stem}") and "elegantsuit01" not in n]
-        if not look.female:
-            names.append("outfit.male_elegantsuit01")
-        name = str(rng.choice(names))
-        lower = torch.from_numpy(outfit_parts(name, w.low))
-        if "elegantsuit" in name or "worksuit" in name:
-            bottom_row = top_row
-        w.baked(name, torch.where(lower > 0, bottom_row, top_row), CLOTHES, puff=float(rng.uniform(0, 0.008)))
+        put_on_outfit(clothing, look)
     else:
-        warm = rng.random()
-        sleeve = float(
-            rng.choice([0.06, rng.uniform(0.25, 0.45), rng.uniform(0.6, 0.8), 1.0], p=[0.1, 0.33, 0.07, 0.5])
-        )
-        thick = (
-            float(rng.uniform(0.006, 0.02))
-            if sleeve < 0.9
-            else float(rng.choice([0.01, 0.018, 0.03]) * rng.uniform(0.8, 1.3))
-        )
-        hem = float(rng.uniform(0.82, 1.02))
-        long_coat = warm < 0.14 and not skirts
-        dress_too = skirts and rng.random() < 0.5
-        # trousers
-        if skirts:
-            tights = rng.random() < 0.5
-            if tights:
-                w.shell(
-                    np.where(leg >= 0, 1.0 - leg, -0.05),
-                    0.002,
-                    add(cloth(rng, fancy=0.05, base=pick(rng, CLOTHES_COLOURS[:3]))),
-                )
-            w.shell(
-                np.minimum(np.where(trunk, 0.1, np.where(leg > -1, 0.25 - leg, -0.1)), 1.05 - z),
-                0.004,
-                top_row if dress_too else bottom_row,
-            )
-        else:
-            length = float(
-                rng.choice(
-                    [rng.uniform(0.2, 0.45), rng.uniform(0.5, 0.8), rng.uniform(0.9, 1.02)], p=[0.16, 0.06, 0.78]
-                )
-            )
-            wide = float(rng.choice([0.004, 0.012, 0.024], p=[0.35, 0.45, 0.2]) * rng.uniform(0.7, 1.3))
-            flare = float(rng.uniform(0.3, 1.3))
-            ease = wide * (0.5 + flare * np.clip(leg, 0, 1)) + 0.25 * wide * crease
-            ease = np.where(leg > -1, ease, 0.004)
-            below = np.where(leg > -1, 0.8 * (length - leg), np.where(trunk, 1.04 - z, -0.1))
-            w.shell(below, np.maximum(ease, 0.002), bottom_row)
-        ease = np.where(arm > -1, 0.75 * thick, thick) + 0.3 * thick * crease
-        # looser below the chest, as gravity has it
-        ease = ease + np.where(trunk, 0.5 * thick * np.clip(1.35 - z, 0, 0.4) / 0.4, 0) + 0.004
-        body_field = np.where(trunk | ((leg > -1) & (leg < 0.25)), np.minimum(z - hem, neck - z), -0.1)
-        body_field = np.where(arm > -1, 0.6 * (sleeve - arm), body_field)
-        w.shell(body_field, np.maximum(ease, 0.004), top_row)
-        if sleeve > 0.9 and rng.random() < 0.25:  # an open jacket over something else
-            inner = add(cloth(rng))
-            front = regions()["depth"][w.owner]
-            band = float(rng.uniform(0.02, 0.06))
-            middle_field = band - np.abs(w.base.vertices[:, 0].numpy())
-            opening = np.where(trunk & (w.base_normals[:, 1].numpy() < 0) & (front < 0.2), middle_field, -0.05)
-            w.shell(np.minimum(opening, body_field), ease + 0.004, inner)
-        if long_coat or skirts:
-            row = top_row if long_coat or dress_too else bottom_row
-            piece = w.model.garment("skirt.long", low=w.low)
-            middle = piece.vertices[piece.faces].mean(1)[:, 2]
-            hem_height = float(rng.uniform(0.45, 0.7)) if long_coat else float(rng.uniform(0.25, 0.75))
-            puff = thick + 0.008 if long_coat else float(rng.uniform(0.0, 0.03))
-            w.baked("skirt.long", row, CLOTHES, faces=middle > hem_height, puff=puff)
+        put_on_layers(clothing, neck, skirts)
     if rng.random() < 0.93:
-        shoe = cloth(
-            rng, fancy=0.1, base=pick(rng, CLOTHES_COLOURS[:8] + CLOTHES_COLOURS[20:22] + CLOTHES_COLOURS[30:31])
-        )
-        shoe_row = add(replace(shoe, folds=0.1, gloss=float(rng.uniform(0, 0.3))))
-        if rng.random() < 0.5:
-            names = [n for n in w.model.garment_names if n.startswith("shoes")]
-            w.baked(str(rng.choice(names)), shoe_row, CLOTHES)
-        else:
-            shaft = float(rng.choice([1.0, 0.93, 0.75], p=[0.7, 0.2, 0.1]))
-            w.shell(np.where(leg > -1, leg - shaft, -0.1), 0.009, shoe_row)
-    if rng.random() < 0.05:
+        put_on_shoes(w, add)
+    if rng.random() < 0.05:  # gloves
         w.shell(np.where(arm > -1, arm - 0.97, -0.1), 0.004, add(cloth(rng, fancy=0)))
     if rng.random() < 0.08:  # scarf
         near_neck = np.where(arm > -1, -0.02, np.minimum(z - 1.47, -0.11 - w.region("face_z")))
-        w.shell(near_neck, 0.035 + 0.01 * crease, add(cloth(rng, fancy=0.4)), cover=False)
+        w.shell(near_neck, 0.035 + 0.01 * clothing.crease, add(cloth(rng, fancy=0.4)), cover=False)
+
+
+def put_on_outfit(clothing: Clothing, look: Look) -> None:
+    """One of the baked outfits."""
+    w, rng = clothing.w, clothing.w.rng
+    stem = "female" if look.female else "male"
+    names = [n for n in w.model.garment_names if n.startswith(f"outfit.{stem}") and "elegantsuit01" not in n]
+    if not look.female:
+        names.append("outfit.male_elegantsuit01")
+    name = str(rng.choice(names))
+    lower = torch.from_numpy(outfit_parts(name, w.low))
+    bottom = clothing.top if "elegantsuit" in name or "worksuit" in name else clothing.bottom
+    w.baked(name, torch.where(lower > 0, bottom, clothing.top), CLOTHES, puff=float(rng.uniform(0, 0.008)))
+
+
+def put_on_layers(clothing: Clothing, neck: float, skirts: bool) -> None:
+    """Trousers or a skirt, a top or a coat, maybe an open jacket over it.
+
+    Args:
+        clothing: What is at hand.
+        neck: Height of the neckline, in metres.
+        skirts: A skirt or a dress instead of trousers.
+    """
+    w, rng, trunk = clothing.w, clothing.w.rng, clothing.trunk
+    arm, leg, z = w.region("arm"), w.region("leg"), w.region("z")
+    warm = rng.random()
+    sleeve = float(rng.choice([0.06, rng.uniform(0.25, 0.45), rng.uniform(0.6, 0.8), 1.0], p=[0.1, 0.33, 0.07, 0.5]))
+    thick = (
+        float(rng.uniform(0.006, 0.02))
+        if sleeve < 0.9
+        else float(rng.choice([0.01, 0.018, 0.03]) * rng.uniform(0.8, 1.3))
+    )
+    hem = float(rng.uniform(0.82, 1.02))
+    long_coat = warm < 0.14 and not skirts
+    dress_too = skirts and rng.random() < 0.5
+    if skirts:
+        put_on_skirt_top(clothing, clothing.top if dress_too else clothing.bottom)
+    else:
+        put_on_trousers(clothing)
+    ease = np.where(arm > -1, 0.75 * thick, thick) + 0.3 * thick * clothing.crease
+    # looser below the chest, as gravity has it
+    ease = ease + np.where(trunk, 0.5 * thick * np.clip(1.35 - z, 0, 0.4) / 0.4, 0) + 0.004
+    body_field = np.where(trunk | ((leg > -1) & (leg < 0.25)), np.minimum(z - hem, neck - z), -0.1)
+    body_field = np.where(arm > -1, 0.6 * (sleeve - arm), body_field)
+    w.shell(body_field, np.maximum(ease, 0.004), clothing.top)
+    if sleeve > 0.9 and rng.random() < 0.25:  # an open jacket over something else
+        inner = clothing.add(cloth(rng))
+        front = regions()["depth"][w.owner]
+        band = float(rng.uniform(0.02, 0.06))
+        middle_field = band - np.abs(w.base.vertices[:, 0].numpy())
+        opening = np.where(trunk & (w.base_normals[:, 1].numpy() < 0) & (front < 0.2), middle_field, -0.05)
+        w.shell(np.minimum(opening, body_field), ease + 0.004, inner)
+    if long_coat or skirts:
+        row = clothing.top if long_coat or dress_too else clothing.bottom
+        piece = w.model.garment("skirt.long", low=w.low)
+        middle = piece.vertices[piece.faces].mean(1)[:, 2]
+        hem_height = float(rng.uniform(0.45, 0.7)) if long_coat else float(rng.uniform(0.25, 0.75))
+        puff = thick + 0.008 if long_coat else float(rng.uniform(0.0, 0.03))
+        w.baked("skirt.long", row, CLOTHES, faces=middle > hem_height, puff=puff)
+
+
+def put_on_skirt_top(clothing: Clothing, row: int) -> None:
+    """What lies close to the hips under a skirt, of the skirt's material; maybe tights."""
+    w, rng = clothing.w, clothing.w.rng
+    leg, z = w.region("leg"), w.region("z")
+    if rng.random() < 0.5:  # tights
+        colour = clothing.add(cloth(rng, fancy=0.05, base=pick(rng, CLOTHES_COLOURS[:3])))
+        w.shell(np.where(leg >= 0, 1.0 - leg, -0.05), 0.002, colour)
+    hips = np.where(clothing.trunk, 0.1, np.where(leg > -1, 0.25 - leg, -0.1))
+    w.shell(np.minimum(hips, 1.05 - z), 0.004, row)
+
+
+def put_on_trousers(clothing: Clothing) -> None:
+    """Trousers or shorts of a random length, width and flare."""
+    w, rng = clothing.w, clothing.w.rng
+    leg, z = w.region("leg"), w.region("z")
+    length = float(
+        rng.choice([rng.uniform(0.2, 0.45), rng.uniform(0.5, 0.8), rng.uniform(0.9, 1.02)], p=[0.16, 0.06, 0.78])
+    )
+    wide = float(rng.choice([0.004, 0.012, 0.024], p=[0.35, 0.45, 0.2]) * rng.uniform(0.7, 1.3))
+    flare = float(rng.uniform(0.3, 1.3))
+    ease = wide * (0.5 + flare * np.clip(leg, 0, 1)) + 0.25 * wide * clothing.crease
+    ease = np.where(leg > -1, ease, 0.004)
+    below = np.where(leg > -1, 0.8 * (length - leg), np.where(clothing.trunk, 1.04 - z, -0.1))
+    w.shell(below, np.maximum(ease, 0.002), clothing.bottom)
+
+
+def put_on_shoes(w: Wardrobe, add: Callable[[Material], int]) -> None:
+    """Baked shoes, or shoes and boots of a shell."""
+    rng, leg = w.rng, w.region("leg")
+    shoe = cloth(rng, fancy=0.1, base=pick(rng, CLOTHES_COLOURS[:8] + CLOTHES_COLOURS[20:22] + CLOTHES_COLOURS[30:31]))
+    row = add(replace(shoe, folds=0.1, gloss=float(rng.uniform(0, 0.3))))
+    if rng.random() < 0.5:
+        names = [n for n in w.model.garment_names if n.startswith("shoes")]
+        w.baked(str(rng.choice(names)), row, CLOTHES)
+    else:
+        shaft = float(rng.choice([1.0, 0.93, 0.75], p=[0.7, 0.2, 0.1]))
+        w.shell(np.where(leg > -1, leg - shaft, -0.1), 0.009, row)
 
 
 def put_on_hat(w: Wardrobe, add: Callable[[Material], int]) -> bool:

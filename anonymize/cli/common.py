@@ -6,7 +6,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -17,11 +17,6 @@ if TYPE_CHECKING:
 
 EXIT_FAILED, EXIT_WRONG_USE, EXIT_VISIBLE, EXIT_INTERRUPTED, EXIT_TERMINATED = 1, 2, 3, 130, 143
 """Exit codes beside 0; `EXIT_VISIBLE`: verification found a person."""
-
-Mode = Literal["generate", "avatar", "blur", "pixelate", "solid"]
-Device = Literal["auto", "cpu", "cuda", "mps"]
-Audio = Literal["copy", "drop"]
-Engine = Literal["local", "ray"]
 
 
 def tell(summary: Summary, quiet: bool) -> None:

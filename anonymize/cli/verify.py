@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from anonymize.cli.common import EXIT_VISIBLE, Device
+from anonymize.cli.common import EXIT_VISIBLE
+from anonymize.core.device import DeviceName
 
 app = typer.Typer(add_completion=False)
 
@@ -26,7 +27,7 @@ def verify(
     parts: Annotated[
         bool, typer.Option("--parts", help="Who is left in part counts as visible: a face, a leg, or background.")
     ] = False,
-    device: Annotated[Device, typer.Option(help="Where the network runs.")] = "auto",
+    device: Annotated[DeviceName, typer.Option(help="Where the network runs.")] = "auto",
     start: Annotated[
         float | None, typer.Option(min=0, metavar="SECONDS", help="OUTPUT begins here in ORIGINAL.")
     ] = None,

@@ -2,7 +2,7 @@
 
 from anonymize.compose.chosen import ChosenComposer, ChosenGenerator
 from anonymize.compose.composer import BatchComposer, Composer, CoverPainter
-from anonymize.compose.cover import CoverComposer, CoverMode
+from anonymize.compose.cover import CoverComposer
 from anonymize.compose.generated import GeneratedComposer, PersonGenerator
 from anonymize.compose.margin import covers_of
 from anonymize.compose.overlay import OverlayComposer
@@ -14,7 +14,6 @@ __all__ = [
     "ChosenGenerator",
     "Composer",
     "CoverComposer",
-    "CoverMode",
     "CoverPainter",
     "GeneratedComposer",
     "OverlayComposer",

@@ -7,15 +7,13 @@ of averaged colour, which is all that goes into the result: what a cell averages
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, get_args
 
 import cv2
 import numpy as np
 
 from anonymize.core.errors import OptionError
+from anonymize.core.modes import COVERING, CoverMode
 from anonymize.core.types import UNKNOWN_TRACK, BoolArray, FloatArray, Frame, RegionMask, Tracks, UInt8Array
-
-CoverMode = Literal["blur", "pixelate", "solid"]
 
 MOST_CELLS = 8
 SMALLEST_CELL_PX = 8
@@ -46,8 +44,8 @@ class CoverComposer:
         Raises:
             OptionError: The mode or the colour does not exist.
         """
-        if mode not in get_args(CoverMode):
-            raise OptionError(f"mode {mode!r} is not one of {', '.join(get_args(CoverMode))}")
+        if mode not in COVERING:
+            raise OptionError(f"mode {mode!r} is not one of {', '.join(COVERING)}")
         self._mode = mode
         self._color = parse_color(color or BLACK)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
-
-import torch
+from typing import TYPE_CHECKING, Literal, get_args
 
 from anonymize.core.errors import OptionError
+
+if TYPE_CHECKING:  # The options need the names only, and importing torch takes seconds.
+    import torch
 
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -17,6 +18,8 @@ def resolve_device(name: str = "auto") -> torch.device:
     Raises:
         OptionError: The machine has no such device.
     """
+    import torch
+
     if name not in get_args(DeviceName):
         raise OptionError(f"device {name!r} is not one of {', '.join(get_args(DeviceName))}")
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
@@ -29,6 +32,8 @@ def resolve_device(name: str = "auto") -> torch.device:
 
 def low_precision(device: torch.device) -> torch.dtype:
     """bfloat16, which has the range that a generator's styles need, where the device computes in it; else float32."""
+    import torch
+
     if device.type == "cuda" or (device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()):
         return torch.bfloat16
     return torch.float32

@@ -19,8 +19,6 @@ BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 
-REPLACING = ("generate", "avatar")
-"""Modes in which each person gets another in their place; the other modes cover them."""
 
 UNKNOWN_TRACK = 0
 """ID of pixels of people of whom it is not known which track they belong to, see `Tracks`."""

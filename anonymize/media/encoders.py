@@ -50,12 +50,10 @@ class Encoder:
         """
         components = av.VideoFormat(source).components
         depth = max(component.bits for component in components)
-        supported = {f.name for f in av.codec.Codec(self.name, "w").video_formats or ()}
-        odd = self.even and (size_hw[0] % 2 == 1 or size_hw[1] % 2 == 1)
+        odd = self.even and any(side % 2 for side in size_hw)
         layout = "yuv444p" if odd else "yuv420p"
         depths = {8: layout, 10: f"{layout}10le", 12: f"{layout}12le"}
-        held = [bits for bits, name in depths.items() if name in supported and bits <= self.depth_max]
-        chosen = next((bits for bits in held if bits >= depth), held[-1] if held else 8)
+        chosen = self._depth(depth, depths)
         warnings = []
         if chosen < depth:
             warnings.append(f"{self.name} stores {chosen} bits per sample, the film has {depth}")
@@ -67,6 +65,17 @@ class Encoder:
         if any(component.is_alpha for component in components):
             warnings.append("transparency is not kept")
         return depths[chosen], warnings
+
+    def _depth(self, wanted: int, formats: dict[int, str]) -> int:
+        """The fewest bits per sample that hold those of the source, or the most that the encoder takes.
+
+        Args:
+            wanted: Bits per sample of the source.
+            formats: Pixel formats by their bits per sample, few bits first.
+        """
+        supported = {f.name for f in av.codec.Codec(self.name, "w").video_formats or ()}
+        held = [bits for bits, name in formats.items() if name in supported and bits <= self.depth_max]
+        return next((bits for bits in held if bits >= wanted), held[-1] if held else 8)
 
 
 def _x264(crf: int, preset: str | None) -> dict[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 
 from anonymize.core.errors import CorruptFrameError, MediaError, OptionError
 from anonymize.core.types import Frame, UInt8Array
+from anonymize.media.expected import ExpectedFrames
 from anonymize.media.film import FULL, LIMITED, ColourTags, FilmInfo, fraction
 from anonymize.media.images import is_image
 from anonymize.media.integrity import is_cut_short
@@ -24,8 +24,6 @@ from anonymize.media.orientation import Orientation
 FILM_SUFFIXES = frozenset(
     ".3gp .avi .flv .gif .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogv .ts .webm .wmv".split()  # noqa: SIM905
 )
-ONE_PACKET_ONE_FRAME = {"h264", "hevc", "vp9", "av1", "libdav1d", "libaom-av1", "prores", "ffv1"}
-"""Decoders that give one frame for each packet of MP4 or Matroska, so that a frame that does not come is noticed."""
 PLAYLISTS = {"concat", "dash", "hls", "hls,applehttp", "imf"}
 """Formats that name other files, which were not asked for."""
 SWS_MATRIX = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
@@ -295,52 +293,36 @@ class FilmReader:
         Args:
             sought: The first pictures may lean on others that lie before them; what these give is no damage.
         """
-        names = self._container.format.name
-        one_to_one = self._stream.codec_context.name in ONE_PACKET_ONE_FRAME and ("mp4" in names or "matroska" in names)
-        by_order = names == "avi"  # AVI stores no presentation times; its frames follow each other evenly.
-        waiting: set[int] = set()  # Presentation times of packets whose frame has not come out.
-        order: deque[int] = deque()
-        clean_from: int | None = None  # The first key frame's time; pictures before it lean on what is not there.
+        expected = ExpectedFrames(self._container.format.name, self._stream.codec_context.name, sought=sought)
         for packet in self._packets():
-            time = None if packet is None else packet.dts if by_order else packet.pts
+            time = None if packet is None else expected.time_of(packet)
             if packet is not None and time is not None:
-                # MP4 and Matroska begin with a key frame, even where damage makes it look like another.
-                if clean_from is None and (packet.is_keyframe or (one_to_one and not sought)):
-                    clean_from = time
-                sought = sought or clean_from is None
+                expected.begin(packet, time)
                 if packet.is_corrupt:
                     self._damaged(time)
                     continue
-                if by_order:
-                    order.append(time)
-                elif one_to_one and not packet.is_discard:
-                    waiting.add(time)
+                expected.promise(packet, time)
             try:
                 pictures = self._stream.decode(packet)
             except av.error.FFmpegError as error:
-                if clean_from is not None and not (one_to_one and self._tolerant):
-                    self._damaged(order.popleft() if order else min(waiting, default=time), error)
+                if expected.clean_from is not None and not (expected.one_to_one and self._tolerant):
+                    self._damaged(expected.next_due(), error)
                 continue
-            for picture in pictures:
-                if by_order and order:
-                    picture.pts = order.popleft()
-                elif picture.pts is None:
-                    picture.pts = picture.dts if picture.dts is not None else 0
-                pts = _pts(picture)
-                overdue = sorted(time for time in waiting if time <= pts)
-                waiting.difference_update(overdue)
-                for lost in overdue:
-                    if clean_from is not None and clean_from <= lost < pts:
-                        self._damaged(lost)
-                if sought and clean_from is not None and pts < clean_from:
-                    continue
-                if picture.is_corrupt:
-                    self._damaged(pts)
-                else:
-                    yield picture
-        for lost in sorted(waiting):
-            if clean_from is not None and clean_from <= lost:
+            yield from self._undamaged(pictures, expected)
+        for lost in expected.missing():
+            self._damaged(lost)
+
+    def _undamaged(self, pictures: list[av.VideoFrame], expected: ExpectedFrames) -> Iterator[av.VideoFrame]:
+        """The pictures of a packet without the damaged ones; what should have come before them counts as damaged."""
+        for picture in pictures:
+            for lost in expected.arrive(picture):
                 self._damaged(lost)
+            if expected.leans_on_missing(picture):
+                continue
+            if picture.is_corrupt:
+                self._damaged(_pts(picture))
+            else:
+                yield picture
 
     def _packets(self) -> Iterator[av.Packet[Any] | None]:
         """The picture's packets, then None, which asks the decoder for what it still holds.

@@ -146,21 +146,25 @@ class CopiedTracks:
             if stamp is None:
                 continue
             begin = stamp * base
-            if info.ends is not None and begin >= info.ends:
-                if begin > info.ends + INTERLEAVING:
-                    return
-                continue
-            if packet.stream.type == "subtitle":
-                if packet.stream.name == "mov_text" and packet.size == 2:
-                    continue  # The empty text between two others, which the muxer writes by itself.
-                if not self._clip(packet):
-                    continue
-            elif info.shift and begin < info.begins:
+            if info.ends is not None and begin > info.ends + INTERLEAVING:
+                return
+            if not self._is_wanted(packet, begin):
                 continue
             offset = round(info.shift / base)
             packet.pts = None if packet.pts is None else packet.pts - offset
             packet.dts = None if packet.dts is None else packet.dts - offset
             yield index, packet
+
+    def _is_wanted(self, packet: Any, begin: Fraction) -> bool:
+        """Whether a packet lies within the cut; a subtitle is shortened to it."""
+        info = self._info
+        if info.ends is not None and begin >= info.ends:
+            return False
+        if packet.stream.type != "subtitle":
+            return not info.shift or begin >= info.begins
+        if packet.stream.name == "mov_text" and packet.size == 2:
+            return False  # The empty text between two others, which the muxer writes by itself.
+        return self._clip(packet)
 
     def _chapters(self) -> list[Any]:
         """The chapters within the cut, at their time in the output."""

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from anonymize.core.types import REPLACING, Detections, Frame, RegionMask, Tracks
+from anonymize.core.modes import REPLACING
+from anonymize.core.types import Detections, Frame, RegionMask, Tracks
 from anonymize.tracksfile.header import AddedBox, Header
 
 

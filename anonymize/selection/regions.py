@@ -10,6 +10,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from anonymize.core.errors import AnonymizeError, MediaError
 from anonymize.core.types import Frame, RegionMask, Tracks
@@ -86,13 +87,18 @@ def apply_regions(
         masks = {region: masks[region] if region in masks else region.mask(size_hw) for region in now}
         holes = [masks[region] for region in never if region in masks]
         if holes and len(tracks):
-            # track 0 is several people whose tracks are not known: one of them in a hole says nothing about the others
-            rows = zip(tracks.detections.masks, tracks.ids.tolist(), strict=True)
-            shares = [(mask, INSIDE if number else 1.0) for mask, number in rows]
-            keep = np.array([all(mask.share_in(hole) < share for hole in holes) for mask, share in shares], np.bool_)
-            tracks = tracks[keep]
+            tracks = _outside(tracks, holes)
         places = {-1 - k: masks[region] for k, region in enumerate(always) if region in masks}
         yield frame, add_masks(tracks, places)
+
+
+def _outside(tracks: Tracks, holes: Sequence[RegionMask]) -> Tracks:
+    """The people who are not inside one of the never-covered regions."""
+    # track 0 is several people whose tracks are not known: one of them in a hole says nothing about the others
+    rows = zip(tracks.detections.masks, tracks.ids.tolist(), strict=True)
+    shares = [(mask, INSIDE if number else 1.0) for mask, number in rows]
+    keep = np.array([all(mask.share_in(hole) < share for hole in holes) for mask, share in shares], np.bool_)
+    return tracks[keep]
 
 
 def _region(entry: Any, where: str) -> Region:
@@ -106,10 +112,14 @@ def _region(entry: Any, where: str) -> Region:
         start, end = (None if entry.get(name) is None else float(entry[name]) for name in ("start", "end"))
     except (TypeError, ValueError) as error:
         raise AnonymizeError(f"{where}: {error}") from error
+    _check_corners(corners, where)
+    if start is not None and end is not None and end < start:
+        raise AnonymizeError(f"{where}: it ends before it begins")
+    return Region(tuple((float(x), float(y)) for x, y in corners), start, end)
+
+
+def _check_corners(corners: npt.NDArray[np.float64], where: str) -> None:
     if corners.ndim != 2 or corners.shape[1] != 2 or len(corners) < 3 or not np.isfinite(corners).all():
         raise AnonymizeError(f"{where}: a polygon has three corners [x, y] or more")
     if np.abs(corners).max() > 1e6:
         raise AnonymizeError(f"{where}: a corner lies outside of any picture")
-    if start is not None and end is not None and end < start:
-        raise AnonymizeError(f"{where}: it ends before it begins")
-    return Region(tuple((float(x), float(y)) for x, y in corners), start, end)

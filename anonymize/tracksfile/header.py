@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from anonymize.core.errors import AnonymizeError, MediaError
-from anonymize.core.types import REPLACING
+from anonymize.core.modes import REPLACING
 
 FORMAT, VERSION = "anonymize-tracks", 1
 Action = Literal["generate", "avatar", "blur", "pixelate", "solid", "keep", "drop"]

@@ -3,15 +3,15 @@
 import os
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from anonymize.core.errors import WeightsError
 from anonymize.core.types import Detections, RegionMask, UInt8Array
+from anonymize.options import Options
 
 
 class BandDetector:
@@ -35,15 +35,15 @@ class BandDetector:
         return Detections(size_hw, boxes, np.array([0.9], np.float32), (mask,), np.zeros(1, np.bool_))
 
 
-def build_band(settings: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    return {"detector": BandDetector()}
+def build_band(options: Options, kind: str) -> BandDetector:
+    return BandDetector()
 
 
-def build_slow(settings: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    return {"detector": BandDetector(0.02)}
+def build_slow(options: Options, kind: str) -> BandDetector:
+    return BandDetector(0.02)
 
 
-def build_nothing(settings: Mapping[str, Any], kind: str) -> dict[str, Any]:
+def build_nothing(options: Options, kind: str) -> BandDetector:
     raise WeightsError("the weights are damaged")
 
 
@@ -63,8 +63,8 @@ class FragileDetector(BandDetector):
         return super().detect(images)
 
 
-def build_fragile(settings: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    return {"detector": FragileDetector()}
+def build_fragile(options: Options, kind: str) -> BandDetector:
+    return FragileDetector()
 
 
 class HeldDetector(BandDetector):
@@ -85,8 +85,8 @@ class HeldDetector(BandDetector):
         return super().detect(images)
 
 
-def build_held(folder: Path, settings: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    return {"detector": HeldDetector(folder)}
+def build_held(folder: Path, options: Options, kind: str) -> BandDetector:
+    return HeldDetector(folder)
 
 
 class LoggedDetector(BandDetector):
@@ -108,5 +108,5 @@ class LoggedDetector(BandDetector):
         return super().detect(images)
 
 
-def build_logged(log: Path, settings: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    return {"detector": LoggedDetector(log)}
+def build_logged(log: Path, options: Options, kind: str) -> BandDetector:
+    return LoggedDetector(log)

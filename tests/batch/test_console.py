@@ -20,7 +20,7 @@ def anonymize(*arguments: object) -> Result:
 @pytest.fixture(autouse=True)
 def doubled_parts(monkeypatch: pytest.MonkeyPatch, doubles: ModuleType) -> None:
     defaults = batch_folder.anonymize_folder.__kwdefaults__
-    monkeypatch.setitem(defaults, "build_parts", doubles.build_band)
+    monkeypatch.setitem(defaults, "build_detector", doubles.build_band)
 
 
 def test_a_table_and_exit_code_0(folder: Path, tmp_path: Path, tree: Tree) -> None:

@@ -33,7 +33,7 @@ def out(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(folder: Path, out: Path, doubles: ModuleType) -> Run:
-    return lambda **more: anonymize_folder(folder, out, build_parts=doubles.build_band, weights=[], **more)
+    return lambda **more: anonymize_folder(folder, out, build_detector=doubles.build_band, weights=[], **more)
 
 
 @pytest.fixture
@@ -182,7 +182,7 @@ def small_files_only(source: Path, output: Path, log: Path) -> None:
     import doubles
 
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
-    report = anonymize_folder(source, output, build_parts=doubles.build_band, weights=[])
+    report = anonymize_folder(source, output, build_detector=doubles.build_band, weights=[])
     log.write_text("\n".join(f"{outcome.name} {outcome.state}: {outcome.note}" for outcome in report.outcomes))
 
 

@@ -11,6 +11,7 @@ import pytest
 from anonymize import anonymize_video
 from anonymize.batch import BatchProgress, BatchReport, Outcome, anonymize_folder
 from anonymize.core.errors import AnonymizeError, MediaError, OptionError, WeightsError
+from anonymize.options import DrawOptions, EncodeOptions, FolderOptions, Options, RenderOptions
 
 Tree = Callable[[Path], dict[str, bytes]]
 
@@ -26,7 +27,7 @@ def run(folder: Path, out: Path, doubles: ModuleType, tmp_path: Path) -> Callabl
     weights.write_bytes(b"1")
 
     def run(**more: Any) -> BatchReport:
-        return anonymize_folder(folder, out, **{"build_parts": doubles.build_band, "weights": [weights], **more})
+        return anonymize_folder(folder, out, **{"build_detector": doubles.build_band, "weights": [weights], **more})
 
     return run
 
@@ -59,17 +60,17 @@ class TestTree:
     def test_others_are_copied_when_asked_for(
         self, run: Callable[..., BatchReport], folder: Path, out: Path, tree: Tree
     ) -> None:
-        assert states(run(copy_others=True)) == ALL_DONE | {"a/notes.txt": "copied"}
+        assert states(run(folder=FolderOptions(copy_others=True))) == ALL_DONE | {"a/notes.txt": "copied"}
         assert tree(out)["a/notes.txt"] == b"neither"
-        assert states(run(copy_others=True)) == ALL_UNCHANGED | {"a/notes.txt": "unchanged"}
+        assert states(run(folder=FolderOptions(copy_others=True))) == ALL_UNCHANGED | {"a/notes.txt": "unchanged"}
         (folder / "a" / "notes.txt").write_text("changed")
-        assert states(run(copy_others=True))["a/notes.txt"] == "copied"
+        assert states(run(folder=FolderOptions(copy_others=True)))["a/notes.txt"] == "copied"
 
     def test_a_film_under_a_strange_name_is_not_copied(
         self, run: Callable[..., BatchReport], folder: Path, out: Path
     ) -> None:
         shutil.copy(folder / "one.mp4", folder / "one.bin")
-        report = run(copy_others=True)
+        report = run(folder=FolderOptions(copy_others=True))
         assert states(report)["one.bin"] == "failed"
         assert not (out / "one.bin").exists()
 
@@ -100,7 +101,7 @@ class TestTree:
         self, folder: Path, doubles: ModuleType, tree: Tree, run: Callable[..., BatchReport]
     ) -> None:
         for expected in (ALL_DONE, ALL_UNCHANGED):
-            report = anonymize_folder(folder, folder / "out", build_parts=doubles.build_band, weights=[])
+            report = anonymize_folder(folder, folder / "out", build_detector=doubles.build_band, weights=[])
             assert states(report) == expected
 
     def test_a_link_in_the_output_does_not_lead_out_of_it(
@@ -109,7 +110,7 @@ class TestTree:
         before = tree(folder)
         out.mkdir()
         (out / "a").symlink_to(folder / "a")
-        assert states(run(settings={"overwrite": True})) == {
+        assert states(run(overwrite=True)) == {
             "a/b/two.mkv": "failed",
             "a/three.png": "failed",
             "one.mp4": "done",
@@ -141,8 +142,11 @@ class TestAgain:
 
     def test_other_settings_but_not_their_defaults(self, run: Callable[..., BatchReport]) -> None:
         run()
-        assert states(run(settings={"mode": "generate", "device": "cpu", "overwrite": True})) == ALL_UNCHANGED
-        assert states(run(settings={"mode": "solid"})) == ALL_DONE
+        assert (
+            states(run(options=Options(draw=DrawOptions(mode="generate"), device="cpu"), overwrite=True))
+            == ALL_UNCHANGED
+        )
+        assert states(run(options=Options(draw=DrawOptions(mode="solid")))) == ALL_DONE
 
     def test_other_weights(self, run: Callable[..., BatchReport], tmp_path: Path) -> None:
         run()
@@ -152,16 +156,16 @@ class TestAgain:
     def test_a_setting_that_is_a_file_counts_by_its_content(
         self, run: Callable[..., BatchReport], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        colour = tmp_path / "colour"
-        colour.write_text("1")
-        settings = {"color": colour, "mode": "blur"}
+        regions = tmp_path / "regions"
+        regions.write_text("1")
+        options = Options(render=RenderOptions(always_cover=regions))
         from anonymize.batch import folder
 
         fingerprint = folder._fingerprint
-        first = fingerprint(settings, [])
-        assert fingerprint(settings, []) == first
-        colour.write_text("2")
-        assert fingerprint(settings, []) != first
+        first = fingerprint(options, [])
+        assert fingerprint(options, []) == first
+        regions.write_text("2")
+        assert fingerprint(options, []) != first
 
     @pytest.mark.parametrize("spoil", [Path.unlink, lambda path: path.write_bytes(b"spoiled")])
     def test_a_result_that_is_gone_or_spoiled_is_made_again(
@@ -181,7 +185,7 @@ class TestAgain:
             assert states(report)["one.mp4"] == "failed"
             assert (out / "one.mp4").read_text() == "precious"
         assert "--overwrite" in report.table()
-        assert states(run(settings={"overwrite": True}))["one.mp4"] == "done"
+        assert states(run(overwrite=True))["one.mp4"] == "done"
 
     def test_a_failed_file_is_tried_again(
         self, run: Callable[..., BatchReport], folder: Path, out: Path, tree: Tree
@@ -205,25 +209,23 @@ class TestUse:
             anonymize_folder(tmp_path / "none", out)
         with pytest.raises(MediaError, match="not a folder"):
             anonymize_folder(folder, folder / "one.mp4")
-        with pytest.raises(OptionError, match="no setting colour"):
-            anonymize_folder(folder, out, settings={"colour": "red"})
         with pytest.raises(OptionError, match="colour 'pink'"):
-            anonymize_folder(folder, out, settings={"mode": "solid", "color": "pink"})
+            anonymize_folder(folder, out, Options(draw=DrawOptions(mode="solid", color="pink")))
         with pytest.raises(OptionError, match="no codec divx"):
-            anonymize_folder(folder, out, settings={"codec": "divx"})
+            anonymize_folder(folder, out, Options(encode=EncodeOptions(codec="divx")))
         with pytest.raises(OptionError, match="worker"):
-            anonymize_folder(folder, out, workers=0)
+            FolderOptions(workers=0)
         with pytest.raises(OptionError, match="engine"):
-            anonymize_folder(folder, out, engine="moon")  # type: ignore[arg-type]
+            FolderOptions(engine="moon")  # type: ignore[arg-type]
         with pytest.raises(OptionError, match="ray"):
-            anonymize_folder(folder, out, ray_address="local")
+            anonymize_folder(folder, out, folder=FolderOptions(ray_address="local"))
         assert not out.exists() or set(out.iterdir()) == {out / ".anonymize"}
 
     def test_parts_that_cannot_be_built_end_the_run(
         self, run: Callable[..., BatchReport], doubles: ModuleType, out: Path, tree: Tree
     ) -> None:
         with pytest.raises(WeightsError, match="damaged"):
-            run(build_parts=doubles.build_nothing)
+            run(build_detector=doubles.build_nothing)
         assert tree(out) == {}
 
     def test_two_runs_cannot_share_an_output(self, run: Callable[..., BatchReport]) -> None:
@@ -239,7 +241,7 @@ class TestUse:
     def test_ray_that_is_not_installed(self, run: Callable[..., BatchReport], monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(__import__("sys").modules, "ray", None)
         with pytest.raises(AnonymizeError, match=r"pip install anonymize\[ray\]"):
-            run(engine="ray")
+            run(folder=FolderOptions(engine="ray"))
 
     def test_progress_counts_files_and_frames(self, run: Callable[..., BatchReport]) -> None:
         seen: list[BatchProgress] = []
@@ -249,7 +251,7 @@ class TestUse:
 
     def test_the_table_tells_each_file(self, run: Callable[..., BatchReport], folder: Path) -> None:
         (folder / "one.mp4").write_bytes(b"no film")
-        report = run(settings={"mode": "blur"})
+        report = run(options=Options(draw=DrawOptions(mode="blur")))
         report = replace(
             report, seconds=2.0, outcomes=tuple(replace(outcome, seconds=1.0) for outcome in report.outcomes)
         )

@@ -12,6 +12,7 @@ import pytest
 
 from anonymize.batch import anonymize_folder
 from anonymize.batch.manifest import Manifest
+from anonymize.options import FolderOptions
 
 Tree = Callable[[Path], dict[str, bytes]]
 
@@ -48,7 +49,7 @@ def run(source: Path, output: Path, log: Path) -> None:
     """One run; notes the films that it finds done."""
     import doubles
 
-    report = anonymize_folder(source, output, build_parts=doubles.build_slow, weights=[])
+    report = anonymize_folder(source, output, build_detector=doubles.build_slow, weights=[])
     log.write_text(" ".join(outcome.state for outcome in report.outcomes))
 
 
@@ -116,11 +117,11 @@ def test_killed_with_worker_processes(
     assert 0 < len(done) < 8
     run(films, output, log)
     assert log.read_text().split().count("unchanged") == len(done)
-    anonymize_folder(films, tmp_path / "undisturbed", build_parts=doubles.build_band, weights=[])
+    anonymize_folder(films, tmp_path / "undisturbed", build_detector=doubles.build_band, weights=[])
     assert tree(output) == tree(tmp_path / "undisturbed")
 
 
 def run_with_workers(source: Path, output: Path) -> None:
     import doubles
 
-    anonymize_folder(source, output, workers=2, build_parts=doubles.build_slow, weights=[])
+    anonymize_folder(source, output, folder=FolderOptions(workers=2), build_detector=doubles.build_slow, weights=[])

@@ -14,6 +14,7 @@ from anonymize.batch import BatchProgress, anonymize_folder
 from anonymize.batch import cluster as engine
 from anonymize.batch.job import Job
 from anonymize.core.errors import WeightsError
+from anonymize.options import DrawOptions, FolderOptions, Options, RenderOptions
 
 ray = pytest.importorskip("ray", reason="Ray is not installed")
 
@@ -48,7 +49,7 @@ def test_two_nodes_and_one_of_them_lost(
     monkeypatch.setattr(engine, "retry", lambda job: again.append(job) or retry(job))
     for number in range(8):
         shutil.copy(folder / "one.mp4", folder / f"{number}.mp4")
-    anonymize_folder(folder, tmp_path / "local", build_parts=doubles.build_band, weights=[])
+    anonymize_folder(folder, tmp_path / "local", build_detector=doubles.build_band, weights=[])
     lost = threading.Event()
 
     def lose(progress: BatchProgress) -> None:
@@ -58,14 +59,14 @@ def test_two_nodes_and_one_of_them_lost(
             (node,) = (node for node in cluster.worker_nodes if node.node_id == held)
             cluster.remove_node(node, allow_graceful=False)
 
-    options: dict[str, Any] = {"engine": "ray", "ray_address": cluster.address, "weights": []}
-    options |= {"build_parts": partial(doubles.build_held, tmp_path)}
+    options: dict[str, Any] = {"folder": FolderOptions(engine="ray", ray_address=cluster.address), "weights": []}
+    options |= {"build_detector": partial(doubles.build_held, tmp_path)}
     report = anonymize_folder(folder, tmp_path / "ray", progress=lose, **options)
     assert 1 <= len(again) <= 2, "the lost node had two files at hand at most"
     assert [outcome.note for outcome in report.outcomes if outcome.state != "done"] == []
     assert tree(tmp_path / "ray") == tree(tmp_path / "local")
     with pytest.raises(WeightsError, match="damaged"):
-        anonymize_folder(folder, tmp_path / "none", **options | {"build_parts": doubles.build_nothing})
+        anonymize_folder(folder, tmp_path / "none", **options | {"build_detector": doubles.build_nothing})
 
 
 @pytest.mark.parametrize("cluster", [1], indirect=True)
@@ -74,12 +75,19 @@ def test_a_film_in_segments(
 ) -> None:
     """Two nodes share one film; then one of them is lost. The IDs are drawn, so the same bytes have the same tracks."""
     film_with_keys(tmp_path / "in" / "long.mp4", frames=40, keys=10, rate=2)
-    settings, logs = {"mode": "blur", "overlay": True}, [tmp_path / "log", tmp_path / "log-of-one"]
+    settings = Options(draw=DrawOptions(mode="blur"), render=RenderOptions(overlay=True))
+    logs = [tmp_path / "log", tmp_path / "log-of-one"]
     for log in logs:
         log.mkdir()
-    anonymize_folder(tmp_path / "in", tmp_path / "local", settings=settings, build_parts=doubles.build_band, weights=[])
-    options: dict[str, Any] = {"engine": "ray", "ray_address": cluster.address, "weights": [], "settings": settings}
-    anonymize_folder(tmp_path / "in", tmp_path / "both", build_parts=partial(doubles.build_logged, logs[0]), **options)
+    anonymize_folder(tmp_path / "in", tmp_path / "local", settings, build_detector=doubles.build_band, weights=[])
+    options: dict[str, Any] = {
+        "options": settings,
+        "folder": FolderOptions(engine="ray", ray_address=cluster.address),
+        "weights": [],
+    }
+    anonymize_folder(
+        tmp_path / "in", tmp_path / "both", build_detector=partial(doubles.build_logged, logs[0]), **options
+    )
     assert tree(tmp_path / "both") == tree(tmp_path / "local")
     looked = {path.name: len(path.read_text().splitlines()) for path in logs[0].iterdir()}
     assert sum(looked.values()) == 40, "each frame was looked at once"
@@ -92,7 +100,7 @@ def test_a_film_in_segments(
             lost.set()
             cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
 
-    options |= {"build_parts": partial(doubles.build_logged, logs[1]), "progress": lose}
+    options |= {"build_detector": partial(doubles.build_logged, logs[1]), "progress": lose}
     report = anonymize_folder(tmp_path / "in", tmp_path / "one", **options)
     assert lost.is_set()
     assert [(outcome.state, outcome.note) for outcome in report.outcomes] == [("done", "")]

