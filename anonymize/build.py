@@ -45,7 +45,7 @@ def weights_files(options: Options) -> list[Path]:
 def own_looks(options: DrawOptions, source: Path | str) -> list[str]:
     """A warning for each picture of an identity that is the input itself, or a copy of it."""
     return [
-        f"{path} is the input itself: somebody will look like its most prominent person, who may be recognised"
+        f"{path} is the input itself: a person will look like its most prominent one, who may be recognised"
         for path in options.identity
         if path.is_file() and filecmp.cmp(path, source, shallow=False)
     ]
@@ -63,7 +63,8 @@ def build_composer(options: DrawOptions, detector: Detector, device: torch.devic
         The composer, and warnings, one line each.
 
     Raises:
-        AnonymizeError: Weights or pictures cannot be read, nobody is in a picture, detector and generator do not fit.
+        AnonymizeError: Weights or pictures cannot be read, a picture shows no person, or detector and generator do not
+            fit.
     """
     cover = CoverComposer(options.cover, color=options.color)
     if not options.replaces:
@@ -143,7 +144,7 @@ def read_identity(path: Path, generator: TrackGenerator, detector: Detector) -> 
         z [latent] float32, and a warning if several people could have been meant.
 
     Raises:
-        AnonymizeError: The picture cannot be read or shows nobody whose surface is known.
+        AnonymizeError: The picture cannot be read or shows no person whose surface is known.
     """
     picture = read_image(path)
     [found] = detector.detect([picture.image])
@@ -154,8 +155,8 @@ def read_identity(path: Path, generator: TrackGenerator, detector: Detector) -> 
     corners = found.boxes_xyxy.clip(0, (width, height, width, height))
     found = found[[int(abs(corners - box).max(1).argmin()) for box in tracks.detections.boxes_xyxy]]
     # the mapper was trained on covers; what they hold outside of the box is not what the person looks like
-    everybody = Tracks(found, np.arange(1, len(found) + 1), np.zeros(len(found), np.bool_))
-    covers = zip(covers_of(everybody), found.boxes_xyxy, strict=True)
+    all_people = Tracks(found, np.arange(1, len(found) + 1), np.zeros(len(found), np.bool_))
+    covers = zip(covers_of(all_people), found.boxes_xyxy, strict=True)
     found = replace(found, masks=tuple(cover.within(box) for cover, box in covers))
     try:
         z, row = generator.read_identity(picture.image, found)

@@ -327,16 +327,16 @@ class RenderOptions:
     always_cover: Annotated[
         Path | None,
         Flag(
-            "Cover these places, whoever is there (JSON).",
-            brief="Cover these places, whoever is there.",
+            "Cover these regions in any case (JSON).",
+            brief="Cover these regions in any case.",
             metavar="REGIONS",
         ),
     ] = None
     never_cover: Annotated[
         Path | None,
         Flag(
-            "Who is wholly inside these places, such as posters, is no person.",
-            brief="Who is wholly inside these places is no person.",
+            "Ignore detections that lie wholly inside these regions (a poster).",
+            brief="Ignore detections that lie wholly inside these regions.",
             metavar="REGIONS",
         ),
     ] = None

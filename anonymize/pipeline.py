@@ -59,7 +59,7 @@ class Summary:
         corrupt_frames: Frames that could not be decoded and were dropped.
         seconds: Time that it took, start to end.
         warnings: What differs from the input against its wish, one line each.
-        stripped: Metadata that was left out because it may identify somebody, one line each.
+        stripped: Metadata that was left out because it may identify a person, one line each.
     """
 
     output: Path
@@ -279,7 +279,7 @@ class Tally:
             yield frame
 
     def outgoing(self, tracks: Tracks) -> Tracks:
-        """Count a frame; returns its people, without places that are covered whoever is there."""
+        """Count a frame; returns its people, without regions that are covered in any case."""
         people = tracks if (tracks.ids >= 0).all() else tracks[tracks.ids >= 0]
         self.frames += 1
         self._with_people += len(people) > 0

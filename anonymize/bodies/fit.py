@@ -43,6 +43,11 @@ WITNESSES = 60.0
 """Independent observations that the pixels of a person stand for: neighbours err together."""
 RIM_M = 0.05
 """A landmark outside the mask counts in full up to about this distance; beyond it something may stand in front."""
+AT_EASE = {"hip": -0.1, "knee": 0.2, "elbow": -0.5}
+"""Swing of the joints of people at ease that bend one way only, radians."""
+UP = (0.0, -0.2, 0.98)
+UP_SIGMA = 0.35
+"""Where the body's axis points in rest axes as the camera sees them (cameras look down a little), and its spread."""
 FIELD = 96
 """Cells along a side of a distance field."""
 
@@ -193,7 +198,10 @@ def swung(turns: Tensor) -> Tensor:
 
 @cache
 def usual_poses() -> tuple[Tensor, Tensor]:
-    """Mean [A, 3] and precision [3 A, 3 A] of the free joints' turns, of people in real pictures and mirrored ones."""
+    """Centre [A, 3] and precision [3 A, 3 A] of the free joints' turns, of people in real pictures and mirrored ones.
+
+    The mean of people who stand, sit and run is a crouch, which is no usual pose; so the centre stands at ease.
+    """
     angles = np.radians(real_poses())  # [M, J, 3] forward, side, twist
     x, y, z = (torch.zeros(*angles.shape[:2], 3) for _ in range(3))
     for j, name in enumerate(JOINTS):
@@ -210,7 +218,10 @@ def usual_poses() -> tuple[Tensor, Tensor]:
     both = torch.cat([turns, mirrored])[:, free]
     low, high = limits()[2:, free]
     flat = both.clamp(low, high).flatten(1)
-    mean = flat.mean(0)
+    mean = flat.mean(0).view(-1, 3)
+    for row, j in enumerate(free.tolist()):
+        mean[row, 0] = AT_EASE.get(JOINTS[j].partition(".")[0], float(mean[row, 0]))
+    mean = mean.flatten()
     centred = flat - mean
     covariance = centred.T @ centred / len(flat) + 0.1**2 * torch.eye(flat.shape[1])
     return mean.view(-1, 3), torch.linalg.inv(covariance)
@@ -455,7 +466,8 @@ class BodyFitter:
         scale = pose.camera[:, 0].exp()
         out = field_at(seen, project(posed.places, pose.camera))[:, 0] / scale[:, None]
         outside = (out.square() / (1 + (out / RIM_M).square() / 4)).mean(1) / RIM_M**2
-        return WITNESSES * (surprise(seen, pose, sigma) + outside) + unusual
+        tilt = (pose.root[:, :, 2] - torch.tensor(UP)).square().sum(1) / (2 * UP_SIGMA**2)
+        return WITNESSES * (surprise(seen, pose, sigma) + outside) + unusual + tilt
 
 
 @cache
@@ -590,6 +602,9 @@ def improve(seen: Observation, pose: BodyPose, sigma: float, before: Before | No
         hold = before.place_sigma[:, None] ** -2
         diagonal[:, -2:] += hold
         pull[:, -2:] += hold * (then.camera[:, 1:] - pose.camera[:, 1:]) / scale[:, None]
+    axis, up = pose.root[:, :, 2], torch.tensor(UP)
+    normal[:, :3, :3] += (torch.eye(3) - axis[:, :, None] * axis[:, None]) / UP_SIGMA**2
+    pull[:, :3] += torch.linalg.cross(axis, up.expand_as(axis)) / UP_SIGMA**2
     diagonal += 1.0  # steps stay where the model is true
     normal = normal + torch.diag_embed(diagonal)
     step = torch.cholesky_solve(pull[..., None], torch.linalg.cholesky(normal))[..., 0]

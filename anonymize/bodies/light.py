@@ -24,6 +24,8 @@ AROUND = 0.6
 """Share of the person's longer side round the rectangle that is looked at."""
 FILM_PX = 256
 """Blur and noise are read from the middle, so many pixels along a side."""
+COLOURFUL_FROM = 18.0
+"""Difference of the channels, of 255, that a tenth of the pixels of a coloured film exceed."""
 LOOKED_AT_PX = 120
 """Light is read from so many pixels along the longer side."""
 LINEAR = ((np.arange(256) / 255) ** GAMMA).astype(np.float32)
@@ -40,6 +42,7 @@ class Surroundings:
         side: In [-1, 1], from where the light comes: -1 left, 1 right.
         blur_px: Standard deviation of the film's blur.
         noise: Standard deviation of the film's noise, of 255.
+        colourful: In [0, 1]: 0 where the film is grey, as infrared cameras make it.
     """
 
     ambient: FloatArray
@@ -47,6 +50,7 @@ class Surroundings:
     side: float
     blur_px: float
     noise: float
+    colourful: float = 1.0
 
     def blended(self, before: Surroundings, share: float) -> Surroundings:
         """Between this and what was known before, of which a share in [0, 1] is kept."""
@@ -60,6 +64,7 @@ class Surroundings:
             (1 - share) * self.side + share * before.side,
             (1 - share) * self.blur_px + share * before.blur_px,
             (1 - share) * self.noise + share * before.noise,
+            (1 - share) * self.colourful + share * before.colourful,
         )
 
     @property
@@ -96,6 +101,9 @@ class Surroundings:
             picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), self.blur_px), np.float32)
         alpha = picture[..., 3:]
         colour = 255 * picture[..., :3] / np.maximum(alpha, 1e-3)
+        if self.colourful < 1:
+            grey = colour @ np.array([0.3, 0.59, 0.11], np.float32)
+            colour = grey[..., None] + self.colourful * (colour - grey[..., None])
         if self.noise > 0.3:
             rng = np.random.default_rng(seed)
             colour = colour + self.noise * rng.standard_normal(colour.shape[:2], np.float32)[..., None]
@@ -137,6 +145,8 @@ def surroundings(image: UInt8Array, hidden: BoolArray, box_xyxy: tuple[int, ...]
     if min(len(s) for s in sides) > FEWEST_PIXELS // 4:
         dark, bright = (float(s.mean()) for s in sides)
         side = float(np.clip(1.5 * (bright - dark) / max(bright + dark, 1e-4), -1, 1))
+    chroma = np.ptp(few[few_known].astype(np.float32), axis=1)
+    colourful = float(np.clip(np.quantile(chroma, 0.9) / COLOURFUL_FROM, 0, 1))
     blur, noise = film_of(part, known)
     return Surroundings(
         ambient.clip(0.02, 1.6).astype(np.float32),
@@ -144,6 +154,7 @@ def surroundings(image: UInt8Array, hidden: BoolArray, box_xyxy: tuple[int, ...]
         side,
         blur,
         noise,
+        colourful,
     )
 
 

@@ -38,6 +38,10 @@ class Fragments:
     def __len__(self) -> int:
         return len(self.pixel)
 
+    def __getitem__(self, rows: Tensor) -> Fragments:
+        """Those of these rows [K] int64."""
+        return Fragments(self.pixel[rows], self.face[rows], self.weights[rows], self.depth[rows])
+
     def interpolate(self, values: Tensor, faces: Tensor) -> Tensor:
         """Values at vertices [N, C] blended over the faces [F, 3], [P, C]."""
         corners = values[faces[self.face]]  # [P, 3, C]
@@ -46,6 +50,30 @@ class Fragments:
     def nearest_corner(self, faces: Tensor) -> Tensor:
         """Index [P] of the vertex with the largest weight."""
         return faces[self.face].gather(1, self.weights.argmax(1, keepdim=True))[:, 0]
+
+    def occlusion(self, size_hw: tuple[int, int], px_per_m: float, *, reach_m: float = 0.07) -> Tensor:
+        """How much of the surroundings what stands close in front takes away, [P] in [0, 0.75].
+
+        Screen-space: a fragment that lies deeper than those around it is darker (unsharp masking of the depth buffer,
+        Luft, Colditz, Deussen 2006), at two sizes of its surroundings.
+        """
+        height, width = size_hw
+        depth = self.depth.new_zeros(height * width, 2)
+        low = self.depth.amin() if len(self) else 0.0
+        depth[self.pixel, 0] = self.depth - low
+        depth[self.pixel, 1] = 1
+        planes = depth.T.reshape(2, height, width)
+        taken = torch.zeros_like(self.depth)
+        for size in (1.0, 0.4):
+            k = max(1, round(px_per_m * reach_m * size))
+            sums = torch.nn.functional.pad(planes, (k + 1, k, k + 1, k)).cumsum(1).cumsum(2)
+            n = 2 * k + 1
+            box = sums[:, n:, n:] - sums[:, :-n, n:] - sums[:, n:, :-n] + sums[:, :-n, :-n]
+            total, count = box.reshape(2, -1)[:, self.pixel]
+            deeper = self.depth - low - total / count.clamp(min=1)
+            share = count / n**2
+            taken = taken + (deeper / (reach_m * (0.3 + size))).clamp(0, 0.6) * share.clamp(0.3, 1)
+        return (0.8 * taken).clamp(0, 0.75)
 
 
 def rasterize(

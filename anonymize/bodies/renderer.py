@@ -11,11 +11,13 @@ from torch import Tensor
 from anonymize.bodies import shading
 from anonymize.bodies.articulation import to_camera
 from anonymize.bodies.body import JOINT, JOINTS, joint_transforms, load_body, skin
+from anonymize.bodies.dressing import mesh_of
 from anonymize.bodies.fit import BodyPose, pose_landmarks
+from anonymize.bodies.folds import Bend
 from anonymize.bodies.look import Look
-from anonymize.bodies.people import HAIR
 from anonymize.bodies.raster import rasterize
 from anonymize.bodies.shading import Light
+from anonymize.bodies.wardrobe import HAIR
 
 FINE = 2
 """Samples along a side of a pixel."""
@@ -23,6 +25,8 @@ COARSE_BELOW_PX = 90
 """People of a smaller height are drawn from the coarse mesh."""
 FAR_M = 100.0
 """Distance of the camera: far, as a weak perspective has it."""
+LAYER_M = 0.12
+"""Depth of a layer, whose samples in a pixel are shaded as one."""
 CURLED = -0.45
 """Turn of the fingers of a hand at rest, radians."""
 MATCHED = tuple(JOINT[name] for name in JOINTS if name.partition(".")[0] not in ("root", "fingers", "toes", "clavicle"))
@@ -39,12 +43,14 @@ class Standing:
         normals: [N, 3], rest axes.
         height_px: A standing person's height at this scale.
         feet: [2, 2], column and row of the middle of each sole.
+        bend: What the pose does to cloth.
     """
 
     points: Tensor
     normals: Tensor
     height_px: float
     feet: Tensor
+    bend: Bend
 
 
 def stand(look: Look, pose: BodyPose) -> Standing:
@@ -66,7 +72,7 @@ def stand(look: Look, pose: BodyPose) -> Standing:
     scale = pose.camera[0, 0].exp() * factor
     middle = pose.camera[0, 0].exp() * b.mean(0) + pose.camera[0, 1:]
     height_px = float(scale) * ADULT_M
-    mesh = look.coarse if height_px < COARSE_BELOW_PX else look.mesh
+    mesh = mesh_of(look, low=height_px < COARSE_BELOW_PX)
     vertices, normals = skin(mesh.vertices, mesh.normals, mesh.weights, transforms)
     camera = to_camera(vertices)
     places = scale * (camera[:, :2] - a.mean(0)) + middle
@@ -75,14 +81,16 @@ def stand(look: Look, pose: BodyPose) -> Standing:
         ankle, toes = (own[JOINT[f"{n}.{side}"]] for n in ("ankle", "toes"))
         sole = to_camera((ankle + toes) / 2)[:2] + torch.tensor([0.0, 0.06])
         feet.append(scale * (sole - a.mean(0)) + middle)
-    return Standing(torch.cat([places, camera[:, 2:] + FAR_M], 1), normals, height_px, torch.stack(feet))
+    return Standing(
+        torch.cat([places, camera[:, 2:] + FAR_M], 1), normals, height_px, torch.stack(feet), Bend.of(transforms)
+    )
 
 
 @dataclass(frozen=True, eq=False)
 class Visible:
     """What is seen of an avatar over a rectangle of the frame, before it is lit.
 
-    Each material of a pixel is one fragment, however many samples it has (multisampling).
+    Each material of a pixel in each layer of depth is one fragment, however many samples it has (multisampling).
 
     Attributes:
         alpha: [h, w] float32 in [0, 1].
@@ -92,6 +100,7 @@ class Visible:
         canonical, normal: [P, 3].
         openness: [P].
         table: [M, C].
+        bend: What the pose does to cloth.
     """
 
     alpha: Tensor
@@ -102,6 +111,7 @@ class Visible:
     normal: Tensor
     openness: Tensor
     table: Tensor
+    bend: Bend
 
     def lit(self, light: Light) -> Tensor:
         """Linear colour [h, w, 3], where alpha is above 0.
@@ -110,7 +120,9 @@ class Visible:
             light: Its direction in rest axes as the camera sees them: z up, -y towards the camera.
         """
         view = self.normal.new_tensor([[0.0, -1.0, 0.0]]).expand_as(self.normal)
-        paint = shading.shade(self.table, self.material, self.canonical, self.normal, view, self.openness, light)
+        paint = shading.shade(
+            self.table, self.material, self.canonical, self.normal, view, self.openness, light, bend=self.bend
+        )
         height, width = self.alpha.shape
         sums = torch.zeros(height * width, 4)
         sums.index_add_(0, self.pixel, torch.cat([paint, torch.ones_like(paint[:, :1])], 1) * self.share[:, None])
@@ -121,7 +133,7 @@ def rasterized(look: Look, standing: Standing, box_xyxy: tuple[int, int, int, in
     """What is seen of an avatar over a rectangle of the frame, pixels xyxy."""
     left, top, right, bottom = box_xyxy
     height, width = bottom - top, right - left
-    mesh = look.coarse if standing.height_px < COARSE_BELOW_PX else look.mesh
+    mesh = mesh_of(look, low=standing.height_px < COARSE_BELOW_PX)
     points = standing.points.clone()
     points[:, 0] = (points[:, 0] - left) * FINE
     points[:, 1] = (points[:, 1] - top) * FINE
@@ -135,21 +147,24 @@ def rasterized(look: Look, standing: Standing, box_xyxy: tuple[int, int, int, in
     pixel = torch.div(visible.pixel, wide * FINE, rounding_mode="floor") * width
     pixel = pixel + torch.div(visible.pixel % wide, FINE, rounding_mode="floor")
     material = mesh.material[kept][visible.face]
-    key, order = (pixel * len(mesh.table) + material).sort(stable=True)
+    layer = (visible.depth / LAYER_M).long() % 16
+    key, order = ((pixel * len(mesh.table) + material) * 16 + layer).sort(stable=True)
     _, count = torch.unique_consecutive(key, return_counts=True)
     chosen = order[count.cumsum(0) - count]
-    seen = replace(visible, face=visible.face[chosen], weights=visible.weights[chosen])
+    seen = replace(visible[chosen], pixel=pixel[chosen])
     columns = torch.cat([mesh.canonical, standing.normals, mesh.openness[:, None]], 1)
     values = seen.interpolate(columns, faces)
+    taken = seen.occlusion((height, width), standing.height_px / ADULT_M)
     return Visible(
         alpha=(torch.bincount(pixel, minlength=height * width) / FINE**2).view(height, width),
-        pixel=pixel[chosen],
+        pixel=seen.pixel,
         share=count.float(),
         material=material[chosen],
         canonical=values[:, :3],
         normal=values[:, 3:6],
-        openness=values[:, 6],
+        openness=values[:, 6] * (1 - taken),
         table=mesh.table,
+        bend=standing.bend,
     )
 
 

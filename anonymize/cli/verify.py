@@ -1,4 +1,4 @@
-"""`anonymize verify ORIGINAL OUTPUT`: whether somebody can still be seen."""
+"""`anonymize verify ORIGINAL OUTPUT`: whether a person can still be seen."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def verify(
     The detector runs on ORIGINAL at a low score; each person's place is compared with OUTPUT. Compression, a slight
     change of all colours and a shift by a pixel count as the same; blur, blocks and another person do not.
 
-    A table goes to stdout; it says `in part` where some of a person's place is as it was. Exit codes: 0 nobody is
-    visible, 3 somebody is, with the times to look at, 1 failed, 2 wrong use.
+    A table goes to stdout; it says `in part` where some of a person's place is as it was. Exit codes: 0 no
+    person is visible, 3 a person is, with the times to look at, 1 failed, 2 wrong use.
     """
     from contextlib import ExitStack
 

@@ -39,7 +39,8 @@ class DetectorConfig:
     Attributes:
         channels: Channels of the feature pyramid and of the box heads.
         merged: Channels of the finest map, which masks and surface are read from.
-        wide: Channels of the region head at its coarsest.
+        wide: Channels of the region head at 14 x 14.
+        deep: Channels of the region head at 7 x 7, where it sees the whole person.
         embedding: Dimensions of the surface embedding.
         vertices: Landmarks of the surface.
         surface: Name of the surface.
@@ -52,6 +53,7 @@ class DetectorConfig:
     channels: int = 64
     merged: int = 48
     wide: int = 96
+    deep: int = 160
     embedding: int = 16
     vertices: int = 1024
     surface: str = "anny"
@@ -86,6 +88,10 @@ def _enlarged(x: Tensor, like: Tensor) -> Tensor:
     return F.interpolate(x, size=like.shape[-2:], mode="nearest")
 
 
+def _stretched(x: Tensor, like: Tensor) -> Tensor:
+    return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)
+
+
 class Pyramid(nn.Module):
     """Feature pyramid at strides 8, 16 and 32, and a map at stride 4 into which all of it flows."""
 
@@ -105,8 +111,7 @@ class Pyramid(nn.Module):
         for i in (1, 0):
             levels[i] = levels[i] + _enlarged(levels[i + 1], levels[i])
         levels = [layer(x) for layer, x in zip(self.smooth, levels, strict=True)]
-        coarse = F.interpolate(self.coarse(levels[0]), size=finest.shape[-2:], mode="bilinear", align_corners=False)
-        return levels, self.merge(self.fine(finest) + coarse)
+        return levels, self.merge(self.fine(finest) + _stretched(self.coarse(levels[0]), finest))
 
 
 class BoxHead(nn.Module):
@@ -143,18 +148,25 @@ class RegionHead(nn.Module):
 
     def __init__(self, config: DetectorConfig) -> None:
         super().__init__()
-        channels, wide = config.merged, config.wide
-        self.context = nn.Sequential(
-            convolution(channels, wide, 2),  # what tells left from right: most of the head is at 14 x 14
-            *(convolution(wide, wide) for _ in range(4)),
+        channels, wide, deep = config.merged, config.wide, config.deep
+        self.near = nn.Sequential(convolution(channels, wide, 2), convolution(wide, wide))
+        last = nn.BatchNorm2d(wide)
+        nn.init.zeros_(last.weight)
+        self.body = nn.Sequential(  # what tells left from right: the whole person at once
+            convolution(wide, deep, 2),
+            *(convolution(deep, deep) for _ in range(4)),
+            nn.Conv2d(deep, wide, 1, bias=False),
+            last,
         )
+        self.context = nn.Sequential(*(convolution(wide, wide) for _ in range(3)))
         self.skip = convolution(channels, channels)
         self.join = convolution(wide + channels, channels + 16)
         self.points = nn.ConvTranspose2d(channels + 16, config.embedding + 1, 4, 2, 1)
 
     def forward(self, x: Tensor) -> Regions:
-        context = F.interpolate(self.context(x), size=x.shape[-2:], mode="bilinear", align_corners=False)
-        points = self.points(self.join(torch.cat([context, self.skip(x)], dim=1)))
+        near = self.near(x)
+        context = self.context(near + _stretched(self.body(near), near))
+        points = self.points(self.join(torch.cat([_stretched(context, x), self.skip(x)], dim=1)))
         return Regions(points[:, 0], points[:, 1:])
 
 

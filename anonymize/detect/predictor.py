@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import cv2
@@ -21,6 +22,9 @@ DEFAULT_SCORE = 0.4
 STRIDE = 32
 MIN_SURFACE_PX = 16
 """People whose box is smaller, in the network's picture, have no usable surface: no training saw one."""
+SAME_MASK_IOU = 0.5
+"""Two masks that agree more than this show one person, if it is large enough that two people would differ."""
+MIN_MERGED_PX = 40
 DOUBLE_AREA = 2.5  # of a sure person's area: a larger one is of several people
 DOUBLE_SHARE = 0.7  # of a sure person's mask inside an unsure one's: both show the same person
 
@@ -195,16 +199,44 @@ def assemble(
     has_cse = (boxes[:, 2:] - boxes[:, :2]).max(1, initial=0) >= smallest_surface
     planes = planes * torch.from_numpy(has_cse).to(planes)[:, None, None, None]
     sure = (scores[seen] >= sure_score).tolist()
-    return Detections(
+    kept, merged = merge_seconds([drawn[i] for i in seen], scores[seen], sure)
+    found = Detections(
         size_hw=size_hw,
         boxes_xyxy=boxes,
         scores=scores[seen].astype(np.float32),
-        masks=tuple(with_doubles([drawn[i] for i in seen], sure)),
+        masks=tuple(merged),
         has_cse=has_cse,
         embeddings=planes[:, 1:],
         segmentations=planes[:, 0],
         surface=surface,
-    )
+    )[kept]
+    return replace(found, masks=tuple(with_doubles(found.masks, [sure[row] for row in kept])))
+
+
+def merge_seconds(
+    masks: Sequence[RegionMask], scores: FloatArray, sure: Sequence[bool]
+) -> tuple[list[int], list[RegionMask]]:
+    """Sure people who were found twice, as one: the better of two detections takes the other's pixels.
+
+    Returns:
+        The rows that stay, in order, and all masks, those of the rows that stay completed.
+    """
+    completed = list(masks)
+    kept: list[int] = []
+    for row in np.argsort(-scores, kind="stable").tolist():
+        first = next((other for other in kept if sure[row] and _same(masks[row], masks[other])), None)
+        if first is None:
+            kept.append(row)
+        else:
+            completed[first] = RegionMask.union([completed[first], masks[row]])
+    return sorted(kept), completed
+
+
+def _same(a: RegionMask, b: RegionMask) -> bool:
+    if min(max(a.mask.shape), max(b.mask.shape)) < MIN_MERGED_PX:
+        return False
+    common = a.common(b)
+    return common > SAME_MASK_IOU * (a.area + b.area - common)
 
 
 def with_doubles(masks: Sequence[RegionMask], sure: Sequence[bool]) -> list[RegionMask]:

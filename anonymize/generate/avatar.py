@@ -15,7 +15,7 @@ from anonymize.bodies.articulation import exponential
 from anonymize.bodies.fit import Before, BodyFitter, BodyPose, Fit, Observation, responsibilities, rotation_vector
 from anonymize.bodies.light import GAMMA, Surroundings, surroundings
 from anonymize.bodies.look import LATENT, Look, Seen, z_of
-from anonymize.bodies.people import regions
+from anonymize.bodies.regions import regions
 from anonymize.bodies.renderer import ADULT_M, Standing, Visible, outline, rasterized, stand
 from anonymize.bodies.shading import encode
 from anonymize.core.body_surface import PART_NAMES, load_surface

@@ -55,3 +55,12 @@ def test_chunks_change_nothing(monkeypatch) -> None:  # type: ignore[no-untyped-
     monkeypatch.setattr(raster, "CHUNK", 37)
     parts = rasterize(points, faces, (30, 30))
     assert (whole.pixel == parts.pixel).all() and (whole.face == parts.face).all()
+
+
+def test_what_lies_behind_something_near_is_darker_beside_it() -> None:
+    wall, bar = square(0, 40, 2.0), square(10, 8, 1.9)
+    alone = rasterize(wall, SQUARE, (40, 40)).occlusion((40, 40), 100)
+    torch.testing.assert_close(alone, torch.zeros_like(alone), atol=1e-3, rtol=0)
+    seen = rasterize(torch.cat([wall, bar]), torch.cat([SQUARE, SQUARE + 4]), (40, 40))
+    taken = seen.occlusion((40, 40), 100).view(40, 40)
+    assert float(taken[14, 19]) > 0.1 > float(taken[35, 35]) and float(taken[14, 14]) == 0

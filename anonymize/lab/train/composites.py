@@ -19,7 +19,7 @@ MIN_VISIBLE_PX = 24
 MOST_PEOPLE = 255
 PICTURES_SHARE = 0.62
 """Of the samples: crops of real pictures, where there are any."""
-PASTE_SHARE = 0.2
+PASTE_SHARE = 0.4
 """Of these crops: people from elsewhere are pasted into them."""
 Size = tuple[int, int]
 T = TypeVar("T")

@@ -94,7 +94,7 @@ class TrainingOptions:
     frozen_depthwise: bool = True
     seed: int = 0
     workers: int = 1
-    region_people: float = 2.5
+    region_people: float = 4.0
     log_every: int = 20
     save_every: int = 250
 

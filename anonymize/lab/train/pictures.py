@@ -28,7 +28,9 @@ SURE_TEACHER = 0.5
 FAINT_TEACHER = 0.15
 SAME_BOX_IOU = 0.4
 SHORTER_SIDE, LONGER_SIDE = 384, 704
-SCALES = (0.6, 1.4)
+FITTED_WEIGHT = 4.0
+"""Pictures of which the surface of a person is known come this many times as often: they are few."""
+SCALES = (0.5, 1.7)
 """Factors on the size at which a picture is looked at when the detector is used."""
 QUARTER_SCALES = (0.35, 0.8)
 QUARTERS_SHARE = 0.2
@@ -83,6 +85,11 @@ class BoxedPicture:
     weights: FloatArray
     open_boxes: FloatArray
     masks: tuple[PersonMask | None, ...]
+
+    @property
+    def fitted(self) -> bool:
+        """Whether the body surface of one of the people is known."""
+        return any(mask is not None and mask.landmarks is not None for mask in self.masks)
 
     def read(self) -> UInt8Array:
         """The picture [H, W, 3] uint8 RGB.
@@ -189,6 +196,8 @@ class Pictures:
     def __init__(self, pictures: Sequence[BoxedPicture], mirrored_landmarks: np.ndarray) -> None:
         self.pictures = pictures
         self._mirrored = mirrored_landmarks
+        shares = np.array([FITTED_WEIGHT if picture.fitted else 1.0 for picture in pictures])
+        self._shares = shares / shares.sum()
 
     def sample(self, rng: Generator, size_hw: Size) -> Sample:
         """A part of a picture of `size_hw`, or of four pictures side by side (Bochkovskiy et al. 2020)."""
@@ -198,7 +207,7 @@ class Pictures:
         return side_by_side([self._crop(rng, half, QUARTER_SCALES) for _ in range(4)])
 
     def _crop(self, rng: Generator, size_hw: Size, scales: tuple[float, float]) -> Sample:
-        picture = self.pictures[int(rng.integers(len(self.pictures)))]
+        picture = self.pictures[int(rng.choice(len(self.pictures), p=self._shares))]
         image = picture.read()
         height, width = image.shape[:2]
         usual = min(SHORTER_SIDE / min(height, width), LONGER_SIDE / max(height, width))

@@ -16,6 +16,7 @@ from anonymize.lab.evaluate.compare import compare, files_of, names_of
 from anonymize.lab.evaluate.compare_page import write_page
 from anonymize.lab.evaluate.compared import COLUMNS, Comparison, table
 from anonymize.lab.evaluate.reid_network import EmbeddingNetwork
+from anonymize.lab.train.box_teachers import ScoredBoxes
 from anonymize.verify import MismatchError
 
 SIZE, FRAMES, RATE = (128, 192), 12, 4
@@ -133,7 +134,8 @@ def test_the_page_asks_for_nothing_and_hides_the_original(found: Comparison, tmp
     for page in pages:
         assert "a&lt;b&gt;.mp4" in page and "<script" not in page
         assert not re.search(r"(src|href)=\"(?!data:|#)", page) and "url(" not in page
-        assert [title for title, _, _ in COLUMNS.values() if f"<h3>{title}" not in page] == []
+        missing = [key for key, (title, _, _) in COLUMNS.items() if f"<h3>{title}" not in page]
+        assert missing == ["seen_by_others", "pose_kept"], "nothing is known of these here"
     assert pages[0].count("<img") == 2 * 4 * 3 and pages[1].count("<img") == 2 * 4 * 4
     assert "none from the original" in pages[0] and "none from the original" not in pages[1]
 
@@ -141,7 +143,18 @@ def test_the_page_asks_for_nothing_and_hides_the_original(found: Comparison, tmp
 def test_every_other_frame(films: Path, network: EmbeddingNetwork) -> None:
     found = compare([(films / "in.mp4", [films / "solid.mp4"])], ["solid"], Finder(), network, every=2)
     assert found.frames == FRAMES // 2
+    assert found.versions[1].figures()["seen_by_others"] is None, "no other detector was given"
     assert found.versions[0].warping.value is not None, "the frame before is looked at for it"
+
+
+def test_another_detector_may_look_too(films: Path, network: EmbeddingNetwork) -> None:
+    def find(image: UInt8Array) -> ScoredBoxes:
+        [found] = Finder().detect([image])
+        return ScoredBoxes(found.boxes_xyxy, found.scores)
+
+    files = [(films / "in.mp4", [films / "others.mp4", films / "solid.mp4"])]
+    versions = compare(files, ["others", "solid"], Finder(), network, every=4, find=find).versions
+    assert [version.figures()["seen_by_others"] for version in versions] == [1, 1, 0]
 
 
 def test_pictures_of_a_folder(tmp_path: Path, network: EmbeddingNetwork) -> None:
