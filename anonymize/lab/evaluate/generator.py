@@ -24,6 +24,7 @@ from anonymize.detect.network import DetectorNetwork
 from anonymize.detect.predictor import EmbeddedDetector
 from anonymize.generate.build import load_network
 from anonymize.generate.latents import draw_latent, draw_noise, truncate
+from anonymize.generate.layered import composite
 from anonymize.generate.network import GeneratorBase
 from anonymize.generate.predictor import EmbeddedGenerator
 from anonymize.lab.evaluate.detection import LARGE_PX
@@ -32,7 +33,8 @@ from anonymize.lab.evaluate.features import Discriminant, EfficientNetLite0
 from anonymize.lab.evaluate.looks import Looks, Observer, apart, frechet_distance
 from anonymize.lab.synthesis.film import PLACES, render_film
 from anonymize.lab.train.dataset import NO_VERTEX, SIZE, PersonCrop
-from anonymize.lab.train.dataset_reader import People
+from anonymize.lab.train.dataset_reader import LayeredBatch, People
+from anonymize.lab.train.layered import condition_of
 from anonymize.pipeline import build_tracker
 from anonymize.track import UNSURE_SCORE
 
@@ -97,11 +99,19 @@ class Studio:
             "appearance": self.discriminant(looks.features),
         }
 
-    def sample(self, row: int, source: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    def sample(self, row: int) -> tuple[Tensor, Tensor, Tensor]:
         """Picture, condition and appearance of a person, always the same."""
         crop: PersonCrop = self.people[row]
-        other = crop if source is None else self.people[source]
-        return self.people.sample(np.random.default_rng([SEED, row]), crop, other)
+        return self.people.sample(np.random.default_rng([SEED, row]), crop, crop)
+
+    def layered(self, rows: Sequence[int]) -> LayeredBatch:
+        """The same for a generator of layers."""
+        crops = ((row, self.people[row]) for row in rows)
+        samples = (
+            self.people.layered_sample(np.random.default_rng([SEED, row]), crop, crop, paired=False)
+            for row, crop in crops
+        )
+        return LayeredBatch(*(torch.stack(values) for values in zip(*samples, strict=True)))
 
     def true_looks(self, rows: Sequence[int]) -> Looks:
         return self.observer.looks((self.sample(row)[0], self.parts(row)) for row in rows)
@@ -116,8 +126,13 @@ class Studio:
         """Pictures [3, h, w] in [-1, 1]."""
         for start in tqdm(range(0, len(rows), BATCH), desc="people", leave=False, disable=None):
             part = rows[start : start + BATCH]
-            condition = torch.stack([self.sample(row)[1] for row in part])
             w = truncate(self.network.mapping(z[start : start + BATCH]), self.network.w_mean[None], truncation)
+            if self.network.config.alpha:
+                batch = self.layered(part)
+                condition, behind = condition_of(batch, torch.zeros(len(part), dtype=torch.bool))
+                yield from composite(self.network(condition, w).float(), behind).clamp(-1, 1)
+                continue
+            condition = torch.stack([self.sample(row)[1] for row in part])
             drawn = [draw_noise(SEED, row, self.network.config.noise_sizes) for row in part]
             noise = [torch.stack(level) for level in zip(*drawn, strict=True)]
             yield from self.network(condition, w, noise).float().clamp(-1, 1)
@@ -127,8 +142,9 @@ class Studio:
         """z [N, latent] of people, by the appearance mapper."""
         if not self.network.config.appearance_mapper:
             raise OptionError("this generator has no appearance mapper")
-        seen = [self.network.read(self.sample(row)[2][None])[0][0] for row in rows]
-        return torch.stack(seen)
+        if self.network.config.alpha:
+            return torch.cat([self.network.read(self.layered([row]).appearance)[0] for row in rows])
+        return torch.cat([self.network.read(self.sample(row)[2][None])[0] for row in rows])
 
     def draw(self, count: int, first: int = 0) -> Tensor:
         """z [count, latent] as the pipeline draws it."""
@@ -272,7 +288,7 @@ def realism(studio: Studio) -> dict[str, float]:
         "frechet_of_halves": frechet_distance(true.whole[half], made.whole[~half]),
         "frechet_of_real_halves": frechet_distance(true.whole[half], true.whole[~half]),
     }
-    if studio.network.mapper is not None:
+    if studio.network.config.appearance_mapper:
         rebuilt = studio.made_looks(rows, studio.read(rows))
         figures["rebuilt_colour"] = float(np.nanmean(apart(rebuilt.colours, true.colours)))
         figures["rebuilt_perceptual"] = float(np.nanmean(apart(rebuilt.features, true.features)))
@@ -353,7 +369,7 @@ def measure(
         "diversity": diversity(studio),
         "realism": realism(studio),
     }
-    if network.mapper is not None:
+    if network.config.appearance_mapper:
         figures["identity"] = identity(studio)
     if films:
         figures["leaks"] = leaks(load_network(weights), load_detector(detector or weights_path(DETECTOR)), films)

@@ -1,4 +1,4 @@
-"""Training of the embedded generator: `anonymize train generator`."""
+"""Training of the thesis' generators, which paint the whole cover: `anonymize train stylegan`."""
 
 from __future__ import annotations
 

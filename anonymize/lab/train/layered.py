@@ -284,21 +284,6 @@ class LayeredTraining:
         top = 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * self.progress))
         return self.options.learning_rate * warm * top * self.rate_factor
 
-    def condition_of(self, batch: LayeredBatch) -> tuple[Tensor, Tensor]:
-        """The generator's input, and the place [B, 3, H, W] that its layers are put on.
-
-        In front of the person's own pixels nothing of them is known; elsewhere the place is the picture's.
-        """
-        padding = batch.surface[:, -1:]
-        filled = surroundings(batch.pictures, (1 - batch.cover) * (1 - padding))
-        plate = torch.rand(len(batch), device=self.device) < TRUE_PLACE
-        shown = (plate & batch.placed).view(-1, 1, 1, 1)
-        seen = torch.where(shown, batch.places, filled) * (1 - padding)
-        condition = torch.cat([seen, batch.cover, batch.surface], 1)
-        own = (batch.alpha > 0).to(filled.dtype)
-        behind = torch.where(batch.placed.view(-1, 1, 1, 1), batch.places, own * filled + (1 - own) * batch.pictures)
-        return condition, behind
-
     def train_step(self, batch: LayeredBatch) -> dict[str, float]:
         """One step of all networks and of the average; returns the losses."""
         torch.manual_seed((self.options.seed * 64 + self.rank) * SEED_STRIDE + self.step)
@@ -357,7 +342,8 @@ class LayeredTraining:
             known = math.ceil(options.mapped * count)
         losses: dict[str, Tensor] = {}
         with torch.no_grad():
-            condition, behind = self.condition_of(batch)
+            plate = torch.rand(count, device=self.device) < TRUE_PLACE
+            condition, behind = condition_of(batch, plate)
             cover = batch.cover * (1 - batch.others)
         with self._low_precision():
             if self.generator.mapper is not None:
@@ -536,8 +522,7 @@ class LayeredTraining:
     def write_preview(self, batch: LayeredBatch) -> None:
         """One row a person as PNG: condition, made with the z read, alpha, made with two drawn z, truth."""
         batch = batch.to(self.device)
-        torch.manual_seed(0)
-        condition, _ = self.condition_of(batch)
+        condition, _ = condition_of(batch, torch.arange(len(batch), device=self.device) % 2 == 0)
         rng = torch.Generator().manual_seed(1)
         body = condition[:, -2:-1]
         columns = [condition[:, :3] * (1 - 0.5 * body) + 0.5 * body * condition[:, MASK + 1 : MASK + 4].tanh()]
@@ -568,6 +553,26 @@ class LayeredTraining:
 
 Seen = list[tuple[str, ProjectedDiscriminator, list[Tensor], list[Tensor], Tensor]]
 """Name, discriminator, features of real and made pictures, and what it is told."""
+
+
+def condition_of(batch: LayeredBatch, plate: Tensor) -> tuple[Tensor, Tensor]:
+    """The generator's input, and the place [B, 3, H, W] that its layers are put on.
+
+    Behind the person's own pixels nothing of them is known; elsewhere the place is the picture's.
+
+    Args:
+        batch: The people.
+        plate: [B] bool, who is made in front of their true place, if it is known; the others in front of one that is
+            filled from its border.
+    """
+    padding = batch.surface[:, -1:]
+    filled = surroundings(batch.pictures, (1 - batch.cover) * (1 - padding))
+    shown = (plate & batch.placed).view(-1, 1, 1, 1)
+    seen = torch.where(shown, batch.places, filled) * (1 - padding)
+    condition = torch.cat([seen, batch.cover, batch.surface], 1)
+    own = (batch.alpha > 0).to(filled.dtype)
+    behind = torch.where(batch.placed.view(-1, 1, 1, 1), batch.places, own * filled + (1 - own) * batch.pictures)
+    return condition, behind
 
 
 @dataclass(frozen=True, eq=False)

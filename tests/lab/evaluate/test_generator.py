@@ -51,15 +51,26 @@ class Crowd:
 
         return dressed(crop.row), dressed(crop.row), dressed(other.row)
 
+    def layered_sample(
+        self, rng: object, crop: SimpleNamespace, other: SimpleNamespace, *, paired: bool
+    ) -> tuple[Tensor, ...]:
+        """The person is where a part of the body is, before a black wall."""
+        picture, _, appearance = self.sample(rng, crop, other)
+        alpha = torch.from_numpy((crop.vertices != evaluation.NO_VERTEX).astype(np.float32))[None]
+        wall, nothing = torch.full((3, *SIZE), -1.0), torch.zeros(1, *SIZE)
+        picture = alpha * picture + (1 - alpha) * wall
+        surface = torch.zeros(6, *SIZE)
+        placed = torch.tensor(True)
+        return (picture, alpha, wall, placed, 1 - nothing, nothing, surface, appearance, ~placed, torch.zeros(4))
+
 
 class Painter(nn.Module):
     """Paints everything in the colour that z or (if it peeps) the condition names."""
 
-    def __init__(self, *, peeps: bool = False, forgets: bool = False) -> None:
+    def __init__(self, *, peeps: bool = False, forgets: bool = False, alpha: bool = False) -> None:
         super().__init__()
-        self.config = SimpleNamespace(latent=3, noise_sizes=[(1, 1)])
+        self.config = SimpleNamespace(latent=3, noise_sizes=[(1, 1)], alpha=alpha, appearance_mapper=True)
         self.w_mean = torch.zeros(3)
-        self.mapper = object()
         self.peeps, self.forgets = peeps, forgets
 
     def prior(self, noise: Tensor) -> Tensor:
@@ -71,9 +82,11 @@ class Painter(nn.Module):
     def read(self, appearance: Tensor) -> tuple[Tensor, Tensor]:
         return appearance[:, :, 0, 0], torch.zeros(1, 3)
 
-    def forward(self, condition: Tensor, w: Tensor, noise: list[Tensor]) -> Tensor:
+    def forward(self, condition: Tensor, w: Tensor, noise: list[Tensor] | None = None) -> Tensor:
         if self.peeps:
             return condition
+        if self.config.alpha:
+            return torch.cat([w, torch.ones(len(w), 1)], 1)[:, :, None, None].expand(-1, -1, *SIZE)
         if self.forgets:  # another colour in each picture
             w = w.roll(1, 0) + 0.5 * torch.randn(w.shape, generator=torch.Generator().manual_seed(int(w.sum() * 1e6)))
         return w[:, :, None, None].expand(len(w), 3, *SIZE)
@@ -132,6 +145,13 @@ def test_what_is_read_and_made_is_rebuilt() -> None:
     assert figures["rebuilt_colour"] == pytest.approx(0, abs=1e-3)
     assert figures["random_colour"] > 10
     assert realism(studio(peeps=True))["frechet"] == pytest.approx(0, abs=1e-6)
+
+
+def test_layers_are_measured_over_their_place() -> None:
+    figures = realism(studio(alpha=True))
+    assert figures["rebuilt_colour"] == pytest.approx(0, abs=1e-3)
+    assert figures["random_colour"] > 10
+    assert identity(studio(alpha=True))["right"] == 1
 
 
 def test_few_people_are_spread_over_the_dataset() -> None:
