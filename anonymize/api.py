@@ -68,8 +68,8 @@ def anonymize_video(
     Args:
         source: The film.
         output: The result; its suffix chooses the container.
-        mode: "generate" puts a generated person in each one's place, "avatar" a rendered one; "blur", "pixelate" and
-            "solid" cover. None for "generate".
+        mode: "avatar" puts a rendered person in each one's place, "generate" a generated one; "blur", "pixelate" and
+            "solid" cover. None for "avatar", or for "generate" where `weights` are a generator's.
         color: Colour of "solid", RRGGBB; None for black.
         truncation: Of "generate", in [0, 1]: 1 for the most diverse people, 0 for one look; None for the default.
         multi_modal: Of "generate": the truncation pulls toward the nearest of some typical looks, not toward one.
@@ -108,7 +108,7 @@ def anonymize_video(
     """
     options = Options(
         draw=DrawOptions(
-            mode=mode or DrawOptions.mode,
+            mode=mode,
             color=color,
             truncation=truncation,
             multi_modal=multi_modal,
@@ -169,7 +169,7 @@ def anonymize_image(
     """
     options = Options(
         draw=DrawOptions(
-            mode=mode or DrawOptions.mode,
+            mode=mode,
             color=color,
             truncation=truncation,
             multi_modal=multi_modal,
@@ -227,7 +227,7 @@ def detect_film(
     """
     options = Options(
         draw=DrawOptions(
-            mode=mode or DrawOptions.mode,
+            mode=mode,
             color=color,
             truncation=truncation,
             multi_modal=multi_modal,

@@ -102,8 +102,8 @@ class DrawOptions:
     """How people are drawn. Where an option is None, its default holds; one that does not fit the mode is refused.
 
     Attributes:
-        mode: "generate" replaces people by generated ones, "avatar" by rendered ones; "blur", "pixelate" and "solid"
-            cover them.
+        mode: "avatar" replaces people by rendered ones, "generate" by generated ones; "blur", "pixelate" and "solid"
+            cover them. None becomes "generate" where the weights are a generator's, else "avatar".
         color: RRGGBB, of "solid".
         truncation: In [0, 1], of "generate": 1 for the most diverse people, 0 for one look.
         multi_modal: Of "generate": the truncation pulls toward the nearest of some typical looks, not toward one.
@@ -117,13 +117,12 @@ class DrawOptions:
     """
 
     mode: Annotated[
-        Mode,
+        Mode | None,
         Flag(
-            "A generated person for each (the default), a rendered one, or a cover; none can be undone.",
+            "A rendered person for each (the default), a generated one (with --weights), or a cover; none can be undone.",
             brief="How all are to be drawn, as of the plain command.",
-            show_default=False,
         ),
-    ] = "generate"
+    ] = None
     color: Annotated[
         str | None,
         Flag(
@@ -176,6 +175,8 @@ class DrawOptions:
 
     def __post_init__(self) -> None:
         _check(self)
+        if self.mode is None:
+            object.__setattr__(self, "mode", "avatar" if self.weights == EMBEDDED else "generate")
         if self.color is not None:
             from anonymize.compose.cover import parse_color
 
