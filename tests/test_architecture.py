@@ -4,7 +4,7 @@ import ast
 import re
 import subprocess
 import sys
-import tomllib
+from configparser import ConfigParser
 from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -27,6 +27,13 @@ def module_of(file: Path) -> str:
 
 
 MODULES = {module_of(file) for file in FILES}
+SETUP = ConfigParser()
+SETUP.read(ROOT / "setup.cfg")
+
+
+def lines_of(section: str, name: str) -> list[str]:
+    """The values of a list of setup.cfg."""
+    return SETUP[section][name].split()
 
 
 @cache
@@ -123,8 +130,7 @@ def name_of(requirement: str) -> str:
 
 def test_a_plain_installation_has_all_that_modules_import() -> None:
     """What only an extra brings is imported where it is used."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    plain = {name_of(line) for line in project["dependencies"]}
+    plain = {name_of(line) for line in lines_of("options", "install_requires")}
     bring = packages_distributions()
     for file in FILES:
         for node in ast.parse(file.read_text()).body:
@@ -136,9 +142,9 @@ def test_a_plain_installation_has_all_that_modules_import() -> None:
 
 def test_a_plain_installation_loads_the_whole_product() -> None:
     """With what only extras bring out of reach, all modules of the product load."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extras = {name_of(line) for lines in project["optional-dependencies"].values() for line in lines}
-    plain = {name_of(line) for line in project["dependencies"]}
+    section = "options.extras_require"
+    extras = {name_of(line) for extra in SETUP[section] for line in lines_of(section, extra)}
+    plain = {name_of(line) for line in lines_of("options", "install_requires")}
     only_extra = {
         top
         for top, bringers in packages_distributions().items()
@@ -160,8 +166,7 @@ for name in {modules}:
 
 
 def test_every_folder_of_the_package_is_installed() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    listed = set(project["tool"]["setuptools"]["packages"])
+    listed = set(lines_of("options", "packages"))
     on_disk = {".".join(file.parent.relative_to(ROOT).parts) for file in PACKAGE.rglob("__init__.py")}
     assert listed == on_disk | {"anonymize.weights"}
 

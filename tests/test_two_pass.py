@@ -181,7 +181,7 @@ class TestErrors:
             (lambda c: c["tracks"].pop(), "track 2 has no entry"),
             (lambda c: c["tracks"].append(c["tracks"][0]), "twice"),
             (lambda c: c["tracks"][0].update(action="hide"), "'hide'"),
-            (lambda c: c["tracks"][0].update(seed=1), "action generate"),
+            (lambda c: c["tracks"][0].update(seed=1), "actions generate and avatar"),
             (lambda c: c["tracks"][0].update(acton="keep"), "'acton'"),
             (lambda c: c["boxes"].append({"first": 3, "last": 1, "box": [0, 0, 1, 1]}), "before it begins"),
             (lambda c: c["boxes"].append({"first": 0, "last": 1, "box": [5, 0, 1, 1]}), "left, top"),
