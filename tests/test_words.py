@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-UNDONE = ROOT / "anonymize" / "bodies" / "people.py"
 VAGUE = re.compile(r"\b(somebody|whoever|nobody)\b", re.IGNORECASE)
 
 
@@ -15,7 +14,6 @@ def test_no_vague_words_for_people() -> None:
     lines = [
         f"{file.relative_to(ROOT)}:{number}: {line.strip()}"
         for file in files
-        if file != UNDONE
         for number, line in enumerate(file.read_text().splitlines(), 1)
         if VAGUE.search(line)
     ]

@@ -20,14 +20,14 @@ from anonymize.bodies.look import LATENT, Look, normal_number, span
 from anonymize.bodies.poses import Angles, aligning, random_pose, rotations
 from anonymize.bodies.raster import rasterize
 from anonymize.bodies.shading import Light, Material, random_light
-from anonymize.bodies.wardrobe import ACCESSORY, CLOTHES, HAIR, NOBODY, SKIN, Mesh, Wardrobe, blob
+from anonymize.bodies.wardrobe import ACCESSORY, CLOTHES, HAIR, NOTHING, SKIN, Mesh, Wardrobe, blob
 from anonymize.core.types import FloatArray, UInt8Array
 
 __all__ = [
     "ACCESSORY",
     "CLOTHES",
     "HAIR",
-    "NOBODY",
+    "NOTHING",
     "SKIN",
     "Person",
     "RenderedPerson",
@@ -39,7 +39,7 @@ ROOT_TO_SEAT = 0.057  # from the root joint down to what one sits on, as a share
 
 @dataclass(frozen=True, eq=False)
 class Person:
-    """Somebody with what they carry, in every detail but the pose.
+    """A person with what they carry, in every detail but the pose.
 
     Attributes:
         look: What the meshes are made from, when first asked for: few people are seen close and far at once.
@@ -80,7 +80,7 @@ class Person:
         return vertices - origin, normals
 
     def seat_m(self, angles: Angles) -> float:
-        """Height of the seat under somebody in a sitting pose whose lowest point is at 0."""
+        """Height of the seat under a person in a sitting pose whose lowest point is at 0."""
         lowest = self._moved(angles, self.coarse)[0][:, 2].min()
         return float(self.joints[0, 2] - lowest) - ROOT_TO_SEAT * self.height_m
 
@@ -94,7 +94,7 @@ class Person:
 
 
 def random_person(rng: Generator) -> Person:
-    """Somebody of random shape (children too), skin, hair, clothes and bags."""
+    """A person of random shape (children too), skin, hair, clothes and bags."""
     model = load_body()
     index = int(rng.integers(len(model.shapes)))
     z = rng.standard_normal(LATENT)
@@ -159,8 +159,8 @@ class RenderedPerson:
     Attributes:
         image: [h, w, 3] uint8 RGB, extended a little beyond the outline so that resizing does not darken the rim.
         alpha: [h, w] uint8, 255 where the person covers the whole pixel.
-        vertex: [h, w] int32, vertex of the body surface, -1 where there is none (nobody, bags).
-        pixel_class: [h, w] uint8, NOBODY, SKIN, CLOTHES, HAIR, ACCESSORY.
+        vertex: [h, w] int32, vertex of the body surface, -1 where there is none (background, bags).
+        pixel_class: [h, w] uint8, NOTHING, SKIN, CLOTHES, HAIR, ACCESSORY.
         camera: The camera it was seen by.
         box_xyxy: Of the person within the picture, pixels.
     """
@@ -190,7 +190,7 @@ def render_person(
     Args:
         rng: Source of everything that is not given.
         height_px: Height of the picture; the person fills it but for a margin.
-        person: Who; somebody random by default.
+        person: Who; random by default.
         pose: Joint angles; random by default.
         light: Light; random by default.
         camera_height_m: Height of the camera above the ground; random by default.

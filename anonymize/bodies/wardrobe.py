@@ -14,7 +14,7 @@ from anonymize.bodies.body import JOINT, Piece, load_body, vertex_normals
 from anonymize.bodies.drape import Limb, limb, places_of
 from anonymize.bodies.regions import regions
 
-NOBODY, SKIN, CLOTHES, HAIR, ACCESSORY = range(5)
+NOTHING, SKIN, CLOTHES, HAIR, ACCESSORY = range(5)
 
 
 @dataclass(frozen=True, eq=False)

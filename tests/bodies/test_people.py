@@ -3,7 +3,7 @@ import torch
 
 from anonymize.bodies import random_person, render_person
 from anonymize.bodies.body import JOINT, JOINTS, joint_transforms, load_body
-from anonymize.bodies.people import ACCESSORY, NOBODY
+from anonymize.bodies.people import ACCESSORY, NOTHING
 from anonymize.bodies.poses import (
     angles_of,
     gait,
@@ -78,7 +78,7 @@ def test_truth_lies_on_the_right_part_of_the_body() -> None:
         drawn = render_person(rng, height_px=64, pose=standing(rng), heading_degrees=0, camera_height_m=1.5)
         inside = drawn.alpha > 127
         assert drawn.image.shape == (*drawn.alpha.shape, 3) and inside.mean() > 0.1
-        assert ((drawn.pixel_class != NOBODY) == (drawn.alpha > 0)).all()
+        assert ((drawn.pixel_class != NOTHING) == (drawn.alpha > 0)).all()
         known = inside & (drawn.vertex >= 0)
         assert (drawn.pixel_class[inside & (drawn.vertex < 0)] == ACCESSORY).all(), "only bags are no body"
         rows, _ = np.nonzero(known)
