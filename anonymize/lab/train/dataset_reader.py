@@ -28,7 +28,7 @@ SHARPNESS = 20.0  # of the soft choice of landmarks, as in the detector's traini
 HEAD_PARTS = (1, 2)
 LEG_PARTS = (15, 16, 17, 18)
 HIDE_OTHERS = 0.5
-MEMORY_BYTES = 6 << 30
+MEMORY_BYTES = 3 << 30
 MIN_HEAD = 0.002
 """Least share of the crop that a head takes for it to be looked at."""
 HEAD_MARGIN = 1.4
