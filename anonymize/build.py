@@ -14,6 +14,7 @@ from anonymize.compose import Composer, CoverComposer, GeneratedComposer, covers
 from anonymize.core.errors import OptionError
 from anonymize.core.resources import DETECTOR, GENERATOR, weights_path
 from anonymize.core.types import Tracks
+from anonymize.detect.build import load_vertex_embedding
 from anonymize.detect.detectron2 import Detectron2Detector
 from anonymize.detect.names import EMBEDDED, DetectorName
 from anonymize.detect.paired import surface_network
@@ -95,13 +96,8 @@ def make_generator(
     truncation = DEFAULT_TRUNCATION if options.truncation is None else options.truncation
     if options.mode == "avatar":
         network = surface_network(detector())
-        if network is None:
-            raise OptionError(
-                "avatars need a detector with the embedded body surface (--detector embedded, zoo:MASKS or detectron2)"
-            )
-        return AvatarGenerator(
-            network.vertex_embedding.detach(), seed=own, truncation=truncation, multi_modal=options.multi_modal
-        )
+        vertices = load_vertex_embedding(weights_path(DETECTOR)) if network is None else network.vertex_embedding
+        return AvatarGenerator(vertices.detach(), seed=own, truncation=truncation, multi_modal=options.multi_modal)
     generator = build_generator(
         options.weights, seed=own, truncation=truncation, multi_modal=options.multi_modal, device=device
     )

@@ -71,8 +71,10 @@ class Option:
         """
         if value is None:
             return
-        if get_origin(self.type) is Literal and value not in get_args(self.type):
-            raise OptionError(f"{self.name} {value!r} is not one of {', '.join(get_args(self.type))}")
+        kinds = [self.type, *get_args(self.type)]  # An option that may be None has its type inside.
+        choices = next((get_args(kind) for kind in kinds if get_origin(kind) is Literal), None)
+        if choices is not None and value not in choices:
+            raise OptionError(f"{self.name} {value!r} is not one of {', '.join(choices)}")
         least, most = self.flag.least, self.flag.most
         if least is not None and most is not None and not least <= value <= most:
             raise OptionError(f"{self.name} must be in [{least}, {most}], got {value:g}")
@@ -119,7 +121,7 @@ class DrawOptions:
     mode: Annotated[
         Mode | None,
         Flag(
-            "A rendered person for each (the default), a generated one (with --weights), or a cover; none can be undone.",
+            "A rendered person for each (the default), a generated one, or a cover; none can be undone.",
             brief="How all are to be drawn, as of the plain command.",
         ),
     ] = None

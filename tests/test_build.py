@@ -15,7 +15,9 @@ from anonymize.core.errors import AnonymizeError, OptionError, WeightsError
 from anonymize.core.resources import DETECTOR, GENERATOR, weights_path
 from anonymize.core.types import Detections, RegionMask, UInt8Array
 from anonymize.generate import predictor
+from anonymize.generate.avatar import AvatarGenerator
 from anonymize.generate.build import save_weights
+from anonymize.generate.latents import draw_latent
 from anonymize.generate.network import GeneratorConfig, GeneratorNetwork
 from anonymize.options import DetectOptions, DrawOptions, Options
 
@@ -58,7 +60,8 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     network = GeneratorNetwork(TINY)
     with torch.no_grad():
-        network.w_centers.copy_(network.mapping(4 * torch.randn(TINY.centers, TINY.latent)))
+        first = torch.stack([draw_latent(0, 1 + track, TINY.latent) for track in range(TINY.centers)])
+        network.w_centers.copy_(network.mapping(network.prior(first)))  # each of the first tracks has its own
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
     save_weights(path, network, {})
     return path
@@ -85,8 +88,9 @@ def test_a_work_depends_on_the_embedded_weights_that_have_a_part_in_it(weights: 
     def files(detector: str | None = None, **draw: Any) -> list[Path]:
         return build.weights_files(Options(draw=DrawOptions(**draw), detect=DetectOptions(detector_weights=detector)))
 
-    assert files() == [detector, generator]
-    assert files("zoo:mask-rcnn-r50") == [detector, generator]
+    assert files() == [detector]
+    assert files(mode="generate") == [detector, generator]
+    assert files("zoo:mask-rcnn-r50", mode="generate") == [detector, generator]
     assert files("zoo", mode="blur") == []
     assert files("detectron2", weights=str(weights)) == [detector, weights]
     assert files(str(weights), weights="zoo") == [weights]
@@ -280,10 +284,18 @@ class TestOptions:
             Options(draw=DrawOptions(identity=(Path("a.png"),), **options))
         assert DrawOptions(identity=(Path("a.png"),), **options).identity  # as stored in a file
 
-    def test_people_are_replaced_by_default_with_the_embedded_generator(self) -> None:
+    def test_people_are_replaced_by_rendered_ones_by_default(self) -> None:
         options = DrawOptions()
-        assert (options.mode, options.weights) == ("generate", "embedded")
-        generator = build.make_generator(options, torch.device("cpu"), Bodies)
+        assert (options.mode, options.weights) == ("avatar", "embedded")
+        assert isinstance(build.make_generator(options, torch.device("cpu"), Bodies), AvatarGenerator)
+
+    def test_a_generators_weights_ask_for_generated_people(self, weights: Path) -> None:
+        assert DrawOptions(weights=str(weights)).mode == DrawOptions(weights="zoo").mode == "generate"
+        with pytest.raises(OptionError, match="not avatar"):
+            DrawOptions(mode="avatar", weights=str(weights))
+
+    def test_the_embedded_generator(self) -> None:
+        generator = build.make_generator(DrawOptions(mode="generate"), torch.device("cpu"), Bodies)
         assert generator.size_hw == (288, 160)
         assert generator.surface == "anny"
 

@@ -119,7 +119,9 @@ def test_a_film_with_its_masks_the_embedded_surface_and_the_embedded_generator(
     monkeypatch.setattr(EmbeddedGenerator, "_generate", watched)
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
     film, out = make_film(tmp_path / "in.mp4", frames=3), tmp_path / "out.mp4"
-    result = RUN.invoke(app, [str(film), "-o", str(out), "--detector", name, "--score", "0.68", "--device", "cpu"])
+    result = RUN.invoke(
+        app, [str(film), "-o", str(out), "--mode", "generate", "--detector", name, "--score", "0.68", "--device", "cpu"]
+    )
     assert result.exit_code == 0, result.output
     assert out.exists() and "no body surface" not in result.stderr
     assert made

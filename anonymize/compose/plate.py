@@ -5,8 +5,9 @@ in both and looks the same goes into the plate. Frames wait a moment before they
 they, and those after them, show. A person who is found must not come back by way of the plate:
 
 - What is near a cover stays out, and what moves.
-- Where a cover appears, or disappears, without one beside it in the frame before or after, the detector may have
-  overlooked the person there: that place is forgotten, or stays out for as long as frames wait.
+- Where pixels become covered, or uncovered, farther from the covers of the frame before or after than people walk from
+  frame to frame, the detector may have overlooked a person there, or a part of one: that place is forgotten, or stays
+  out for as long as frames wait.
 - Where the plate shows what the frame shows of a person, it shows the person, and that place is forgotten.
 
 The plate is believed where it agrees with the frame round the cover, up to a smooth difference of light. So a camera
@@ -24,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anonymize.compose.background import Place, fill_places, fringe_of, push_pull
+from anonymize.core.masks import grow, tighten
 from anonymize.core.types import BoolArray, FloatArray, Frame, RegionMask, Tracks, UInt8Array
 
 Covered = tuple[Frame, Tracks, Sequence[RegionMask]]
@@ -41,12 +43,12 @@ CUT_SHARE = 0.3
 """Fewer pixels that stay the same from one look to the next are another shot."""
 RING_FRINGES = 4
 """Width of the ring in which plate and frame are compared, in widths of the fringe."""
-ALIKE = 0.3
-"""Share of a cover that must have been covered in the frame before, or it has appeared; and after, or it has gone."""
-AROUND = 0.15
-"""By how much a place is widened that is forgotten, of its longer side."""
+STRIDE = 0.08
+"""How far a cover may move from one frame to the next, of its longer side. Farther off it has appeared, or has gone."""
 PERSON_LEVELS, PERSON_SHARE, PERSON_WINDOW_PX = 8, 0.6, 9
 """If the plate is so near to the frame in this share of a window's pixels that are a person, it shows the person."""
+SMOOTH_PX = 5
+"""Both are smoothed over so many pixels before, or noise would hide that they show the same."""
 CELL = 4
 """Plate and frame are compared by means of cells of this side, in widths of the fringe."""
 DARK_LEVELS = 8.0
@@ -142,8 +144,9 @@ class CleanPlate:
         self._shot: Shot | None = None
         self._place: Matrix = np.eye(3)
         self._covers: Sequence[RegionMask] = ()
-        self._left: list[tuple[float, RegionMask]] = []  # places of covers that have gone, and when
+        self._left: list[tuple[float, RegionMask, Matrix]] = []  # covers that have gone, since when, and their frame's
         self._looked_seconds = np.inf
+        self._size_hw = (0, 0)
 
     def arrive(self, frame: Frame, tracks: Tracks, covers: Sequence[RegionMask]) -> View:
         """Take in the next frame.
@@ -151,24 +154,30 @@ class CleanPlate:
         Returns:
             What is needed to fill it later.
         """
-        now = frame.pts_seconds
+        now, self._size_hw = frame.pts_seconds, frame.size_hw
         if tracks.camera is not None:
             self._place = self._place @ np.linalg.inv(np.vstack([tracks.camera, (0, 0, 1)]))
         covers = [region for region in covers if region.area]
         if self._shot is not None:
-            for region in covers:
-                if appeared(region, self._covers):
-                    box = around(region, frame.size_hw)
-                    self._shot.forget(box.mask, (box.x, box.y), self._place)
-        gone = [around(region, frame.size_hw) for region in self._covers if appeared(region, covers)]
-        self._left = [(since, region) for since, region in self._left if 0 <= now - since < WAITING_SECONDS]
-        self._left += [(now, region) for region in gone]
+            for region in beyond(covers, self._covers, frame.size_hw):
+                self._shot.forget(region.mask, (region.x, region.y), self._place)
+        self._left = [left for left in self._left if 0 <= now - left[0] < WAITING_SECONDS]
+        self._left += [(now, region, self._place) for region in beyond(self._covers, covers, frame.size_hw)]
         self._covers = covers
         if not 0 <= now - self._looked_seconds < LOOK_SECONDS:
             self._looked_seconds = now
-            self._look(frame, [*covers, *(region for _, region in self._left)])
+            self._look(frame, [*covers, *(self._here(region, place) for _, region, place in self._left)])
         assert self._shot is not None
         return View(self._shot, self._place)
+
+    def _here(self, region: RegionMask, place: Matrix) -> RegionMask:
+        """A region of an earlier frame where it is in this one."""
+        if place is self._place:
+            return region
+        height, width = self._size_hw
+        back = np.linalg.inv(place) @ self._place
+        moved = stretch(region.to_full((height, width)).astype(np.uint8), back, (width, height), cv2.INTER_NEAREST)
+        return RegionMask.from_full(cv2.dilate(moved, np.ones((5, 5), np.uint8)) > 0)
 
     def _look(self, frame: Frame, covers: Sequence[RegionMask]) -> None:
         free = np.full(frame.size_hw, 255, np.uint8)
@@ -206,14 +215,15 @@ class View:
         """
         colours, trust = self.shot.at(place.box_xyxy, self.place)
         left, top = place.box_xyxy[:2]
-        shown = shows_person(place, people, colours)
+        light, agrees = compare(place, colours, trust > 0)
+        lit = np.asarray(cv2.multiply(colours, light, dtype=cv2.CV_8U), np.uint8)
+        shown = shows_person(place, people, colours) | shows_person(place, people, lit)
         if shown.any():
             self.shot.forget(shown, (left, top), self.place)
             trust = np.where(shown, np.uint8(0), trust)
         known = trust > 0
-        light, agrees = compare(place, colours, known)
         self._judge(place, known, agrees)
-        return np.asarray(cv2.multiply(colours, light, dtype=cv2.CV_8U), np.uint8), known & agrees
+        return lit, known & agrees
 
     def _judge(self, place: Place, known: BoolArray, agrees: BoolArray) -> None:
         """Trust covered pixels more or less. Where the camera moves, pixels are covered for a short time only."""
@@ -302,7 +312,8 @@ def shows_person(place: Place, people: Sequence[RegionMask], colours: UInt8Array
             inner[y - top : b - top, x - left : r - left] |= region.mask.view(np.uint8)
     inside = cv2.copyMakeBorder(inner, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
     inner = np.asarray(cv2.distanceTransform(inside, cv2.DIST_L2, 3)[1:-1, 1:-1] > place.fringe).view(np.uint8)
-    near = cv2.inRange(cv2.absdiff(place.image, colours), (0,) * 3, (PERSON_LEVELS,) * 3) & inner
+    smooth = [cv2.blur(image, (SMOOTH_PX, SMOOTH_PX)) for image in (place.image, colours)]
+    near = cv2.inRange(cv2.absdiff(*smooth), (0,) * 3, (PERSON_LEVELS,) * 3) & inner
     window = (PERSON_WINDOW_PX, PERSON_WINDOW_PX)
     alike = cv2.boxFilter(near, cv2.CV_32F, window, normalize=False, borderType=cv2.BORDER_CONSTANT)
     all_inside = cv2.boxFilter(inner, cv2.CV_32F, window, normalize=False, borderType=cv2.BORDER_CONSTANT)
@@ -310,18 +321,16 @@ def shows_person(place: Place, people: Sequence[RegionMask], colours: UInt8Array
     return np.asarray(cv2.dilate(shown.view(np.uint8), np.ones(window, np.uint8)) > 0)
 
 
-def appeared(region: RegionMask, before: Sequence[RegionMask]) -> bool:
-    """Whether a cover has none of the frame before in its place."""
-    return sum(region.common(other) for other in before) < ALIKE * region.area
+def beyond(covers: Sequence[RegionMask], others: Sequence[RegionMask], size_hw: tuple[int, int]) -> list[RegionMask]:
+    """What of some covers is farther from others than people walk from frame to frame, widened by as much."""
+    near = [grow(other, stride(other, size_hw), size_hw) for other in others if other.area]
+    found = [(region, tighten(region.without(near))) for region in covers if region.area]
+    return [grow(rest, stride(region, size_hw), size_hw) for region, rest in found if rest.area]
 
 
-def around(region: RegionMask, size_hw: tuple[int, int]) -> RegionMask:
-    """The rectangle round a cover, widened, inside a frame of `size_hw`."""
-    left, top, right, bottom = region.box_xyxy
-    more = round(AROUND * max(right - left, bottom - top)) + fringe_of(size_hw)
-    left, top = max(0, left - more), max(0, top - more)
-    right, bottom = min(size_hw[1], right + more), min(size_hw[0], bottom + more)
-    return RegionMask(left, top, np.ones((bottom - top, right - left), np.bool_))
+def stride(region: RegionMask, size_hw: tuple[int, int]) -> int:
+    """Pixels that a cover may move by."""
+    return round(STRIDE * max(region.mask.shape)) + fringe_of(size_hw)
 
 
 def shift(x: float, y: float) -> Matrix:

@@ -13,7 +13,7 @@ import pytest
 from anonymize import pipeline
 from anonymize.batch import BatchReport, anonymize_folder
 from anonymize.batch.manifest import Manifest
-from anonymize.compose import CoverComposer
+from anonymize.compose.generated import Canvas
 from anonymize.core import files
 from anonymize.core.errors import MediaError
 from anonymize.media import FilmReader, FilmWriter
@@ -125,7 +125,7 @@ STAGES = {
     "read": break_read,
     "detect": break_detect,
     "track": break_track,
-    "compose": break_function(CoverComposer, "compose"),
+    "compose": break_function(Canvas, "frame"),
     "write": break_function(FilmWriter, "write"),
 }
 

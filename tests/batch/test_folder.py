@@ -143,8 +143,7 @@ class TestAgain:
     def test_other_settings_but_not_their_defaults(self, run: Callable[..., BatchReport]) -> None:
         run()
         assert (
-            states(run(options=Options(draw=DrawOptions(mode="generate"), device="cpu"), overwrite=True))
-            == ALL_UNCHANGED
+            states(run(options=Options(draw=DrawOptions(mode="avatar"), device="cpu"), overwrite=True)) == ALL_UNCHANGED
         )
         assert states(run(options=Options(draw=DrawOptions(mode="solid")))) == ALL_DONE
 

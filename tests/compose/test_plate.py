@@ -1,7 +1,7 @@
 """The clean plate on small made-up films: a textured wall, an oval person with a texture of their own."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 import cv2
@@ -189,6 +189,30 @@ class TestPeopleWhoWereOverlooked:
         for shown in film[:found_from]:
             shown.people = []
         assert self.seen_again(film, range(found_from, 60)) < 0.1
+
+    @pytest.mark.parametrize(("lighter", "grain"), [(12, 0), (0, 6)])
+    @pytest.mark.parametrize("neighbour", [False, True])
+    def test_who_is_found_when_the_light_changes_or_in_grain(self, lighter: int, grain: int, neighbour: bool) -> None:
+        """Neither hides that the plate shows the person; nor does a cover beside them that holds a part of theirs."""
+        film, rng = still(60, lambda _: [100]), np.random.default_rng(0)
+        for k, shown in enumerate(film):
+            noisy = shown.image + rng.normal(0, grain, shown.image.shape) + lighter * (k >= 30)
+            shown.image = noisy.clip(0, 255).astype(np.uint8)
+            shown.people = [*([person(88)] if neighbour else []), *(shown.people if k >= 30 else [])]
+        done = run(film)
+        inner = cv2.erode(hidden([person(100)]).view(np.uint8), np.ones((5, 5), np.uint8)) > 0
+        for frame, *_ in done[30:]:
+            assert frame.background is not None
+            pair = frame.background.image[inner].ravel(), frame.image[inner].ravel()
+            assert np.corrcoef(*pair)[0, 1] < 0.5
+
+    def test_who_is_lost_while_the_camera_pans(self) -> None:
+        """The place stays out although it moves through the picture."""
+        film = []
+        for k in range(40):
+            moved = shot(WALL[:, 4 * k : 4 * k + SIZE[1]], 200 - 4 * k, noise=k)
+            film.append(replace(moved, people=moved.people if k < 16 else [], camera=(-4.0, 0.0)))
+        assert self.seen_again(film, range(16)) < 0.1
 
     def test_who_is_lost(self) -> None:
         film = still(80, lambda _: [100])
