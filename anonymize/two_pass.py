@@ -29,6 +29,7 @@ from anonymize.core.errors import OptionError
 from anonymize.core.modes import COVERING, REPLACING
 from anonymize.core.prefetch import Prefetch
 from anonymize.detect.build import build_detector
+from anonymize.detect.names import EMBEDDED
 from anonymize.detect.predictor import Detector
 from anonymize.generate.build import check_pairing
 from anonymize.media import FilmWriter, open_film
@@ -168,7 +169,8 @@ def _composer(
         key = (track.action, track.seed, track.identity)
         if key in own:
             continue
-        drawing = replace(options, mode=track.action, color=None)  # type: ignore[arg-type]
+        weights = EMBEDDED if track.action == "avatar" else options.weights  # a file is a generator's, not an avatar's
+        drawing = replace(options, mode=track.action, color=None, weights=weights)  # type: ignore[arg-type]
         generator = make_generator(drawing, where, find, seed=track.seed)
         check_pairing(header.surface if header.channels else None, generator.surface)
         if track.identity is not None:

@@ -8,12 +8,17 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from anonymize import anonymize_video, cli, two_pass
 from anonymize.api import detect_film, render_film
+from anonymize.build import make_generator
 from anonymize.core.errors import AnonymizeError, OptionError
 from anonymize.core.types import Detections, RegionMask
+from anonymize.generate.avatar import AvatarGenerator
+from anonymize.generate.base import TrackGenerator
+from anonymize.options import DrawOptions
 
 Read = Callable[[Path], np.ndarray]
 MAGENTA = (255, 0, 255)
@@ -152,6 +157,25 @@ class TestEdits:
             after = read(film.with_name(f"{name}.mp4"))
             changes = [np.abs(after[0] - before[0].astype(int))[walkers.mask(k, 0).slices].mean() for k in range(2)]
             assert changes[1] > 3 * changes[0], changes
+
+    def test_one_track_gets_an_avatar_where_the_generator_is_a_file(
+        self, film: Path, weights: Path, walkers: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[DrawOptions] = []
+
+        def make(options: DrawOptions, *_: object, seed: int | None = None) -> TrackGenerator:
+            asked.append(options)
+            if options.mode == "generate":
+                return make_generator(options, torch.device("cpu"), walkers, seed=seed)
+            return AvatarGenerator(torch.ones(1024, walkers()._detect((96, 128)).embeddings.shape[1]), truncation=0.7)
+
+        monkeypatch.setattr(two_pass, "make_generator", make)
+        tracks = film.with_name("t.json")
+        detect_film(film, tracks, detector=walkers(), **generating(weights))
+        edited(tracks, lambda content: content["tracks"][0].update(action="avatar"))
+        assert render_film(film, tracks, film.with_name("o.mp4"), device="cpu").frames == 11
+        assert [(each.mode, each.weights) for each in asked if each.mode == "avatar"] == [("avatar", "embedded")]
+        assert [Path(each.weights) for each in asked if each.mode == "generate"] == [weights]
 
     def test_generating_needs_surfaces(self, film: Path, solid: Path) -> None:
         edited(solid, lambda content: content["tracks"][0].update(action="generate"))

@@ -48,6 +48,8 @@ AT_EASE = {"hip": -0.1, "knee": 0.2, "elbow": -0.5}
 UP = (0.0, -0.2, 0.98)
 UP_SIGMA = 0.35
 """Where the body's axis points in rest axes as the camera sees them (cameras look down a little), and its spread."""
+LEAST_BOX_PX = 1.0
+"""To people whose box is smaller no body is fitted."""
 FIELD = 96
 """Cells along a side of a distance field."""
 
@@ -127,6 +129,12 @@ class Fit:
 
     pose: BodyPose
     surprise: Tensor
+
+    @property
+    def found(self) -> Tensor:
+        """[B] bool, False for those to whom no body can be fitted: their pose holds numbers that are not finite."""
+        finite = [getattr(self.pose, f.name).isfinite().flatten(1).all(1) for f in fields(self.pose)]
+        return torch.stack(finite).all(0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -395,6 +403,8 @@ class BodyFitter:
                 front of it, and outside of the frame.
             embedding: [D, S, S] float over the box.
         """
+        if not np.isfinite(box_xyxy).all() or (box_xyxy[2:] - box_xyxy[:2]).min() < LEAST_BOX_PX:
+            return None
         size = embedding.shape[-1]
         steps = (np.arange(size) + 0.5) / size
         x = box_xyxy[0] + steps * (box_xyxy[2] - box_xyxy[0])
@@ -458,7 +468,7 @@ class BodyFitter:
         return Fit(pose, surprise(seen, pose, 0.06))
 
     def _cost(self, seen: Observation, pose: BodyPose, sigma: float) -> Tensor:
-        """[B], what the steps bring down: surface, mask and prior."""
+        """[B], what the steps bring down: surface, mask and prior; infinite where the steps failed."""
         mean, precision = usual_poses()
         off = (pose.turns[:, landmarks().free] - mean).flatten(1)
         unusual = 0.5 * ((off @ precision) * off).sum(1)
@@ -467,7 +477,8 @@ class BodyFitter:
         out = field_at(seen, project(posed.places, pose.camera))[:, 0] / scale[:, None]
         outside = (out.square() / (1 + (out / RIM_M).square() / 4)).mean(1) / RIM_M**2
         tilt = (pose.root[:, :, 2] - torch.tensor(UP)).square().sum(1) / (2 * UP_SIGMA**2)
-        return WITNESSES * (surprise(seen, pose, sigma) + outside) + unusual + tilt
+        cost = WITNESSES * (surprise(seen, pose, sigma) + outside) + unusual + tilt
+        return cost.nan_to_num(nan=torch.inf)
 
 
 @cache
@@ -537,7 +548,7 @@ def shares_of(joint: Tensor) -> Tensor:
 
 
 def improve(seen: Observation, pose: BodyPose, sigma: float, before: Before | None = None) -> BodyPose:
-    """One step of expectation maximisation.
+    """One step of expectation maximisation; those of whom it cannot be solved get a pose of NaN.
 
     Args:
         seen: What is seen of B people.
@@ -607,8 +618,9 @@ def improve(seen: Observation, pose: BodyPose, sigma: float, before: Before | No
     pull[:, :3] += torch.linalg.cross(axis, up.expand_as(axis)) / UP_SIGMA**2
     diagonal += 1.0  # steps stay where the model is true
     normal = normal + torch.diag_embed(diagonal)
-    step = torch.cholesky_solve(pull[..., None], torch.linalg.cholesky(normal))[..., 0]
-    return moved(pose, step)
+    factor, failed = torch.linalg.cholesky_ex(normal)
+    step = torch.cholesky_solve(pull[..., None], factor)[..., 0]
+    return moved(pose, step.masked_fill(failed[:, None] != 0, torch.nan))
 
 
 def moved(pose: BodyPose, step: Tensor) -> BodyPose:

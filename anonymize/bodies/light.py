@@ -20,6 +20,8 @@ SUN_SHARE = 0.4
 """Share of the light that comes from one side."""
 MOST_BLUR_PX = 2.0
 FEWEST_PIXELS = 400
+FEWEST_SAMPLES = 50
+"""Of the pixels that light is read from; with fewer it counts as unknown."""
 AROUND = 0.6
 """Share of the person's longer side round the rectangle that is looked at."""
 FILM_PX = 256
@@ -127,10 +129,11 @@ def surroundings(image: UInt8Array, hidden: BoolArray, box_xyxy: tuple[int, ...]
     if np.count_nonzero(known) < FEWEST_PIXELS:
         part, known = image, ~hidden
     if np.count_nonzero(known) < FEWEST_PIXELS:
-        grey = np.full(3, 0.6, np.float32)
-        return Surroundings(grey, 0.5 * grey, 0.0, 0.6, 1.0)
+        return unknown_surroundings()
     step = max(1, round(max(part.shape[:2]) / LOOKED_AT_PX))
     few, few_known = part[::step, ::step], known[::step, ::step]
+    if np.count_nonzero(few_known) < FEWEST_SAMPLES:
+        return unknown_surroundings()
     linear = LINEAR[few]
     mean = mean_light(linear, few_known)
     level = float(mean.mean())
@@ -158,10 +161,18 @@ def surroundings(image: UInt8Array, hidden: BoolArray, box_xyxy: tuple[int, ...]
     )
 
 
+def unknown_surroundings() -> Surroundings:
+    """Those of which too little can be seen: a grey light."""
+    grey = np.full(3, 0.6, np.float32)
+    return Surroundings(grey, 0.5 * grey, 0.0, 0.6, 1.0)
+
+
 def mean_light(linear: FloatArray, known: BoolArray) -> FloatArray:
-    """Mean colour [3] of what is known, very bright spots (lamps, sky) cut off."""
+    """Mean colour [3] of what is known, very bright spots (lamps, sky) cut off; black if nothing is."""
     values = linear[known]
-    ceiling = np.quantile(values.mean(1), 0.9) if len(values) else 1.0
+    if not len(values):
+        return np.zeros(3, np.float32)
+    ceiling = np.quantile(values.mean(1), 0.9)
     return np.asarray(np.minimum(values, ceiling).mean(0), np.float32)
 
 

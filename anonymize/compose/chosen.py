@@ -85,7 +85,7 @@ class ChosenGenerator:
         """See `PersonGenerator.generate`."""
         makers = [self._makers[int(r.tracks.ids[r.row])] for r in requests]
         pictures: dict[int, Replacement] = {}
-        for maker in dict.fromkeys(makers):
+        for maker in dict.fromkeys(self._makers.values()):  # also who is to make none: the frames end for all
             rows = [row for row, each in enumerate(makers) if each is maker]
             pictures |= zip(rows, maker.generate([requests[row] for row in rows]), strict=True)
         return [pictures[row] for row in range(len(requests))]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -42,8 +42,6 @@ MIN_OVERLAP = 0.55
 """Intersection over union of avatar and mask, below which the two disagree."""
 LOST_AFTER = 15
 """Frames after which a track is fitted anew."""
-KEPT = 64
-"""Frames whose avatars are kept until they are drawn."""
 TURN_SIGMA, ROOT_SIGMA, SCALE_SIGMA, PLACE_SIGMA_M = 0.3, 0.2, 0.04, 0.06
 """How much a person's pose may change in a frame: radians of joints and of the body, share of the size, metres."""
 TURN_NOISE, ROOT_NOISE, SCALE_NOISE, PLACE_NOISE_M = 0.12, 0.1, 0.03, 0.02
@@ -94,6 +92,21 @@ class Figure:
     box: tuple[int, int, int, int]
 
 
+@dataclass(frozen=True, eq=False)
+class Accepted:
+    """The avatars of a frame that are not drawn yet.
+
+    Attributes:
+        ids: [N] int64, the tracks of the frame, by which it is known again.
+        frame: Number of the frame.
+        figures: By row.
+    """
+
+    ids: IntArray
+    frame: int
+    figures: dict[int, Figure]
+
+
 class AvatarGenerator(TrackGenerator):
     """Draws a body with a look of its own in each person's place; same track and seed, same look.
 
@@ -124,7 +137,7 @@ class AvatarGenerator(TrackGenerator):
         self._fitter = BodyFitter(vertex_embedding)
         self._follows: OrderedDict[int, Follow] = OrderedDict()
         self._looks: OrderedDict[int, Look] = OrderedDict()
-        self._figures: deque[tuple[IntArray, dict[int, Figure]]] = deque(maxlen=KEPT)
+        self._accepted: list[Accepted] = []
         self._lights: OrderedDict[int, tuple[int, Surroundings]] = OrderedDict()
         self._frame = 0
         generator = torch.Generator().manual_seed(0)
@@ -149,13 +162,13 @@ class AvatarGenerator(TrackGenerator):
         able = np.zeros(len(tracks), np.bool_)
         able[list(figures)] = True
         accepted = replace(tracks, detections=replace(found, has_cse=able))
-        self._figures.append((tracks.ids, figures))
+        self._accepted.append(Accepted(tracks.ids, self._frame, figures))
         return accepted
 
     def place(self, tracks: Tracks, covers: Sequence[RegionMask]) -> IntArray:
         """See `TrackGenerator.place`; the tracks must be those that `accept` gave."""
         boxes = np.zeros((len(tracks), 4), np.int64)
-        for row, figure in self._figures_of(tracks).items():
+        for row, figure in self._accepted_as(tracks).figures.items():
             reach = max(2, round(REACH * figure.standing.height_px))
             held, own = np.array(covers[row].box_xyxy), np.array(figure.box)
             low = np.minimum(held[:2], np.maximum(own[:2], held[:2] - 2 * reach))
@@ -165,8 +178,10 @@ class AvatarGenerator(TrackGenerator):
 
     @torch.inference_mode()
     def generate(self, requests: Sequence[PersonRequest]) -> list[Replacement]:
-        """See `TrackGenerator.generate`; with alpha."""
-        return [self._draw_figure(request, self._figures_of(request.tracks)[request.row]) for request in requests]
+        """See `TrackGenerator.generate`; with alpha. All frames that were accepted before count as drawn after it."""
+        made = [self._draw_figure(request, self._accepted_as(request.tracks)) for request in requests]
+        self._accepted.clear()  # a figure near the camera takes up to 10 MB
+        return made
 
     @torch.inference_mode()
     def read_identity(self, image: UInt8Array, detections: Detections) -> tuple[Tensor, int]:
@@ -176,21 +191,22 @@ class AvatarGenerator(TrackGenerator):
         areas = np.array([mask.area for mask in detections.masks]) * detections.has_cse
         for row in np.argsort(-areas, kind="stable").tolist():
             seen = self._observe(people, row) if areas[row] else None
-            if seen is not None:
+            fit = None if seen is None else self._fitter.begin(seen)
+            if seen is not None and fit is not None and fit.found.all():
                 hidden = np.zeros(detections.size_hw, np.bool_)
                 for mask in detections.masks:
                     hidden[mask.slices] |= mask.mask
                 ambient = surroundings(image, hidden, detections.masks[row].box_xyxy).ambient
-                return z_of(colours_of(image, seen, self._fitter.begin(seen), ambient)), row
+                return z_of(colours_of(image, seen, fit, ambient)), row
         raise OptionError("it shows no person whose body surface is known")
 
     def _generate(self, requests: Sequence[PersonRequest]) -> Tensor:
         raise NotImplementedError("avatars are drawn one by one")
 
-    def _figures_of(self, tracks: Tracks) -> dict[int, Figure]:
-        for known, figures in self._figures:
-            if known is tracks.ids:
-                return figures
+    def _accepted_as(self, tracks: Tracks) -> Accepted:
+        for accepted in self._accepted:
+            if accepted.ids is tracks.ids:
+                return accepted
         raise ValueError("these people were not accepted before")
 
     def _look(self, track: int) -> Look:
@@ -214,12 +230,16 @@ class AvatarGenerator(TrackGenerator):
                 continue
             both = Observation.cat([seen[row] for row in some])
             if some is fresh:
-                pose = self._fitter.begin(both).pose
+                fit = self._fitter.begin(both)
             else:
                 before = [self._before(int(tracks.ids[row]), tracks, row) for row in some]
-                pose = self._fitter.follow(both, Before.cat(before)).pose
-            for k, row in enumerate(some):
-                poses[row] = self._steadied(int(tracks.ids[row]), pose[[k]], tracks.detections.masks[row])
+                fit = self._fitter.follow(both, Before.cat(before))
+            for k, (row, found) in enumerate(zip(some, fit.found.tolist(), strict=True)):
+                track = int(tracks.ids[row])
+                if found:
+                    poses[row] = self._steadied(track, fit.pose[[k]], tracks.detections.masks[row])
+                else:
+                    self._follows.pop(track, None)
         return poses
 
     def _observe(self, tracks: Tracks, row: int) -> Observation | None:
@@ -279,21 +299,22 @@ class AvatarGenerator(TrackGenerator):
             return None
         return Figure(look, standing, rasterized(look, standing, box), box)
 
-    def _surroundings(self, track: int, request: PersonRequest) -> Surroundings:
+    def _surroundings(self, track: int, frame: int, request: PersonRequest) -> Surroundings:
         """Light and film round a person; looked at every now and then, since they change slowly."""
         known = self._lights.get(track)
-        if known is not None and self._frame - known[0] < LIGHT_EVERY:
+        if known is not None and frame - known[0] < LIGHT_EVERY:
             return known[1]
         found = surroundings(request.image, request.hidden, tuple(request.box_xyxy.tolist()))
         if known is not None:
             found = found.blended(known[1], LIGHT_STEADINESS)
-        remember(self._lights, track, (self._frame, found))
+        remember(self._lights, track, (frame, found))
         return found
 
-    def _draw_figure(self, request: PersonRequest, figure: Figure) -> Replacement:
+    def _draw_figure(self, request: PersonRequest, accepted: Accepted) -> Replacement:
+        figure = accepted.figures[request.row]
         track = int(request.tracks.ids[request.row])
         box = tuple(request.box_xyxy.tolist())
-        found = self._surroundings(track, request)
+        found = self._surroundings(track, accepted.frame, request)
         height, width = box[3] - box[1], box[2] - box[0]
         picture = np.zeros((height, width, 4), np.float32)  # colours times alpha, alpha
         alpha = figure.visible.alpha[..., None]
@@ -302,7 +323,7 @@ class AvatarGenerator(TrackGenerator):
         reach = max(2, round(REACH * figure.standing.height_px))
         picture *= allowed(request.cover, box, reach)[..., None]
         picture = with_shadow(picture, figure.standing, box, found.shadow)
-        return found.filmed(picture, seed=(track, self._frame))
+        return found.filmed(picture, seed=(abs(self.seed), track, accepted.frame))
 
 
 def colours_of(image: UInt8Array, seen: Observation, fit: Fit, ambient: FloatArray) -> Seen:

@@ -132,3 +132,23 @@ def test_nothing_is_seen_of_who_has_too_few_pixels() -> None:
     seen = fitter.observe(box, mask, (10, 10), free, torch.ones(16, 56, 56))
     assert seen is not None and len(seen) == 1
     assert seen.pixels[0, :, 0].min() >= 10 and seen.pixels[0, :, 1].max() <= 60
+
+
+@pytest.mark.parametrize("box", [[12, 12, 12, 12], [12, 12, 40, 12.5], [12, 12, np.nan, 40], [12, 12, np.inf, 40]])
+def test_nothing_is_seen_in_a_box_without_an_area(box: list[float]) -> None:
+    fitter = fit.BodyFitter(torch.from_numpy(UNIT))
+    mask, free = np.ones((20, 10), np.bool_), np.ones((30, 20), np.bool_)
+    assert fitter.observe(np.array(box, np.float32), mask, (10, 10), free, torch.ones(16, 56, 56)) is None
+
+
+def test_to_whom_no_body_can_be_fitted_harms_no_other() -> None:
+    fitter = fit.BodyFitter(torch.from_numpy(UNIT))
+    good = seen_of(pose_of(0.3, seed=3))
+    one_place = dataclasses.replace(good, pixels=torch.full_like(good.pixels, 12))
+    broken = dataclasses.replace(good, scores=good.scores * torch.nan)
+    found = fitter.begin(fit.Observation.cat([one_place, good, broken]))
+    assert found.found.tolist()[1:] == [True, False]
+    torch.testing.assert_close(found.pose[[1]].camera, fitter.begin(good).pose.camera, atol=0.05, rtol=0)
+    loose = torch.tensor([0.5, 0.5])
+    before = fit.Before(found.pose[[1, 1]], loose, loose, loose, loose, loose)
+    assert fitter.follow(fit.Observation.cat([broken, good]), before).found.tolist() == [False, True]

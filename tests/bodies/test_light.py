@@ -69,3 +69,16 @@ def test_an_avatar_is_filmed_like_the_film() -> None:
     assert seen.alpha is not None and 20 < seen.alpha[20, 19] < 200
     assert 4 < seen.image[:, 26:].astype(float).std() < 8
     np.testing.assert_array_equal(seen.image, grainy.filmed(picture, seed=(1,)).image)
+
+
+def test_what_the_samples_miss_gives_a_grey_light() -> None:
+    """1080 pixels of the last column are known, none of which lies on the grid that is looked at."""
+    hidden = np.ones((1080, 1920), np.bool_)
+    hidden[:, 1919] = False
+    image = np.full((1080, 1920, 3), (200, 20, 20), np.uint8)
+    found = light.surroundings(image, hidden, (800, 200, 1000, 900))
+    assert np.ptp(found.ambient) == 0 and np.isfinite(found.ground).all()
+
+
+def test_the_mean_of_no_light_is_a_number() -> None:
+    assert light.mean_light(np.ones((4, 4, 3), np.float32), np.zeros((4, 4), np.bool_)).tolist() == [0, 0, 0]

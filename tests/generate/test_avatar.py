@@ -213,3 +213,60 @@ def test_the_look_of_a_picture_s_person_is_read() -> None:
     assert r > 3 * g and r > 3 * b
     with pytest.raises(OptionError, match="no person whose body surface"):
         generator().read_identity(image, replace(detections, has_cse=np.zeros(1, np.bool_)))
+
+
+def test_a_batch_of_any_length_is_drawn_and_then_forgotten() -> None:
+    maker = generator()
+    empty = tracks_of(found([body(100)]), [0])
+    first = tracks_of(found([body(100)]))
+    asked = requests_of(maker, first)
+    for _ in range(80):
+        tracks = replace(empty, ids=empty.ids.copy())
+        maker.accept(tracks, covers_of(tracks))
+    assert len(maker.generate(asked)) == 1 and not maker._accepted
+    with pytest.raises(ValueError, match="not accepted"):
+        maker.place(first, covers_of(first))
+
+
+def test_a_frame_is_forgotten_though_its_maker_is_asked_for_no_person() -> None:
+    one, other = generator(seed=1), generator(seed=2)
+    both = ChosenGenerator({1: one, 9: other})
+    tracks = tracks_of(found([body(100)]))
+    both.accept(tracks, covers_of(tracks))
+    assert both.generate([]) == [] and not one._accepted and not other._accepted
+
+
+def test_frames_are_drawn_alike_in_batches_of_any_size() -> None:
+    """Grain and light go by the frame's number."""
+    image = np.random.default_rng(0).integers(90, 150, (*SIZE, 3)).astype(np.uint8)
+    people = found([body(100)])
+    single, batch = generator(seed=3), generator(seed=3)
+    each = [single.generate(requests_of(single, tracks_of(people), image))[0] for _ in range(7)]
+    asked = [request for _ in range(7) for request in requests_of(batch, tracks_of(people), image)]
+    together = batch.generate(asked)
+    for one, other in zip(each, together, strict=True):
+        np.testing.assert_array_equal(one.image, other.image)
+    assert len({made.image.tobytes() for made in together}) == 7
+
+
+def test_to_whom_no_body_can_be_fitted_is_covered_and_forgotten() -> None:
+    maker = generator()
+    people = found([body(100), body(220)])
+    for broken in (False, True):
+        assert people.embeddings is not None
+        embeddings = people.embeddings.clone()
+        if broken:
+            embeddings[0] = torch.inf
+        tracks = tracks_of(replace(people, embeddings=embeddings))
+        accepted = maker.accept(tracks, covers_of(tracks))
+        assert accepted.detections.has_cse.tolist() == [not broken, True]
+    assert list(maker._follows) == [2]
+
+
+def test_who_has_no_area_is_covered() -> None:
+    people = found([body(100), body(220)])
+    boxes = people.boxes_xyxy.copy()
+    boxes[0] = 12
+    masks = (RegionMask(12, 12, np.ones((20, 10), np.bool_)), people.masks[1])
+    tracks = tracks_of(replace(people, boxes_xyxy=boxes, masks=masks))
+    assert generator().accept(tracks, covers_of(tracks)).detections.has_cse.tolist() == [False, True]
