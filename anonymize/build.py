@@ -96,8 +96,8 @@ def make_generator(
     truncation = DEFAULT_TRUNCATION if options.truncation is None else options.truncation
     if options.mode == "avatar":
         network = surface_network(detector())
-        vertices = load_vertex_embedding(weights_path(DETECTOR)) if network is None else network.vertex_embedding
-        return AvatarGenerator(vertices.detach(), seed=own, truncation=truncation, multi_modal=options.multi_modal)
+        table = load_vertex_embedding(weights_path(DETECTOR)) if network is None else network.vertex_embedding
+        return AvatarGenerator(table.detach(), seed=own, truncation=truncation, multi_modal=options.multi_modal)
     generator = build_generator(
         options.weights, seed=own, truncation=truncation, multi_modal=options.multi_modal, device=device
     )
