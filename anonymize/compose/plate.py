@@ -330,7 +330,8 @@ def beyond(covers: Sequence[RegionMask], others: Sequence[RegionMask], size_hw: 
 
 def stride(region: RegionMask, size_hw: tuple[int, int]) -> int:
     """Pixels that a cover may move by."""
-    return int(round(STRIDE * max(region.mask.shape))) + fringe_of(size_hw)
+    longer: int = max(region.mask.shape)
+    return round(STRIDE * longer) + fringe_of(size_hw)
 
 
 def shift(x: float, y: float) -> Matrix:
