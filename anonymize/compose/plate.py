@@ -146,7 +146,6 @@ class CleanPlate:
         self._covers: Sequence[RegionMask] = ()
         self._left: list[tuple[float, RegionMask, Matrix]] = []  # covers that have gone, since when, and their frame's
         self._looked_seconds = np.inf
-        self._size_hw = (0, 0)
 
     def arrive(self, frame: Frame, tracks: Tracks, covers: Sequence[RegionMask]) -> View:
         """Take in the next frame.
@@ -154,7 +153,7 @@ class CleanPlate:
         Returns:
             What is needed to fill it later.
         """
-        now, self._size_hw = frame.pts_seconds, frame.size_hw
+        now = frame.pts_seconds
         if tracks.camera is not None:
             self._place = self._place @ np.linalg.inv(np.vstack([tracks.camera, (0, 0, 1)]))
         covers = [region for region in covers if region.area]
@@ -166,17 +165,16 @@ class CleanPlate:
         self._covers = covers
         if not 0 <= now - self._looked_seconds < LOOK_SECONDS:
             self._looked_seconds = now
-            self._look(frame, [*covers, *(self._here(region, place) for _, region, place in self._left)])
+            self._look(frame, [*covers, *(self._here(region, place, frame.size_hw) for _, region, place in self._left)])
         assert self._shot is not None
         return View(self._shot, self._place)
 
-    def _here(self, region: RegionMask, place: Matrix) -> RegionMask:
+    def _here(self, region: RegionMask, place: Matrix, size_hw: tuple[int, int]) -> RegionMask:
         """A region of an earlier frame where it is in this one."""
         if place is self._place:
             return region
-        height, width = self._size_hw
         back = np.linalg.inv(place) @ self._place
-        moved = stretch(region.to_full((height, width)).astype(np.uint8), back, (width, height), cv2.INTER_NEAREST)
+        moved = stretch(region.to_full(size_hw).view(np.uint8), back, size_hw[::-1], cv2.INTER_NEAREST)
         return RegionMask.from_full(cv2.dilate(moved, np.ones((5, 5), np.uint8)) > 0)
 
     def _look(self, frame: Frame, covers: Sequence[RegionMask]) -> None:
@@ -217,7 +215,7 @@ class View:
         left, top = place.box_xyxy[:2]
         light, agrees = compare(place, colours, trust > 0)
         lit = np.asarray(cv2.multiply(colours, light, dtype=cv2.CV_8U), np.uint8)
-        shown = shows_person(place, people, colours) | shows_person(place, people, lit)
+        shown = shows_person(place, people, (colours, lit))
         if shown.any():
             self.shot.forget(shown, (left, top), self.place)
             trust = np.where(shown, np.uint8(0), trust)
@@ -295,13 +293,13 @@ def compare(place: Place, colours: UInt8Array, known: BoolArray) -> tuple[FloatA
     return np.ascontiguousarray(whole[:height, :width, :3]), np.asarray(whole[:height, :width, 3] > 0.5)
 
 
-def shows_person(place: Place, people: Sequence[RegionMask], colours: UInt8Array) -> BoolArray:
-    """Where a plate [h, w, 3] shows what the frame shows of a person, [h, w] bool.
+def shows_person(place: Place, people: Sequence[RegionMask], plates: Sequence[UInt8Array]) -> BoolArray:
+    """Where one of some plates [h, w, 3] shows what the frame shows of a person, [h, w] bool.
 
     Args:
         place: A part of the frame.
         people: Who is in the frame, tight; what lies near the outline is not counted.
-        colours: The plate.
+        plates: Such as the plate as it is, and in the frame's light.
     """
     left, top, right, bottom = place.box_xyxy
     inside = np.zeros((bottom - top + 2, right - left + 2), np.uint8)  # beyond the frame the person goes on
@@ -312,12 +310,13 @@ def shows_person(place: Place, people: Sequence[RegionMask], colours: UInt8Array
             inner[y - top : b - top, x - left : r - left] |= region.mask.view(np.uint8)
     inside = cv2.copyMakeBorder(inner, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
     inner = np.asarray(cv2.distanceTransform(inside, cv2.DIST_L2, 3)[1:-1, 1:-1] > place.fringe).view(np.uint8)
-    smooth = [cv2.blur(image, (SMOOTH_PX, SMOOTH_PX)) for image in (place.image, colours)]
-    near = cv2.inRange(cv2.absdiff(*smooth), (0,) * 3, (PERSON_LEVELS,) * 3) & inner
-    window = (PERSON_WINDOW_PX, PERSON_WINDOW_PX)
-    alike = cv2.boxFilter(near, cv2.CV_32F, window, normalize=False, borderType=cv2.BORDER_CONSTANT)
+    window, smooth = (PERSON_WINDOW_PX, PERSON_WINDOW_PX), (SMOOTH_PX, SMOOTH_PX)
     all_inside = cv2.boxFilter(inner, cv2.CV_32F, window, normalize=False, borderType=cv2.BORDER_CONSTANT)
-    shown = (inner > 0) & (alike > PERSON_SHARE * all_inside)
+    frame, shown = cv2.blur(place.image, smooth), np.zeros(inner.shape, np.bool_)
+    for plate in plates:
+        near = cv2.inRange(cv2.absdiff(frame, cv2.blur(plate, smooth)), (0,) * 3, (PERSON_LEVELS,) * 3) & inner
+        alike = cv2.boxFilter(near, cv2.CV_32F, window, normalize=False, borderType=cv2.BORDER_CONSTANT)
+        shown |= (inner > 0) & (alike > PERSON_SHARE * all_inside)
     return np.asarray(cv2.dilate(shown.view(np.uint8), np.ones(window, np.uint8)) > 0)
 
 
