@@ -71,11 +71,12 @@ def anonymize_video(
         mode: "avatar" puts a rendered person in each one's place, "generate" a generated one; "blur", "pixelate" and
             "solid" cover. None for "avatar", or for "generate" where `weights` are a generator's.
         color: Colour of "solid", RRGGBB; None for black.
-        truncation: Of "generate", in [0, 1]: 1 for the most diverse people, 0 for one look; None for the default.
-        multi_modal: Of "generate": the truncation pulls toward the nearest of some typical looks, not toward one.
-        identity: Of "generate", pictures: people take the looks of their most prominent persons in turn, in order of
+        truncation: Of "generate" and "avatar", in [0, 1]: 1 for the most diverse people, 0 for one look; None for the
+            default.
+        multi_modal: Of both: the truncation pulls toward the nearest of some typical looks, not toward one.
+        identity: Of both, pictures: people take the looks of their most prominent persons in turn, in order of
             appearance.
-        seed: Of "generate": same seed, same looks; None for 0.
+        seed: Of both: same seed, same looks; None for 0.
         weights: Of "generate": "embedded", "zoo" or the path of the generator's weights.
         detector_weights: "embedded" or another name or path that `build_detector` knows; None for what goes with
             `weights`.

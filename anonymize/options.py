@@ -35,7 +35,6 @@ class Flag:
         metavar: Stands for the value; None for the type.
         least: Lowest value; None for any.
         most: Highest value, only with `least`; None for any.
-        show_default: Print the default behind the help.
     """
 
     help: str
@@ -44,7 +43,6 @@ class Flag:
     metavar: str | None = None
     least: int | None = None
     most: int | None = None
-    show_default: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +105,11 @@ class DrawOptions:
         mode: "avatar" replaces people by rendered ones, "generate" by generated ones; "blur", "pixelate" and "solid"
             cover them. None becomes "generate" where the weights are a generator's, else "avatar".
         color: RRGGBB, of "solid".
-        truncation: In [0, 1], of "generate": 1 for the most diverse people, 0 for one look.
-        multi_modal: Of "generate": the truncation pulls toward the nearest of some typical looks, not toward one.
-        identity: Pictures, of "generate" without truncation: people take the looks of their most prominent persons in
+        truncation: In [0, 1], of "generate" and "avatar": 1 for the most diverse people, 0 for one look.
+        multi_modal: Of both: the truncation pulls toward the nearest of some typical looks, not toward one.
+        identity: Pictures, of both without truncation: people take the looks of their most prominent persons in
             turn.
-        seed: Of the looks of "generate".
+        seed: Of the looks of both.
         weights: "embedded", "zoo" or the path of the generator's weights file.
 
     Raises:

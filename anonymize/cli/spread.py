@@ -61,7 +61,6 @@ def _parameter(option: Option, brief: bool) -> inspect.Parameter:
         metavar=flag.metavar,
         min=flag.least,
         max=flag.most,
-        show_default=flag.show_default,
     )
     kind, default = option.type, option.default
     if _is_repeated(option):  # Typer knows lists, and none of them as None.

@@ -9,10 +9,10 @@ import numpy as np
 
 from anonymize.compose.composer import CoverPainter
 from anonymize.compose.generated import PersonGenerator
-from anonymize.core.types import BoolArray, Frame, IntArray, PersonRequest, RegionMask, Replacement, Tracks, UInt8Array
+from anonymize.core.types import BoolArray, IntArray, PersonRequest, RegionMask, Replacement, Tracks, UInt8Array
 
 
-class ChosenComposer:
+class ChosenComposer(CoverPainter):
     """Covers each person as was chosen for them.
 
     Args:
@@ -22,14 +22,6 @@ class ChosenComposer:
 
     def __init__(self, usual: CoverPainter, chosen: Mapping[int, CoverPainter]) -> None:
         self._usual, self._chosen = usual, chosen
-
-    def compose(self, frame: Frame, tracks: Tracks, covers: Sequence[RegionMask]) -> Frame:
-        """Cover the people of one frame, see `Composer`."""
-        if len(tracks) == 0:
-            return frame
-        image, edited = frame.image.copy(), np.zeros(frame.size_hw, np.bool_)
-        self.draw(frame.image, tracks, covers, image, edited)
-        return frame.with_edit(image, edited)
 
     def draw(
         self,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
+import numpy as np
+
 from anonymize.core.types import BoolArray, Frame, RegionMask, Tracks, UInt8Array
 
 
@@ -28,6 +30,14 @@ class Composer(Protocol):
 
 class CoverPainter(Composer, Protocol):
     """A composer that covers people, also in another picture than the frame."""
+
+    def compose(self, frame: Frame, tracks: Tracks, covers: Sequence[RegionMask]) -> Frame:
+        """Cover the people of one frame, see `Composer`."""
+        if len(tracks) == 0:
+            return frame
+        image, edited = frame.image.copy(), np.zeros(frame.size_hw, np.bool_)
+        self.draw(frame.image, tracks, covers, image, edited)
+        return frame.with_edit(image, edited)
 
     def draw(
         self,

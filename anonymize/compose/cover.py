@@ -11,9 +11,10 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from anonymize.compose.composer import CoverPainter
 from anonymize.core.errors import OptionError
 from anonymize.core.modes import COVERING, CoverMode
-from anonymize.core.types import UNKNOWN_TRACK, BoolArray, FloatArray, Frame, RegionMask, Tracks, UInt8Array
+from anonymize.core.types import UNKNOWN_TRACK, BoolArray, FloatArray, RegionMask, Tracks, UInt8Array
 
 MOST_CELLS = 8
 SMALLEST_CELL_PX = 8
@@ -27,7 +28,7 @@ RIM_PER_CELL = 1 / 16
 BLACK = "000000"
 
 
-class CoverComposer:
+class CoverComposer(CoverPainter):
     """Covers every person of a frame; none of their pixels survives.
 
     Inside a cover each pixel is replaced. The soft rim lies outside of it, so no trace of the person shines through.
@@ -48,14 +49,6 @@ class CoverComposer:
             raise OptionError(f"mode {mode!r} is not one of {', '.join(COVERING)}")
         self._mode = mode
         self._color = parse_color(color or BLACK)
-
-    def compose(self, frame: Frame, tracks: Tracks, covers: Sequence[RegionMask]) -> Frame:
-        """Cover the people of one frame, see `Composer`."""
-        if len(tracks) == 0:
-            return frame
-        image, edited = frame.image.copy(), np.zeros(frame.size_hw, np.bool_)
-        self.draw(frame.image, tracks, covers, image, edited)
-        return frame.with_edit(image, edited)
 
     def draw(
         self,
