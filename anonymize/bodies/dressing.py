@@ -170,6 +170,31 @@ def bottoms(w: Wardrobe, look: Look, add: Add, kind: str, bare: bool, seed: int)
 
 def tops(w: Wardrobe, look: Look, add: Add, kind: str, dress_too: bool, seed: int) -> None:
     """A top, or a jacket or coat over one."""
+    if kind in ("jacket", "coat"):
+        outerwear(w, look, add, kind, seed)
+        return
+    top = top_cut(look, kind)
+    if dress_too:
+        hem_z = 0.35 + 0.35 * (1 - look.share("lower_length"))
+        top = replace(top, hem=hem_z, cling=-0.15 * look.share("flare"), tail=0.0)
+    fancy = kind in ("tshirt", "polo", "shirt", "sweater", "tank") or dress_too
+    row = add(fabric(look, "upper_colour", fancy=fancy, detail=DETAILS.get(kind, 0)))
+    wear_top(w, top, row, seed=seed)
+    if kind == "hoodie":
+        wear_hood(w, top, row)
+
+
+DETAILS = {
+    "polo": shading.PLACKET_SHORT,
+    "shirt": shading.PLACKET,
+    "hoodie": shading.KANGAROO,
+    "sweater": shading.KNIT,
+}
+"""What is sewn onto which top."""
+
+
+def top_cut(look: Look, kind: str) -> Top:
+    """How a top without a jacket is cut."""
     ease, neck, hem = look.share("ease"), look.share("neckline"), look.share("hem")
     fitted = 0.25 if look.female else 0.0
     cling = 0.05 + fitted + 0.3 * (1 - ease)
@@ -188,38 +213,29 @@ def tops(w: Wardrobe, look: Look, add: Add, kind: str, dress_too: bool, seed: in
         top = replace(top, ease=top.ease + 0.006, rib=True, neck=0.098)
     if kind == "hoodie":
         top = replace(top, ease=0.016 + 0.014 * ease, cling=0.05, rib=True, neck=0.1)
-    if dress_too:
-        hem_z = 0.35 + 0.35 * (1 - look.share("lower_length"))
-        top = replace(top, hem=hem_z, cling=-0.15 * look.share("flare"), tail=0.0)
-    detail = {
-        "polo": shading.PLACKET_SHORT,
-        "shirt": shading.PLACKET,
-        "hoodie": shading.KANGAROO,
-        "sweater": shading.KNIT,
-    }.get(kind, 0)
-    if kind in ("jacket", "coat"):
-        inner = Top(ease=0.007, cling=0.25, hem=0.92, sleeve=0.2, neck=0.1, vee=0.0)
-        wear_top(w, inner, add(fabric(look, "inner_colour", lightness=60, spread=24)), seed=seed + 3)
-        opened = look.share("pattern_scale")
-        opening = 0.0 if opened < 0.45 else 0.012 + 0.09 * (opened - 0.45)
-        outer = Top(
-            ease=0.014 + 0.012 * ease,
-            cling=0.04 + fitted * 0.5,
-            hem=(0.48 + 0.25 * (1 - hem)) if kind == "coat" else low + 0.02,
-            sleeve=1.0,
-            neck=0.11,
-            vee=0.16 if opening > 0 else 0.05,
-            opening=opening,
-            rib=kind == "jacket" and neck > 0.6,
-            collar=0.04 + 0.02 * neck,
-        )
-        row = add(fabric(look, "upper_colour", lightness=34, spread=17, detail=shading.ZIP))
-        wear_top(w, outer, row, seed=seed)
-        if kind == "jacket" and look.share("sleeve") > 0.7:
-            wear_hood(w, outer, row)
-        return
-    fancy = kind in ("tshirt", "polo", "shirt", "sweater", "tank") or dress_too
-    row = add(fabric(look, "upper_colour", fancy=fancy, detail=detail))
-    wear_top(w, top, row, seed=seed)
-    if kind == "hoodie":
-        wear_hood(w, top, row)
+    return top
+
+
+def outerwear(w: Wardrobe, look: Look, add: Add, kind: str, seed: int) -> None:
+    """A jacket or a coat, and what is worn below it."""
+    ease, neck, hem = look.share("ease"), look.share("neckline"), look.share("hem")
+    fitted = 0.25 if look.female else 0.0
+    inner = Top(ease=0.007, cling=0.25, hem=0.92, sleeve=0.2, neck=0.1, vee=0.0)
+    wear_top(w, inner, add(fabric(look, "inner_colour", lightness=60, spread=24)), seed=seed + 3)
+    opened = look.share("pattern_scale")
+    opening = 0.0 if opened < 0.45 else 0.012 + 0.09 * (opened - 0.45)
+    outer = Top(
+        ease=0.014 + 0.012 * ease,
+        cling=0.04 + fitted * 0.5,
+        hem=(0.48 + 0.25 * (1 - hem)) if kind == "coat" else 0.93 - 0.07 * hem + 0.02,
+        sleeve=1.0,
+        neck=0.11,
+        vee=0.16 if opening > 0 else 0.05,
+        opening=opening,
+        rib=kind == "jacket" and neck > 0.6,
+        collar=0.04 + 0.02 * neck,
+    )
+    row = add(fabric(look, "upper_colour", lightness=34, spread=17, detail=shading.ZIP))
+    wear_top(w, outer, row, seed=seed)
+    if kind == "jacket" and look.share("sleeve") > 0.7:
+        wear_hood(w, outer, row)

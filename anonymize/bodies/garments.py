@@ -73,9 +73,8 @@ def neckline(w: Wardrobe, top: Top) -> np.ndarray:
     return covered
 
 
-def wear_top(w: Wardrobe, top: Top, material: int, *, seed: int = 0, cover: bool = True) -> None:
-    """Put a top on."""
-    arm, leg, z = w.region("arm"), w.region("leg"), w.region("z")
+def top_radii(w: Wardrobe, top: Top, seed: int) -> dict[str, np.ndarray]:
+    """Radii of the cloth round trunk and arms, [places, directions] float32 metres, by the limb's name."""
     radii = {}
     for name, one in w.limbs.items():
         if name.startswith("leg"):
@@ -97,6 +96,13 @@ def wear_top(w: Wardrobe, top: Top, material: int, *, seed: int = 0, cover: bool
                 end = np.clip((top.hem + 0.09 - heights) / 0.06, 0, 1)[:, None]
                 radius = radius * (1 - end) + np.minimum(radius, w.worn[name] + 0.008) * end
         radii[name] = radius.astype(np.float32)
+    return radii
+
+
+def wear_top(w: Wardrobe, top: Top, material: int, *, seed: int = 0, cover: bool = True) -> None:
+    """Put a top on."""
+    arm, leg, z = w.region("arm"), w.region("leg"), w.region("z")
+    radii = top_radii(w, top, seed)
     laid = w.laid(radii, top.ease)
 
     def front(points: np.ndarray) -> np.ndarray:

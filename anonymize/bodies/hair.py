@@ -50,13 +50,10 @@ def grow_hair(w: Wardrobe, look: Look, row: int, hat: bool) -> None:
     """Hair, and the beard of some men."""
     if hat and look.female and look.share("hat") < 0.03:
         return
-    names = HAIR_LONG if look.female else HAIR_SHORT
-    name = str(choice(look.share("hair_kind"), [(n, 1 / len(names)) for n in names]))
+    name = hair_style(look)
     scalp, depth = w.region("scalp"), w.region("depth")
     volume = look.share("hair_volume")
     x, _, z = w.base.vertices.numpy().T
-    if name == "bald" and look.share("age") < 0.5:
-        name = "crop"
     if name == "bald":  # a wreath is left
         wreath = np.minimum(scalp, np.minimum(depth - 0.08, 0.05 - w.region("face_z")))
         w.cloth(w.laid({}, 0.004), wreath, row, HAIR, cover=False)
@@ -65,15 +62,32 @@ def grow_hair(w: Wardrobe, look: Look, row: int, hat: bool) -> None:
         thick = 0.006 + 0.02 * volume * (1 + rough) * np.clip(scalp / 0.05, 0, 1) if name == "crop" else 0.007
         w.cloth(w.laid({}, thick), scalp, row, HAIR, cover=False)
         if name == "bun":
-            eye = w.model.eyes.mean(0)
-            size = 0.07 + 0.03 * volume
-            points, faces = blob((0, float(eye[1]) + 0.2, float(eye[2]) + 0.05), (size, size, size), 1.0)
-            top = int(w.model.surface.vertices[:, 2].argmax())
-            w.attached(points, faces, "head", row, HAIR, anchor=top, surface=True)
+            tie_bun(w, volume, row)
         elif name != "crop" and not (hat and name in ("afro01", "short01", "short02")):
             w.baked(f"hair.{name}", row, HAIR, puff=0.002 + 0.004 * volume)
     if not look.female and look.share("beard") > 0.68:
-        face_z = w.region("face_z")
-        beard = np.minimum(np.minimum(-0.075 - face_z, face_z + 0.15), 0.08 - depth)
-        beard = np.where(w.region("head") > 0, beard, -0.01)
-        w.cloth(w.laid({}, 0.002 + 0.008 * volume), beard, row, HAIR, cover=False)
+        grow_beard(w, volume, row)
+
+
+def hair_style(look: Look) -> str:
+    """Name of the hair; the young are not bald."""
+    names = HAIR_LONG if look.female else HAIR_SHORT
+    name = str(choice(look.share("hair_kind"), [(n, 1 / len(names)) for n in names]))
+    return "crop" if name == "bald" and look.share("age") < 0.5 else name
+
+
+def tie_bun(w: Wardrobe, volume: float, row: int) -> None:
+    """A bun at the back of the head."""
+    eye = w.model.eyes.mean(0)
+    size = 0.07 + 0.03 * volume
+    points, faces = blob((0, float(eye[1]) + 0.2, float(eye[2]) + 0.05), (size, size, size), 1.0)
+    top = int(w.model.surface.vertices[:, 2].argmax())
+    w.attached(points, faces, "head", row, HAIR, anchor=top, surface=True)
+
+
+def grow_beard(w: Wardrobe, volume: float, row: int) -> None:
+    """A beard, thicker with the volume of the hair, in [0, 1]."""
+    depth, face_z = w.region("depth"), w.region("face_z")
+    beard = np.minimum(np.minimum(-0.075 - face_z, face_z + 0.15), 0.08 - depth)
+    beard = np.where(w.region("head") > 0, beard, -0.01)
+    w.cloth(w.laid({}, 0.002 + 0.008 * volume), beard, row, HAIR, cover=False)

@@ -121,12 +121,7 @@ def load_osnet(path: Path) -> OSNet:
     Raises:
         WeightsError: The file is missing, damaged, unsafe to read, or of another network.
     """
-    content = read_torch(path, _harmless())
-    state = content.get("state_dict", content) if isinstance(content, Mapping) else {}
-    parameters = {
-        str(name).removeprefix("module."): value for name, value in state.items() if isinstance(value, Tensor)
-    }
-    parameters = {name: value for name, value in parameters.items() if not name.startswith("classifier.")}
+    parameters = _parameters(path)
     widths = [parameters.get(f"{name}.weight") for name in ("conv1.conv", *_LAST_OF_STAGE, "fc.0")]
     if any(weight is None or weight.ndim < 2 or not len(weight) for weight in widths):
         raise WeightsError(f"{path} is no OSNet of Torchreid")
@@ -140,6 +135,14 @@ def load_osnet(path: Path) -> OSNet:
     )
     load_strictly(network, parameters, path)
     return network.eval().requires_grad_(False)
+
+
+def _parameters(path: Path) -> dict[str, Tensor]:
+    """Tensors of a checkpoint by name, without the classifier's."""
+    content = read_torch(path, _harmless())
+    state = content.get("state_dict", content) if isinstance(content, Mapping) else {}
+    named = {str(name).removeprefix("module."): value for name, value in state.items()}
+    return {n: v for n, v in named.items() if isinstance(v, Tensor) and not n.startswith("classifier.")}
 
 
 _LAST_OF_STAGE = tuple(f"{stage}.1.conv3.conv" for stage in ("conv2", "conv3", "conv4"))
