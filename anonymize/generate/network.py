@@ -87,7 +87,7 @@ class GeneratorConfig:
         return tuple(max(1, round(c * self.factor)) for c in self.channels)
 
     @property
-    def judge_widths(self) -> tuple[int, ...]:
+    def discriminator_widths(self) -> tuple[int, ...]:
         return tuple(max(1, round(c * self.factor)) for c in self.judge_channels)
 
     @property
@@ -387,7 +387,7 @@ def merge(made: Tensor, condition: Tensor) -> Tensor:
     return made.to(condition.dtype) * mask + condition[:, :MASK]  # colours are 0 where hidden
 
 
-class JudgeLevel(nn.Module):
+class DiscriminatorLevel(nn.Module):
     """Residual block of StyleGAN2's discriminator; halves height and width, before its second convolution."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -416,10 +416,10 @@ class Discriminator(nn.Module):
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
         self.config = config
-        widths = config.judge_widths
+        widths = config.discriminator_widths
         pose = config.embedding if config.judge_pose else 0
         self.looks = nn.ModuleList(Convolution(3 + 3 + 1 + pose, c) for c in widths[::-1])
-        self.levels = nn.ModuleList(JudgeLevel(fine, c) for c, fine in pairwise(widths[::-1]))
+        self.levels = nn.ModuleList(DiscriminatorLevel(fine, c) for c, fine in pairwise(widths[::-1]))
         self.last = Convolution(widths[-1] + 1, widths[-1])
         height, width = config.level_size(len(widths) - 1)
         self.hidden = Linear(widths[-1] * height * width, widths[-1], GAIN)
@@ -467,7 +467,7 @@ class Discriminator(nn.Module):
     def silence(self, added: int) -> None:
         """Let the finest levels have no effect yet."""
         for level in self.levels[len(self.levels) - added :]:
-            assert isinstance(level, JudgeLevel)
+            assert isinstance(level, DiscriminatorLevel)
             level.silence()
 
 

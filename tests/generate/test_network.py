@@ -66,11 +66,11 @@ def test_modulation_of_the_batch_is_modulation_of_the_weights() -> None:
 )
 def test_every_row_of_the_table_runs(switches: dict[str, bool]) -> None:
     config = dataclasses.replace(TINY, **switches)
-    network, judge = GeneratorNetwork(config), Discriminator(config)
+    network, discriminator = GeneratorNetwork(config), Discriminator(config)
     given = condition(config)
     made = network(given, torch.randn(2, config.latent))
     assert made.shape == (2, 3, *config.size_hw)
-    scores, maps = judge(made, judge.condition_on(made, given, torch.randn_like(made)))
+    scores, maps = discriminator(made, discriminator.condition_on(made, given, torch.randn_like(made)))
     assert scores.shape == (2,)
     assert [m.shape[-1] for m in maps] == [8, 4, 2, 2]
     assert (network.mapper is None) == (config.appearance_mapper is False)
@@ -109,7 +109,7 @@ def test_folding_changes_nothing() -> None:
 
 def test_the_improved_conditioning_hides_the_mask_of_the_person() -> None:
     config = dataclasses.replace(TINY, judge_pose=False)
-    judge, given = Discriminator(config), condition(config)
+    discriminator, given = Discriminator(config), condition(config)
     body = 4 + config.embedding
     given[:, body] = 0
     given[:, body, 6:10, 3:5] = 1
@@ -117,8 +117,8 @@ def test_the_improved_conditioning_hides_the_mask_of_the_person() -> None:
     other = given.clone()
     other[:, MASK] = 1  # another mask of the person
     noise = torch.randn_like(picture)
-    told = judge.condition_on(picture, given, noise)
-    torch.testing.assert_close(judge.condition_on(picture, other, noise), told, rtol=0, atol=0)
+    told = discriminator.condition_on(picture, given, noise)
+    torch.testing.assert_close(discriminator.condition_on(picture, other, noise), told, rtol=0, atol=0)
     inside = given[:, body] > 0
     assert not torch.isclose(told[:, :3].transpose(0, 1)[:, inside], picture.transpose(0, 1)[:, inside]).any()
 
@@ -137,20 +137,20 @@ def test_a_grown_network_begins_as_the_smaller_one() -> None:
     config = dataclasses.replace(TINY, size_hw=(32, 16), channels=(3, 4, 6, 8), judge_channels=(3, 4, 6, 8), parts=0)
     tiny = dataclasses.replace(TINY, parts=0)  # the borders of parts are sharper on larger pictures
     assert config.halved(1) == tiny
-    small, small_judge = GeneratorNetwork(tiny), Discriminator(tiny)
-    large, large_judge = GeneratorNetwork(config), Discriminator(config)
+    small, small_discriminator = GeneratorNetwork(tiny), Discriminator(tiny)
+    large, large_discriminator = GeneratorNetwork(config), Discriminator(config)
     grow(large, small.state_dict(), 1)
-    grow(large_judge, small_judge.state_dict(), 1)
+    grow(large_discriminator, small_discriminator.state_dict(), 1)
     given, z = condition(TINY), torch.randn(2, TINY.latent)
     doubled = F.interpolate(given, scale_factor=2.0, mode="nearest")
     noise = [torch.randn(2, 1, *size) for size in config.noise_sizes]
     little = small.decode(given, small.mapping(z), noise[: len(TINY.noise_sizes)])
     much = large.decode(doubled, large.mapping(z), noise)
     torch.testing.assert_close(much, F.interpolate(little, scale_factor=2, mode="bilinear", align_corners=False))
-    told = small_judge.condition_on(little, given, torch.randn_like(little))
-    scores, _ = small_judge(little, told)
+    told = small_discriminator.condition_on(little, given, torch.randn_like(little))
+    scores, _ = small_discriminator(little, told)
     double = [F.interpolate(x, scale_factor=2.0, mode="nearest") for x in (little, told)]
-    torch.testing.assert_close(large_judge(*double)[0], scores)
+    torch.testing.assert_close(large_discriminator(*double)[0], scores)
     with pytest.raises(OptionError, match="another network"):
         grow(large, GeneratorNetwork(dataclasses.replace(TINY, latent=10)).state_dict(), 1)
     with pytest.raises(ValueError, match="cannot be halved"):

@@ -41,7 +41,7 @@ from anonymize.lab.train.generator_losses import (
 )
 
 M = TypeVar("M", bound=nn.Module)
-BETAS, JUDGE_BETAS = (0.5, 0.99), (0.0, 0.99)
+BETAS, DISCRIMINATOR_BETAS = (0.5, 0.99), (0.0, 0.99)
 LATENT_PARTS = ("mapping", "mapper", "palette", "parts")
 WEIGHTS = ".safetensors"
 DRAWN_FOR_CENTERS = 8192
@@ -63,7 +63,7 @@ class GeneratorOptions:
         learning_rate: Of Adam at the top of the schedule. The thesis has 0.001 for tens of millions of pictures
             (5.2); to get anywhere in a thousand steps, parameters of unit variance need ten times as much.
         latent_rate: Share of it for what makes and maps z, as in StyleGAN, where it is 0.01.
-        judge_rate: Share of it for the discriminator.
+        discriminator_rate: Share of it for the discriminator.
         warmup: Steps from 0 to `learning_rate`.
         ema: Decay of the averaged generator, which is what is exported.
         feature_weights: Weight of the feature maps of each resolution, that of 288 x 160 first; the last is that after
@@ -94,7 +94,7 @@ class GeneratorOptions:
     batch_size: int = 32
     learning_rate: float = 1e-3
     latent_rate: float = 0.1
-    judge_rate: float = 0.3
+    discriminator_rate: float = 0.3
     warmup: int = 100
     ema: float = 0.999
     feature_weights: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0)
@@ -120,27 +120,27 @@ class GeneratorOptions:
     minutes: float | None = None
 
 
-class Acquaintances(nn.Module):
+class LatentQueue(nn.Module):
     """z of the people read last, the oldest making room for the newest."""
 
     def __init__(self, latent: int, people: int) -> None:
         super().__init__()
         self.z: Tensor
-        self.met: Tensor
+        self.pushed: Tensor
         self.register_buffer("z", torch.zeros(people, latent))
-        self.register_buffer("met", torch.zeros((), dtype=torch.long))
+        self.register_buffer("pushed", torch.zeros((), dtype=torch.long))
 
     @property
     def complete(self) -> bool:
         """Whether as many people were met as there is room for."""
-        return int(self.met) >= len(self.z)
+        return int(self.pushed) >= len(self.z)
 
-    def meet(self, z: Tensor) -> None:
+    def push(self, z: Tensor) -> None:
         """Keep z [N, latent]."""
         z = z[-len(self.z) :]
-        rows = (self.met + torch.arange(len(z), device=z.device)) % len(self.z)
+        rows = (self.pushed + torch.arange(len(z), device=z.device)) % len(self.z)
         self.z[rows] = z.detach().float()
-        self.met += len(z)
+        self.pushed += len(z)
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,11 +200,11 @@ class GeneratorTraining:
         self.averaged.load_state_dict(self.generator.state_dict())
         self._decode: Callable[..., Tensor] = self.generator.decode
         self._read: Callable[[Tensor], tuple[Tensor, Tensor]] = self.generator.read
-        self._judge: Callable[..., tuple[Tensor, list[Tensor]]] = self.discriminator.forward
+        self._discriminate: Callable[..., tuple[Tensor, list[Tensor]]] = self.discriminator.forward
         if options.compile:
             self._decode, self._read = torch.compile(self._decode), torch.compile(self._read)
-            self._judge = torch.compile(self._judge)
-        self.acquaintances = Acquaintances(config.latent, config.known).to(self.device)
+            self._discriminate = torch.compile(self._discriminate)
+        self.latent_queue = LatentQueue(config.latent, config.known).to(self.device)
         self.perceptual: PerceptualDistance | None = None
         if options.perceptual and config.appearance_mapper:
             self.perceptual = _to(PerceptualDistance(load_detector(weights_path(DETECTOR))), self.device)
@@ -212,10 +212,13 @@ class GeneratorTraining:
         latent = [p for name, p in self.generator.named_parameters() if name.partition(".")[0] in LATENT_PARTS]
         known = {id(p) for p in latent}
         pictures = [p for p in self.generator.parameters() if id(p) not in known]
-        judge = list(self.discriminator.parameters())
+        discriminator = list(self.discriminator.parameters())
         self.optimizers = {
             "generator": _adam([(pictures, 1.0), (latent, options.latent_rate)], BETAS),
-            "discriminator": _adam([(judge, options.judge_rate)], (JUDGE_BETAS[0] ** share, JUDGE_BETAS[1] ** share)),
+            "discriminator": _adam(
+                [(discriminator, options.discriminator_rate)],
+                (DISCRIMINATOR_BETAS[0] ** share, DISCRIMINATOR_BETAS[1] ** share),
+            ),
         }
         self.step = 0
         self.seconds = 0.0
@@ -237,7 +240,7 @@ class GeneratorTraining:
             "generator": self.generator,
             "discriminator": self.discriminator,
             "averaged": self.averaged,
-            "acquaintances": self.acquaintances,
+            "latent_queue": self.latent_queue,
         }
 
     def _resume(self) -> None:
@@ -259,7 +262,7 @@ class GeneratorTraining:
             config = GeneratorConfig.from_dict(json.loads(state["config"]))
             self._take(self.generator, config, state["averaged"], start)
             self._take(self.discriminator, config, state["discriminator"], start)
-            self.acquaintances.load_state_dict(_part(state, "acquaintances", start))
+            self.latent_queue.load_state_dict(_part(state, "latent_queue", start))
             self.seconds = state["seconds"]
         self.averaged.load_state_dict(self.generator.state_dict())
 
@@ -308,13 +311,13 @@ class GeneratorTraining:
         show = self.showing(batch.condition)
         losses, made, real_scores = self.generator_losses(batch, show)
         self._descend("generator", losses)
-        judged = self.discriminator_losses(batch, show, made, real_scores)
-        self._descend("discriminator", judged)
+        judgement = self.discriminator_losses(batch, show, made, real_scores)
+        self._descend("discriminator", judgement)
         self._average()
         if self.step % FIT_EVERY == 0:
             self._fit_prior()
         self.step += 1
-        return {name: value.item() for name, value in (losses | judged).items()} | {"rate": rate}
+        return {name: value.item() for name, value in (losses | judgement).items()} | {"rate": rate}
 
     def showing(self, condition: Tensor) -> Showing:
         """Draw how the discriminator sees a batch."""
@@ -346,9 +349,9 @@ class GeneratorTraining:
                 if self.perceptual is not None:
                     distance = self.perceptual(made[:known], batch.pictures[:known], hidden)
                     losses["perceptual"] = options.perceptual * distance
-            real_scores, wanted = self._judge(*show(batch.pictures))
+            real_scores, wanted = self._discriminate(*show(batch.pictures))
             with locked(self.discriminator):
-                scores, features = self._judge(*show(made))
+                scores, features = self._discriminate(*show(made))
                 losses["generator"] = generator_loss(scores)
                 if known:
                     distances = feature_distances(
@@ -361,7 +364,7 @@ class GeneratorTraining:
                     distance = (weights[:, None] * distances * people).sum(0).mean()  # thesis, equation 4.3
                     losses["features"] = options.feature_matching * distance
         if known:
-            self.acquaintances.meet(z[:known][batch.paired[:known]])
+            self.latent_queue.push(z[:known][batch.paired[:known]])
         return losses, made.detach(), real_scores
 
     def discriminator_losses(
@@ -370,7 +373,7 @@ class GeneratorTraining:
         """Weighted losses of the discriminator."""
         options = self.options
         with self._low_precision():
-            made_scores, _ = self._judge(*show(made))
+            made_scores, _ = self._discriminate(*show(made))
         losses = {
             "discriminator": discriminator_loss(real_scores, made_scores),
             "epsilon": options.epsilon * epsilon_penalty(real_scores),
@@ -415,7 +418,7 @@ class GeneratorTraining:
         known = torch.cat(seen)
         modules = [network.mapper.colours, network.mapper.out, network.mapping, network.palette]
         adam = torch.optim.Adam(
-            [p for m in modules if m is not None for p in m.parameters()], 1e-3, JUDGE_BETAS, fused=True
+            [p for m in modules if m is not None for p in m.parameters()], 1e-3, DISCRIMINATOR_BETAS, fused=True
         )
         for _ in tqdm(range(options.colour_steps), desc="colours", unit="step", disable=None):
             given = known[torch.randint(len(known), (COLOUR_BATCH,), device=self.device)]
@@ -429,29 +432,29 @@ class GeneratorTraining:
         self.averaged.load_state_dict(network.state_dict())
 
     @torch.no_grad()
-    def meet_people(self, people: People) -> None:
+    def fill_latent_queue(self, people: People) -> None:
         """Read as many people as the prior of z is made of, before the first step.
 
         Only people read from another picture than the one to be made count: their z tells nothing of a place. Without
         such pairs z stays standard normal.
         """
-        if self.generator.mapper is None or self.acquaintances.complete or not people.has_pairs:
+        if self.generator.mapper is None or self.latent_queue.complete or not people.has_pairs:
             return
         torch.manual_seed(self.options.seed)
         rng = np.random.default_rng([self.options.seed] * 3)
         with tqdm(total=self.config.known, desc="people", disable=None) as progress:
-            while not self.acquaintances.complete:
+            while not self.latent_queue.complete:
                 batch = people.batch(rng, self.options.batch_size).to(self.device)
                 with self._low_precision():
                     z = _sample(*self.generator.read(batch.appearance))
-                self.acquaintances.meet(z[batch.paired])
+                self.latent_queue.push(z[batch.paired])
                 progress.update(int(batch.paired.sum()))
         self._fit_prior()
 
     def _fit_prior(self) -> None:
-        if self.acquaintances.complete:
+        if self.latent_queue.complete:
             for network in (self.generator, self.averaged):
-                network.prior.fit(self.acquaintances.z)
+                network.prior.fit(self.latent_queue.z)
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -464,7 +467,7 @@ class GeneratorTraining:
         options = self.options
         if self.fresh:
             self.learn_colours(people)
-        self.meet_people(people)
+        self.fill_latent_queue(people)
         stream = PeopleBatches(people, options.batch_size, seed=options.seed, first=self.step)
         loader: DataLoader[GeneratorBatch] = DataLoader(stream, batch_size=None, num_workers=options.workers)
         log = Log(self.folder)

@@ -33,7 +33,7 @@ from anonymize.generate.network import MASK, GeneratorConfig, grow
 from anonymize.generate.palette import surroundings
 from anonymize.lab.train.dataset_reader import LayeredBatch, LayeredBatches, People
 from anonymize.lab.train.detector import Log
-from anonymize.lab.train.generator import Acquaintances, load_checkpoint
+from anonymize.lab.train.generator import LatentQueue, load_checkpoint
 from anonymize.lab.train.generator_losses import Augmentation, colour_distance, kl_divergence, locked
 from anonymize.lab.train.guard import Guard
 from anonymize.lab.train.parallel import average_gradients, average_numbers, share_parameters
@@ -47,7 +47,7 @@ from anonymize.lab.train.projected import (
 
 LAYERED_CHANNELS = (16, 32, 64, 128, 192, 256)
 """Of each level of the generator, the finest first."""
-BETAS, JUDGE_BETAS = (0.5, 0.99), (0.0, 0.99)
+BETAS, DISCRIMINATOR_BETAS = (0.5, 0.99), (0.0, 0.99)
 LATENT_PARTS = ("mapping", "mapper", "texture", "parts")
 SEED_STRIDE = 1_000_003
 DRAWN_FOR_CENTERS = 8192
@@ -75,7 +75,7 @@ class LayeredOptions:
         batch_size: People a step and process at half size; half as many at full size.
         learning_rate: Of Adam at the top of the schedule, for parameters of unit variance (`Scaled`).
         latent_rate: Share of it for what makes and maps z.
-        judge_rate: Learning rate of the discriminators.
+        discriminator_rate: Learning rate of the discriminators.
         warmup: Steps from 0 to `learning_rate`, of each stage.
         ema: Decay of the averaged generator, which is what is exported.
         colours, perceptual, alpha, kl: Weights of the reconstruction's losses.
@@ -95,7 +95,7 @@ class LayeredOptions:
     batch_size: int = 12
     learning_rate: float = 8e-3
     latent_rate: float = 0.1
-    judge_rate: float = 4e-4
+    discriminator_rate: float = 4e-4
     warmup: int = 100
     ema: float = 0.998
     colours: float = 10.0
@@ -143,9 +143,9 @@ class LayeredTraining:
         self.folder, self.options, self.full_config, self.rank = folder, options, config, rank
         self.device = torch.device(device)
         self.features = self._to(features)
-        self.queue = Acquaintances(config.latent, config.known).to(self.device)
+        self.queue = LatentQueue(config.latent, config.known).to(self.device)
         self.step, self.seconds, self.pictures = 0, 0.0, 0
-        self.rate_factor = self.judge_factor = 1.0
+        self.rate_factor = self.discriminator_factor = 1.0
         self.fallbacks = 0
         self.guard = Guard()
         self._build(0)
@@ -167,8 +167,8 @@ class LayeredTraining:
         return {
             "generator": self.generator,
             "averaged": self.averaged,
-            "judge": self.judge,
-            "head_judge": self.head_judge,
+            "discriminator": self.discriminator,
+            "head_discriminator": self.head_discriminator,
             "queue": self.queue,
         }
 
@@ -179,8 +179,8 @@ class LayeredTraining:
         told = self.told_of(torch.zeros(1, self.config.condition_channels, 1, 1)).shape[1]
         self.generator: LayeredNetwork = self._to(LayeredNetwork(self.config))
         self.averaged: LayeredNetwork = copy.deepcopy(self.generator).eval().requires_grad_(False)
-        self.judge: ProjectedDiscriminator = self._to(ProjectedDiscriminator(told))
-        self.head_judge: ProjectedDiscriminator = self._to(ProjectedDiscriminator(told))
+        self.discriminator: ProjectedDiscriminator = self._to(ProjectedDiscriminator(told))
+        self.head_discriminator: ProjectedDiscriminator = self._to(ProjectedDiscriminator(told))
         self._optimizers()
 
     def _optimizers(self) -> None:
@@ -189,10 +189,12 @@ class LayeredTraining:
         known = {id(p) for p in latent}
         rest = [p for p in self.generator.parameters() if id(p) not in known]
         groups = [{"params": rest, "share": 1.0}, {"params": latent, "share": options.latent_rate}]
-        self.judged = [p for j in (self.judge, self.head_judge) for p in j.parameters() if p.requires_grad]
+        self.discriminator_parameters = [
+            p for j in (self.discriminator, self.head_discriminator) for p in j.parameters() if p.requires_grad
+        ]
         self.optimizers = {
             "generator": torch.optim.Adam(groups, betas=BETAS, fused=True),
-            "judge": torch.optim.Adam(self.judged, betas=JUDGE_BETAS, fused=True),
+            "discriminator": torch.optim.Adam(self.discriminator_parameters, betas=DISCRIMINATOR_BETAS, fused=True),
         }
 
     def enter(self, stage: int) -> None:
@@ -206,10 +208,10 @@ class LayeredTraining:
         else:
             grow(self.generator, was["averaged"], 1)
             self.averaged.load_state_dict(self.generator.state_dict())
-            self.judge.load_state_dict(was["judge"])
-            self.head_judge.load_state_dict(was["head_judge"])
-        share_parameters(self.judge)
-        share_parameters(self.head_judge)
+            self.discriminator.load_state_dict(was["discriminator"])
+            self.head_discriminator.load_state_dict(was["head_discriminator"])
+        share_parameters(self.discriminator)
+        share_parameters(self.head_discriminator)
         share_parameters(self.generator)
         share_parameters(self.averaged)
         self.guard = Guard()
@@ -225,7 +227,7 @@ class LayeredTraining:
         self._load(state)
         self.step, self.seconds, self.pictures = (progress[name] for name in ("step", "seconds", "pictures"))
         self.entered, self.fallbacks = progress["entered"], progress["fallbacks"]
-        self.rate_factor, self.judge_factor = progress["rate_factor"], progress["judge_factor"]
+        self.rate_factor, self.discriminator_factor = progress["rate_factor"], progress["discriminator_factor"]
 
     def _state(self) -> dict[str, Any]:
         return {name: module.state_dict() for name, module in self.modules.items()} | {
@@ -253,7 +255,7 @@ class LayeredTraining:
             "entered",
             "fallbacks",
             "rate_factor",
-            "judge_factor",
+            "discriminator_factor",
         )
         progress = {name: getattr(self, name) for name in names}
         config = json.dumps(self.full_config.to_dict())
@@ -296,7 +298,7 @@ class LayeredTraining:
         watched, norm = self._descend("generator", losses, list(self.generator.parameters()), watched)
         values = {name: value.item() for name, value in losses.items()} | {"rate": rate}
         if seen is not None:
-            values |= self._judge_step(seen)
+            values |= self._discriminator_step(seen)
         self._average()
         if self.step % FIT_EVERY == 0 and self.queue.complete:
             for network in (self.generator, self.averaged):
@@ -309,23 +311,29 @@ class LayeredTraining:
             self._keep()
         return values
 
-    def _judge_step(self, seen: Seen) -> dict[str, float]:
+    def _discriminator_step(self, seen: Seen) -> dict[str, float]:
         """One step of the discriminators, on the features that the generator was judged by."""
-        for group in self.optimizers["judge"].param_groups:
-            group["lr"] = self.options.judge_rate * self.judge_factor * min(1.0, (self.step - self.entered + 1) / 100)
+        for group in self.optimizers["discriminator"].param_groups:
+            group["lr"] = (
+                self.options.discriminator_rate
+                * self.discriminator_factor
+                * min(1.0, (self.step - self.entered + 1) / 100)
+            )
         losses, leads = {}, []
         with self._low_precision():
-            for name, judge, real, made, told in seen:
-                scores = judge(real, told), judge([m.detach() for m in made], told)
+            for name, discriminator, real, made, told in seen:
+                scores = discriminator(real, told), discriminator([m.detach() for m in made], told)
                 losses[name] = hinge_loss(*scores)
                 leads.append(lead(*(([s.detach() for s in each]) for each in scores)))
-        ahead, _ = self._descend("judge", losses, self.judged, float(torch.stack(leads).mean()))
+        ahead, _ = self._descend(
+            "discriminator", losses, self.discriminator_parameters, float(torch.stack(leads).mean())
+        )
         self._ahead += 0.02 * (ahead - self._ahead)
         towards = 0.98 if self._ahead > self.options.lead else 1 / 0.98
-        self.judge_factor = min(1.0, max(0.01, self.judge_factor * towards))
+        self.discriminator_factor = min(1.0, max(0.01, self.discriminator_factor * towards))
         return {name: value.item() for name, value in losses.items()} | {
             "lead": self._ahead,
-            "judge_factor": self.judge_factor,
+            "discriminator_factor": self.discriminator_factor,
         }
 
     _ahead = 0.0
@@ -350,7 +358,7 @@ class LayeredTraining:
                 mean, log_variance = self.generator.read(batch.appearance[:known])
                 z = mean + (0.5 * log_variance).exp() * torch.randn_like(mean)
                 losses["kl"] = options.kl * kl_divergence(mean, log_variance)
-                self.queue.meet(z.detach())
+                self.queue.push(z.detach())
             else:
                 known, z = 0, torch.zeros(0, self.config.latent, device=self.device)
             drawn = torch.randn(count - known, self.config.latent, device=self.device)
@@ -379,13 +387,17 @@ class LayeredTraining:
                 losses["head"] = options.perceptual * options.head * head
             if not adversarial:
                 return losses, None
-            shown: Seen = [("judge", self.judge, real[0], seen[0], told[:, :-1].detach())]
+            shown: Seen = [("discriminator", self.discriminator, real[0], seen[0], told[:, :-1].detach())]
             if len(heads.rows):
-                shown.append(("head_judge", self.head_judge, real[1], seen[1], close[2][:, :-1].detach()))
-            for name, judge, _, made_maps, knows in shown:
-                with locked(judge):
-                    weight = options.adversarial * (options.head if name == "head_judge" else 1.0)
-                    losses["fool" if name == "judge" else "fool_head"] = weight * realism_loss(judge(made_maps, knows))
+                shown.append(
+                    ("head_discriminator", self.head_discriminator, real[1], seen[1], close[2][:, :-1].detach())
+                )
+            for name, discriminator, _, made_maps, knows in shown:
+                with locked(discriminator):
+                    weight = options.adversarial * (options.head if name == "head_discriminator" else 1.0)
+                    losses["fool" if name == "discriminator" else "fool_head"] = weight * realism_loss(
+                        discriminator(made_maps, knows)
+                    )
         return losses, shown
 
     def told_of(self, condition: Tensor) -> Tensor:

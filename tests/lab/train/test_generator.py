@@ -113,10 +113,10 @@ def test_no_gradient_of_the_discriminator_reaches_the_generator(tmp_path: Path) 
 
 
 def test_a_lock_ends_with_an_error_too() -> None:
-    judge = Discriminator(CONFIG)
-    with pytest.raises(RuntimeError), locked(judge):
+    discriminator = Discriminator(CONFIG)
+    with pytest.raises(RuntimeError), locked(discriminator):
         raise RuntimeError
-    assert all(p.requires_grad for p in judge.parameters())
+    assert all(p.requires_grad for p in discriminator.parameters())
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_colours_are_learnt_before_pictures(tmp_path: Path) -> None:
     trained = training(tmp_path, options=dataclasses.replace(OPTIONS, colour_matching=100.0))
     network = trained.averaged
     trained.learn_colours(Red())  # type: ignore[arg-type]
-    trained.meet_people(Red())  # type: ignore[arg-type]
+    trained.fill_latent_queue(Red())  # type: ignore[arg-type]
     with torch.no_grad():
         reddest = network.colours_of(network.mapping(network.prior(torch.randn(100, 12))))[..., 0].amax(1)
     assert reddest.median().item() == pytest.approx(0.8, abs=0.2)
@@ -192,12 +192,12 @@ def test_colours_are_learnt_before_pictures(tmp_path: Path) -> None:
 
 def test_the_prior_follows_what_the_mapper_reads(tmp_path: Path) -> None:
     trained = training(tmp_path)
-    trained.acquaintances.meet(torch.randn(7, 12) * 3 + 2)
+    trained.latent_queue.push(torch.randn(7, 12) * 3 + 2)
     trained._fit_prior()
     assert torch.equal(trained.averaged.prior.factor, torch.eye(12)), "too few people yet"
-    trained.acquaintances.meet(torch.full((12, 12), -50.0))
+    trained.latent_queue.push(torch.full((12, 12), -50.0))
     people = torch.randn(16, 12) * 3 + 2
-    trained.acquaintances.meet(people)
+    trained.latent_queue.push(people)
     trained._fit_prior()
     for network in (trained.generator, trained.averaged):
         z = network.prior(torch.randn(5000, 12))
@@ -217,11 +217,11 @@ def test_a_checkpoint_of_an_earlier_version_is_refused(tmp_path: Path) -> None:
     trained = training(tmp_path)
     trained.save()
     state = torch.load(trained.checkpoint, weights_only=True)
-    del state["acquaintances"]
+    del state["latent_queue"]
     torch.save(state, trained.checkpoint)
-    with pytest.raises(OptionError, match="holds no acquaintances"):
+    with pytest.raises(OptionError, match="holds no latent_queue"):
         training(tmp_path)
-    with pytest.raises(OptionError, match="holds no acquaintances"):
+    with pytest.raises(OptionError, match="holds no latent_queue"):
         GeneratorTraining(tmp_path / "other", OPTIONS, CONFIG, "cpu", trained.checkpoint)
 
 
@@ -258,7 +258,7 @@ def test_a_training_begins_with_exported_weights(tmp_path: Path) -> None:
     for network in (second.generator, second.averaged):
         for name, value in first.averaged.state_dict().items():
             torch.testing.assert_close(network.state_dict()[name], value, rtol=1e-3, atol=1e-3)
-    assert not second.acquaintances.complete, "they are met anew"
+    assert not second.latent_queue.complete, "the queue is filled anew"
 
 
 def test_the_prior_remembers_those_read_from_other_pictures(tmp_path: Path) -> None:
@@ -266,19 +266,19 @@ def test_the_prior_remembers_those_read_from_other_pictures(tmp_path: Path) -> N
     paired = dataclasses.replace(batch(0), paired=torch.tensor([False, True]))
     alone = dataclasses.replace(batch(0), paired=torch.tensor([False, False]))
     trained.train_step(paired)
-    assert trained.acquaintances.met == 1
+    assert trained.latent_queue.pushed == 1
     trained.train_step(alone)
-    assert trained.acquaintances.met == 1
-    assert trained.acquaintances.z[0].abs().sum() > 0
-    assert not trained.acquaintances.z[1:].any()
+    assert trained.latent_queue.pushed == 1
+    assert trained.latent_queue.z[0].abs().sum() > 0
+    assert not trained.latent_queue.z[1:].any()
 
 
 def test_more_people_than_there_is_room_for_leave_the_last(tmp_path: Path) -> None:
     trained = training(tmp_path)
     z = torch.arange(40.0)[:, None].expand(-1, 12)
-    trained.acquaintances.meet(z)
-    assert sorted(trained.acquaintances.z[:, 0].tolist()) == list(range(24, 40))
-    assert trained.acquaintances.complete
+    trained.latent_queue.push(z)
+    assert sorted(trained.latent_queue.z[:, 0].tolist()) == list(range(24, 40))
+    assert trained.latent_queue.complete
 
 
 def test_without_pairs_z_stays_normal(tmp_path: Path) -> None:
@@ -286,8 +286,8 @@ def test_without_pairs_z_stays_normal(tmp_path: Path) -> None:
         has_pairs = False
 
     trained = training(tmp_path)
-    trained.meet_people(Loners())  # type: ignore[arg-type]
-    assert not trained.acquaintances.complete
+    trained.fill_latent_queue(Loners())  # type: ignore[arg-type]
+    assert not trained.latent_queue.complete
     assert torch.equal(trained.averaged.prior.factor, torch.eye(12))
 
 

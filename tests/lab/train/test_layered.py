@@ -104,7 +104,7 @@ def test_people_are_rebuilt_better_and_better(tmp_path: Path) -> None:
     for name in ("colours", "alpha"):
         first, last = (np.mean([values[name] for values in part]) for part in (losses[:8], losses[-8:]))
         assert last < 0.75 * first, name
-    assert "judge" not in losses[0], "first there is reconstruction alone"
+    assert "discriminator" not in losses[0], "first there is reconstruction alone"
     assert trained.fallbacks == 0
 
 
@@ -127,7 +127,7 @@ def test_all_stages_have_finite_losses(switches: dict[str, Any], tmp_path: Path)
         for step in range(2):
             values = trained.train_step(batch(step, size))
             assert all(math.isfinite(v) for v in values.values()), values
-            assert ("judge" in values) == ("fool" in values) == (stage > 0)
+            assert ("discriminator" in values) == ("fool" in values) == (stage > 0)
             assert ("kl" in values) == mapped
     assert trained.config == trained.full_config
 
@@ -145,11 +145,11 @@ def test_a_bad_learning_rate_is_survived(tmp_path: Path, capsys: pytest.CaptureF
 
 
 def test_a_discriminator_that_wins_is_slowed_down(tmp_path: Path) -> None:
-    trained = training(tmp_path, judge_rate=0.02, learning_rate=0.0, lead=0.0)
+    trained = training(tmp_path, discriminator_rate=0.02, learning_rate=0.0, lead=0.0)
     trained.enter(1)
     values = [trained.train_step(batch(step % 2)) for step in range(100)]
     assert values[-1]["lead"] > 0
-    assert values[-1]["judge_factor"] < 1
+    assert values[-1]["discriminator_factor"] < 1
 
 
 def test_a_stopped_training_goes_on(tmp_path: Path) -> None:

@@ -50,28 +50,28 @@ def test_the_distance_is_that_of_what_is_looked_at(features: FrozenFeatures) -> 
 def test_a_discriminator_learns_what_the_generator_is_told(features: FrozenFeatures) -> None:
     """It tells bright from dark pictures within some steps, and its gradient then makes pictures brighter."""
     torch.manual_seed(0)
-    judge = ProjectedDiscriminator(2)
-    frozen = [p.clone() for p in judge.projection.parameters()]
-    adam = torch.optim.Adam([p for p in judge.parameters() if p.requires_grad], 2e-3, (0.0, 0.99))
+    discriminator = ProjectedDiscriminator(2)
+    frozen = [p.clone() for p in discriminator.projection.parameters()]
+    adam = torch.optim.Adam([p for p in discriminator.parameters() if p.requires_grad], 2e-3, (0.0, 0.99))
     told = torch.zeros(4, 2, 64, 32)
     for _ in range(30):
         noise = 0.2 * torch.randn(8, 3, 64, 32)
         with torch.no_grad():
             real, made = features(noise[:4] + 0.5), features(noise[4:] - 0.5)
-        loss = hinge_loss(judge(real, told), judge(made, told))
+        loss = hinge_loss(discriminator(real, told), discriminator(made, told))
         adam.zero_grad()
         loss.backward()
         adam.step()
     assert loss < 1
-    ahead = lead(judge(real, told), judge(made, told))
+    ahead = lead(discriminator(real, told), discriminator(made, told))
     assert ahead > 0.7
-    assert lead(judge(made, told), judge(real, told)) < -0.7
+    assert lead(discriminator(made, told), discriminator(real, told)) < -0.7
     picture = torch.full((1, 3, 64, 32), -0.3, requires_grad=True)
-    realism_loss(judge(features(picture), told[:1])).backward()
+    realism_loss(discriminator(features(picture), told[:1])).backward()
     assert picture.grad is not None
     assert picture.grad.mean() < 0, "brighter is more real"
-    assert all(torch.equal(a, b) for a, b in zip(frozen, judge.projection.parameters(), strict=True))
-    assert judge.projection(real)[0].shape[1] == MIXED
+    assert all(torch.equal(a, b) for a, b in zip(frozen, discriminator.projection.parameters(), strict=True))
+    assert discriminator.projection(real)[0].shape[1] == MIXED
 
 
 def test_hinge_losses() -> None:
