@@ -37,3 +37,11 @@ def low_precision(device: torch.device) -> torch.dtype:
     if device.type == "cuda" or (device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()):
         return torch.bfloat16
     return torch.float32
+
+
+def low_precision_context(device: torch.device) -> torch.autocast:
+    """What the networks' trainings compute in: `low_precision`, where that is not float32 anyway."""
+    import torch
+
+    dtype = low_precision(device)
+    return torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16)

@@ -7,7 +7,6 @@ import json
 import math
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from anonymize.core.body_surface import BodySurface
+from anonymize.core.device import low_precision_context
 from anonymize.core.errors import BackendError, OptionError, WeightsError
 from anonymize.core.files import whole_file
 from anonymize.detect.backbone import EfficientNetLite, SameConv2d
@@ -258,9 +258,7 @@ class DetectorTraining:
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Every loss of a batch, unweighted."""
-        low = torch.bfloat16
-        context = torch.autocast(self.device.type, low) if self.device.type in {"cpu", "cuda"} else nullcontext()
-        with context:
+        with low_precision_context(self.device):
             features = self.network.features(batch.pictures.contiguous(memory_format=torch.channels_last))
             losses = box_losses(self.network, features, batch)
             losses |= person_map_losses(self.network.person_map(features.merged), batch)

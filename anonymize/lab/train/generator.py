@@ -6,7 +6,6 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from anonymize.core.device import low_precision_context
 from anonymize.core.errors import OptionError
 from anonymize.core.resources import DETECTOR, weights_path
 from anonymize.detect.build import load_network as load_detector
@@ -394,9 +394,8 @@ class GeneratorTraining:
         if bool(torch.isfinite(norm)):  # a single bad batch must not end hours of training
             optimizer.step()
 
-    def _low_precision(self) -> AbstractContextManager[object]:
-        usable = self.device.type in {"cpu", "cuda"}
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=usable)
+    def _low_precision(self) -> torch.autocast:
+        return low_precision_context(self.device)
 
     def learn_colours(self, people: People) -> None:
         """Let z carry the mean colours of people from the mapper to the palette, before there are any pictures.

@@ -12,7 +12,6 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from anonymize.core.device import low_precision_context
 from anonymize.core.errors import OptionError
 from anonymize.generate.build import save_weights
 from anonymize.generate.latents import cluster
@@ -431,9 +431,8 @@ class LayeredTraining:
             optimizer.step()
         return mean, float(first)
 
-    def _low_precision(self) -> Any:
-        usable = self.device.type in {"cpu", "cuda"}
-        return torch.autocast(self.device.type, torch.bfloat16) if usable else nullcontext()
+    def _low_precision(self) -> torch.autocast:
+        return low_precision_context(self.device)
 
     @torch.no_grad()
     def _average(self) -> None:
