@@ -7,6 +7,7 @@ head over the boxes that gives each person a mask (He et al. 2017) and a continu
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -213,40 +214,53 @@ class DetectorNetwork(nn.Module):
             logits.append(score.float().flatten(1))
         return torch.cat(logits, dim=1), torch.cat(boxes, dim=1)
 
-    def boxes(self, features: Features, size_hw: tuple[int, int], lowest: float) -> tuple[list[Tensor], list[Tensor]]:
-        """People found: boxes [K, 4] (xyxy, pixels of the picture) and scores [K] of each picture, best first.
-
-        Args:
-            features: Of the pictures.
-            size_hw: Size of the pictures.
-            lowest: People of a lower score are left out.
-        """
-        logits, all_boxes = self.cells(features)
-        found, scores = [], []
-        all_scores = (self.config.score_scale * logits + self.config.score_shift).sigmoid()
-        for row_scores, row_boxes in zip(all_scores, all_boxes, strict=True):
-            values, order = row_scores.topk(min(CANDIDATES, len(row_scores)))
-            order = order[values >= lowest]
-            candidates = clip_boxes_to_image(row_boxes[order], size_hw)
-            kept = batched_nms(candidates, row_scores[order], torch.zeros_like(order), NMS_IOU)[:MAX_DETECTIONS]
-            found.append(candidates[kept])
-            scores.append(row_scores[order][kept])
-        return found, scores
-
-    def regions(self, features: Features, boxes: list[Tensor]) -> Regions:
+    def regions(self, merged: Tensor, boxes: Sequence[Tensor]) -> Regions:
         """Masks and embeddings over the boxes [K, 4] of each picture, one after the other.
 
         Outside of training, batches are filled up to a multiple of `REGIONS_STEP`: libraries keep a compiled kernel
         for each size of a batch, so with any K memory would grow through a long film.
         """
-        pooled = roi_align(
-            features.merged.float(), [b.float() for b in boxes], POOLED_SIZE, 1 / MERGED_STRIDE, 2, True
-        ).contiguous(memory_format=torch.channels_last)
+        pooled = pool(merged.float(), region_boxes(boxes)).contiguous(memory_format=torch.channels_last)
         count = len(pooled)
         missing = 0 if self.training else -count % REGIONS_STEP
         if missing:
             pooled = torch.cat([pooled, pooled.new_zeros(missing, *pooled.shape[1:])])
         return Regions(*(values[:count] for values in self.region_head(pooled)))
+
+
+def best_boxes(
+    logits: Tensor, boxes: Tensor, config: DetectorConfig, size_hw: tuple[int, int], lowest: float
+) -> tuple[list[Tensor], list[Tensor]]:
+    """People found: boxes [K, 4] (xyxy, pixels of the picture) and scores [K] of each picture, best first.
+
+    Args:
+        logits: [B, N] of all cells, see `DetectorNetwork.cells`.
+        boxes: [B, N, 4].
+        config: Of the network.
+        size_hw: Size of the pictures.
+        lowest: People of a lower score are left out.
+    """
+    found, scores = [], []
+    all_scores = (config.score_scale * logits + config.score_shift).sigmoid()
+    for row_scores, row_boxes in zip(all_scores, boxes, strict=True):
+        values, order = row_scores.topk(min(CANDIDATES, len(row_scores)))
+        order = order[values >= lowest]
+        candidates = clip_boxes_to_image(row_boxes[order], size_hw)
+        kept = batched_nms(candidates, row_scores[order], torch.zeros_like(order), NMS_IOU)[:MAX_DETECTIONS]
+        found.append(candidates[kept])
+        scores.append(row_scores[order][kept])
+    return found, scores
+
+
+def region_boxes(boxes: Sequence[Tensor]) -> Tensor:
+    """Boxes [K, 4] of each picture as one tensor [sum of K, 5]: the number of the picture, then the box; float32."""
+    return torch.cat([torch.cat([b.new_full((len(b), 1), n), b], 1).float() for n, b in enumerate(boxes)])
+
+
+def pool(merged: Tensor, boxes: Tensor) -> Tensor:
+    """Features [K, M, 28, 28] over boxes [K, 5], see `region_boxes`, of merged maps [B, M, H / 4, W / 4], float32."""
+    pooled: Tensor = roi_align(merged, boxes, POOLED_SIZE, 1 / MERGED_STRIDE, 2, True)
+    return pooled
 
 
 def enlarged(boxes: Tensor, factor: float = REGION_FACTOR) -> Tensor:

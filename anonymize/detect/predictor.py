@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from anonymize.core.device import low_precision
 from anonymize.core.masks import paste, tighten
 from anonymize.core.types import Detections, FloatArray, RegionMask, UInt8Array
 from anonymize.detect.batches import by_size
-from anonymize.detect.network import REGION_SIZE, DetectorNetwork, enlarged, read_over
+from anonymize.detect.network import REGION_SIZE, DetectorNetwork, best_boxes, enlarged, read_over
+from anonymize.detect.runtime import build_runtime
 
 DEFAULT_SCORE = 0.4
 STRIDE = 32
@@ -69,11 +69,11 @@ class EmbeddedDetector:
         unsure: float | None = None,
     ) -> None:
         self.device = torch.device(device)
-        self.network = network.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self.network = network
+        self.runtime = build_runtime(network, self.device)
         self.surface: str | None = network.config.surface
         self.score = score
         self.lowest_score = score if unsure is None else min(score, unsure)
-        self._precision = low_precision(self.device)
 
     @torch.inference_mode()
     def detect(self, images: Sequence[UInt8Array]) -> list[Detections]:
@@ -86,11 +86,10 @@ class EmbeddedDetector:
     def _detect_batch(self, images: list[UInt8Array], size_hw: tuple[int, int]) -> list[Detections]:
         pictures, scale_xy = self._prepare(images, size_hw)
         height, width = (round(side * scale) for side, scale in zip(size_hw, scale_xy[::-1], strict=True))
-        with torch.autocast(self.device.type, self._precision, enabled=self._precision != torch.float32):
-            features = self.network.features(pictures)
-            boxes, scores = self.network.boxes(features, (height, width), self.lowest_score)
-            places = [enlarged(b.float()) for b in boxes]
-            regions = self.network.regions(features, places)
+        logits, cells, merged = self.runtime.cells(pictures)
+        boxes, scores = best_boxes(logits, cells, self.network.config, (height, width), self.lowest_score)
+        places = [enlarged(b.float()) for b in boxes]
+        regions = self.runtime.regions(merged, places)
         starts = np.cumsum([0, *(len(b) for b in boxes)])
         return [
             assemble(
@@ -131,8 +130,8 @@ class EmbeddedDetector:
             scale = np.tile(scale_xy, 2)
             boxes = [torch.from_numpy(boxes_xyxy[i] * scale).float().to(self.device) for i in numbers]
             places = [enlarged(b) for b in boxes]
-            with torch.autocast(self.device.type, self._precision, enabled=self._precision != torch.float32):
-                regions = self.network.regions(self.network.features(pictures), places)
+            *_, merged = self.runtime.cells(pictures)
+            regions = self.runtime.regions(merged, places)
             counts = [len(b) for b in boxes]
             planes = torch.cat([regions.masks.float().sigmoid()[:, None], regions.embeddings.float()], dim=1)
             planes = read_over(planes, torch.cat(places), torch.cat(boxes))
@@ -160,7 +159,7 @@ class EmbeddedDetector:
         padding = (0, -width % STRIDE, 0, -height % STRIDE)
         batch = F.pad(batch, padding, mode="replicate" if min(height, width) > 1 else "constant")
         scale_xy = np.array([width / size_hw[1], height / size_hw[0]], np.float32)
-        return batch.contiguous(memory_format=torch.channels_last), scale_xy
+        return batch, scale_xy
 
 
 def assemble(

@@ -19,6 +19,8 @@ from anonymize.generate.layers import GAIN, Convolution, Linear, ModulatedConvol
 from anonymize.generate.network import MASK, CoModulation, GeneratorBase, GeneratorConfig
 from anonymize.generate.palette import SurfaceParts, soften, surroundings
 
+LAYERED_CHANNELS = (16, 32, 64, 128, 192, 256)
+"""Channels of each level of the embedded network, the finest first."""
 SURFACE_HEIGHT = 144
 """Largest height at which the surface is looked at: a detector tells it in 56 x 56 cells."""
 READ_FEATURES = 24
@@ -172,7 +174,7 @@ class LayeredNetwork(GeneratorBase):
     def texture_of(self, w: Tensor) -> Tensor:
         """Features of each part of the surface, [B, parts, features]; the first three are its colour."""
         features: Tensor = self.texture(w)
-        return features.view(len(w), -1, self.config.parts).transpose(1, 2)
+        return features.view(-1, self.config.features, self.config.parts).transpose(1, 2)
 
     def colours_of(self, w: Tensor) -> Tensor:
         """Colour of each part of the surface, [B, parts, 3], before the decoder adds to it."""
@@ -191,7 +193,7 @@ class LayeredNetwork(GeneratorBase):
         """
         cover, body, padding = condition[:, MASK : MASK + 1], condition[:, -2:-1], condition[:, -1:]
         planes = torch.cat([condition[:, : MASK + 1], body, padding], 1)
-        factor = max(1, condition.shape[2] // SURFACE_HEIGHT)
+        factor = max(1, int(condition.shape[2]) // SURFACE_HEIGHT)
         surface = condition[:, MASK + 1 : -1]
         if factor > 1:
             surface = F.avg_pool2d(surface, factor)

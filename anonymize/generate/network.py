@@ -332,7 +332,7 @@ class GeneratorNetwork(GeneratorBase):
         """Colour of each part of the surface, [B, parts, 3], before the decoder adds to it."""
         assert self.palette is not None
         colours: Tensor = self.palette(w)
-        return colours.view(len(w), 3, -1).transpose(1, 2)
+        return colours.view(-1, 3, self.config.parts).transpose(1, 2)
 
     def decode(self, condition: Tensor, w: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
         """Colours [B, 3, H, W] of everything, also of what is not hidden; see `forward`."""

@@ -115,7 +115,7 @@ def soften(planes: Tensor) -> Tensor:
 
 def _mean(plane: Tensor, share: int) -> Tensor:
     """Mean of a plane [B, 1, H, W] over squares that reach H / share to each side, float32."""
-    cells = max(1, plane.shape[2] // share)
+    cells = max(1, int(plane.shape[2]) // share)
     mean = F.avg_pool2d(plane.float(), (2 * cells + 1, 1), 1, (cells, 0), count_include_pad=False)
     return F.avg_pool2d(mean, (1, 2 * cells + 1), 1, (0, cells), count_include_pad=False)
 

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from anonymize.core.device import low_precision
 from anonymize.core.errors import OptionError
 from anonymize.core.types import Detections, PersonRequest, Tracks, UInt8Array
 from anonymize.generate.base import DEFAULT_TRUNCATION, TrackGenerator, rectangles, remember
@@ -17,6 +16,7 @@ from anonymize.generate.crops import build_condition, crop_box, cut, sample_surf
 from anonymize.generate.latents import draw_noise
 from anonymize.generate.layered import with_place
 from anonymize.generate.network import GeneratorBase
+from anonymize.generate.runtime import build_runtime
 
 
 class EmbeddedGenerator(TrackGenerator):
@@ -58,7 +58,8 @@ class EmbeddedGenerator(TrackGenerator):
         )
         network = network.eval().requires_grad_(False)
         network.fold()
-        self._precision = low_precision(self.device)
+        self.runtime = build_runtime(network, self.device)
+        self._precision = self.runtime.precision
         self.network = network.to(self.device, self._precision, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._people: OrderedDict[int, tuple[Tensor, list[Tensor]]] = OrderedDict()
 
@@ -71,9 +72,7 @@ class EmbeddedGenerator(TrackGenerator):
         people = [self._person(int(r.tracks.ids[r.row])) for r in requests]
         w = torch.stack([w for w, _ in people])
         noise = [torch.stack(level) for level in zip(*(n for _, n in people), strict=True)]
-        low = condition.to(self._precision).contiguous(memory_format=torch.channels_last)
-        made: Tensor = self.network(low, w, noise)
-        return made
+        return self.runtime.make(condition, w, noise)
 
     def _person(self, track: int) -> tuple[Tensor, list[Tensor]]:
         """w and noise of a track."""

@@ -3,7 +3,15 @@ import torch
 
 from anonymize.detect import network as detection
 from anonymize.detect.backbone import CHANNELS, EfficientNetLite
-from anonymize.detect.network import STRIDES, DetectorConfig, DetectorNetwork, cell_centers, enlarged, read_over
+from anonymize.detect.network import (
+    STRIDES,
+    DetectorConfig,
+    DetectorNetwork,
+    best_boxes,
+    cell_centers,
+    enlarged,
+    read_over,
+)
 
 SMALL = DetectorConfig(channels=8, merged=8, wide=8, vertices=32)
 
@@ -22,7 +30,7 @@ def test_empty_regions_behind_the_real_ones_change_nothing(count: int, monkeypat
 
     @torch.inference_mode()
     def heads() -> tuple[torch.Tensor, ...]:
-        return detector.regions(detector.features(pictures), boxes)
+        return detector.regions(detector.features(pictures).merged, boxes)
 
     filled = heads()
     monkeypatch.setattr(detection, "REGIONS_STEP", 1)
@@ -83,7 +91,8 @@ def test_boxes_of_cells_hold_their_centres() -> None:
 def test_boxes_stay_in_the_picture_and_come_best_first() -> None:
     detector = network()
     with torch.inference_mode():
-        (boxes,), (scores,) = detector.boxes(detector.features(torch.rand(1, 3, 64, 96)), (60, 90), 0.0)
+        cells = detector.cells(detector.features(torch.rand(1, 3, 64, 96)))
+    (boxes,), (scores,) = best_boxes(*cells, SMALL, (60, 90), 0.0)
     assert len(boxes) == len(scores) > 0
     assert boxes.min() >= 0
     assert boxes[:, 2].max() <= 90

@@ -36,7 +36,7 @@ class Counting(DetectorNetwork):
     """Notes the size of each batch; its masks fill their boxes."""
 
     def __init__(self) -> None:
-        super().__init__(DetectorConfig(size=64, max_size=128))
+        super().__init__(DetectorConfig(deep=80, size=64, max_size=128))  # of no graph, so that `features` is called
         self.batches: list[int] = []
         assert self.region_head.points.bias is not None
         torch.nn.init.constant_(self.region_head.points.bias[:1], 50.0)

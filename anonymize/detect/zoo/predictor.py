@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from anonymize.core.device import low_precision
+from anonymize.core.device import log_torch, low_precision
 from anonymize.core.errors import WeightsError
 from anonymize.core.masks import paste
 from anonymize.core.types import Detections, FloatArray, RegionMask, UInt8Array
@@ -234,4 +234,5 @@ def build_zoo_detector(
     bodies = None if surface is None else build_network(read_model(surface), surface)
     sure = DEFAULT_SCORE if score is None else score
     precision = low_precision(torch.device(device)) if dtype is None else dtype
+    log_torch("detector", torch.device(device), precision)
     return ZooDetector(people, bodies, device=device, score=sure, dtype=precision)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from anonymize.core.device import low_precision
+from anonymize.core.device import log_torch, low_precision
 from anonymize.core.types import PersonRequest
 from anonymize.generate.base import DEFAULT_TRUNCATION, TrackGenerator, rectangles, remember
 from anonymize.generate.crops import Crop, cut, sample_surface
@@ -58,6 +58,7 @@ class ZooGenerator(TrackGenerator):
         )
         self.to_vertices = to_vertices
         self._precision = low_precision(self.device)
+        log_torch("generator", self.device, self._precision)
         mapping = network.fold().style_net.to(self.device)
         self._mapping = mapping
         self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -16,6 +16,20 @@ app.command()(stylegan)
 
 
 @app.command()
+def export(
+    folder: Annotated[Path, typer.Argument(file_okay=False, help="Where the graphs go: `weights` of a checkout.")],
+) -> None:
+    """Write the graphs by which ONNX Runtime runs the embedded networks.
+
+    Needed when the code or the shapes of a network have changed; weights of the same shapes need no new graphs.
+    """
+    from anonymize.lab.train.export import export_graphs
+
+    for path in export_graphs(folder):
+        typer.echo(path)
+
+
+@app.command()
 def label(
     folder: Annotated[
         Path,

@@ -45,8 +45,6 @@ from anonymize.lab.train.projected import (
     realism_loss,
 )
 
-LAYERED_CHANNELS = (16, 32, 64, 128, 192, 256)
-"""Of each level of the generator, the finest first."""
 BETAS, DISCRIMINATOR_BETAS = (0.5, 0.99), (0.0, 0.99)
 LATENT_PARTS = ("mapping", "mapper", "texture", "parts")
 SEED_STRIDE = 1_000_003

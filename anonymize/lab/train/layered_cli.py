@@ -41,9 +41,10 @@ def generator(
     import torch
 
     from anonymize.core.device import resolve_device
+    from anonymize.generate.layered import LAYERED_CHANNELS
     from anonymize.generate.network import GeneratorConfig
     from anonymize.lab.train.dataset_reader import People
-    from anonymize.lab.train.layered import LAYERED_CHANNELS, LayeredOptions, LayeredTraining
+    from anonymize.lab.train.layered import LayeredOptions, LayeredTraining
     from anonymize.lab.train.parallel import joined
     from anonymize.lab.train.projected import FrozenFeatures, lite1_parameters
 

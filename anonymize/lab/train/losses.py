@@ -237,7 +237,7 @@ def region_losses(
     if not len(people.numbers):
         zero = features.merged.sum() * 0
         return {"mask": zero, "outline": zero, "vertex": zero, "part": zero}
-    regions = Regions(*(values.float() for values in network.regions(features, people.boxes)))
+    regions = Regions(*(values.float() for values in network.regions(features.merged, people.boxes)))
     own = (batch.instances[people.pictures] == people.numbers[:, None, None]).float()[:, None]  # [K, 1, H, W]
     unknown = F.interpolate(batch.ignore, size=batch.instances.shape[1:])[people.pictures]
     target = _over_boxes(own, people.flat)
