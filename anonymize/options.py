@@ -15,7 +15,8 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_t
 
 from anonymize.core.device import DeviceName
 from anonymize.core.errors import AnonymizeError, OptionError
-from anonymize.core.modes import COVERING, REPLACING, CoverMode, Mode
+from anonymize.core.formats import cut_of
+from anonymize.core.modes import COVERING, REPLACING, CoverMode, Mode, parse_color
 from anonymize.detect.names import EMBEDDED, detector_for
 
 Audio = Literal["copy", "drop"]
@@ -178,8 +179,6 @@ class DrawOptions:
         if self.mode is None:
             object.__setattr__(self, "mode", "avatar" if self.weights == EMBEDDED else "generate")
         if self.color is not None:
-            from anonymize.compose.cover import parse_color
-
             parse_color(self.color)
             if self.mode != "solid":
                 raise OptionError(f"a colour is for mode solid, not {self.mode}")
@@ -324,6 +323,7 @@ class RenderOptions:
         never_cover: File of regions such as posters: detections that lie wholly inside are ignored.
         overlay: Draw boxes, outlines, IDs and scores over the result, for checking.
     """
+        cut_of(self.start, self.end)
 
     always_cover: Annotated[
         Path | None,

@@ -31,7 +31,7 @@ from anonymize.options import Options, RenderOptions, StoredOptions
 from anonymize.selection.regions import Region, apply_regions, read_regions
 from anonymize.track import LOOKAHEAD_SECONDS, UNSURE_SCORE, PartTable, PeopleTracker, Tracker, TrackerConfig
 from anonymize.tracksfile.quantize import quantize
-from anonymize.tracksfile.record import check_tracks_path, record
+from anonymize.tracksfile.record import record
 
 BATCH = 4
 """Frames that the detector sees at once, and whose people the generator makes at once."""

@@ -50,8 +50,8 @@ from anonymize.selection.regions import apply_regions
 from anonymize.track import UNSURE_SCORE, Tracker
 from anonymize.tracksfile.file import TracksFile, write_tracks
 from anonymize.tracksfile.header import AddedBox, Header, TrackEntry
+from anonymize.tracksfile.names import check_tracks_path
 from anonymize.tracksfile.quantize import quantize
-from anonymize.tracksfile.record import check_tracks_path
 
 
 def detect_pass(
@@ -75,9 +75,7 @@ def detect_pass(
     began = time.monotonic()
     where = resolve_device(options.device)
     output = Path(output)
-    if not output.name.endswith((".json", ".json.gz")) or output.name.endswith(".coco.json"):
-        raise OptionError(f"a tracks file to render ends in .json or .json.gz; {output.name} does not")
-    check_tracks_path(output, source, overwrite=overwrite)
+    check_tracks_path(output, source, overwrite=overwrite, to_render=True)
     tally = Tally()
     with open_film(source, **asdict(options.read)) as film, Prefetch() as prefetch:
         score = options.detect.score

@@ -11,9 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from anonymize.media import is_film, is_image
-from anonymize.media.images import IMAGE_SUFFIXES
-from anonymize.media.writer import CONTAINERS
+from anonymize.core.formats import CONTAINERS, IMAGE_SUFFIXES, is_image
+from anonymize.media import is_film
 
 Kind = Literal["film", "picture", "other", "skipped", "failed"]
 

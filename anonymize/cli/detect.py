@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from anonymize.cli.checks import check_detect
 from anonymize.cli.common import progress_bar, tell
 from anonymize.cli.spread import spread
 from anonymize.core.device import DeviceName
@@ -35,9 +36,10 @@ def detect(
 
     Without an edit `anonymize render` makes of it what the plain command makes of FILM.
     """
+    options = Options(draw=draw, detect=detect, track=track, read=read, device=device)
+    check_detect(film, output, options, overwrite=overwrite)
     from anonymize.two_pass import detect_pass
 
-    options = Options(draw=draw, detect=detect, track=track, read=read, device=device)
     with progress_bar(quiet) as progress:
         summary = detect_pass(film, output, options, overwrite=overwrite, progress=progress)
     tell(summary, quiet)

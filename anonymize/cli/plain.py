@@ -1,6 +1,7 @@
 """The command without a name of its own: `anonymize INPUT -o OUTPUT`.
 
-torch and the stages are imported where they are used, so that `--help` and wrong use answer at once.
+torch and the stages are imported where they are used, so that `--help`, wrong use and files that cannot be read or
+written are answered at once.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from anonymize import __version__
+from anonymize.cli.checks import check_plain
 from anonymize.cli.common import EXIT_FAILED, progress_bar, set_up_logging, tell
 from anonymize.cli.spread import spread
 from anonymize.core.device import DeviceName
 from anonymize.core.errors import OptionError
+from anonymize.core.formats import is_image
 from anonymize.options import (
     DetectOptions,
     DrawOptions,
@@ -81,6 +84,7 @@ def plain(
         raise typer.Exit(EXIT_FAILED if done.failed else 0)
     if folder != FolderOptions():
         raise OptionError(f"workers, engines and copies are for folders; {source} is none")
+    check_plain(source, output, options, tracks=tracks, report=report, overwrite=overwrite)
     if report is None:
         summary = _do_file(source, output, options, tracks=tracks, overwrite=overwrite, quiet=quiet)
     else:
@@ -101,14 +105,9 @@ def _do_file(
     observe: Observe | None = None,
 ) -> Summary:
     """Do a film or a picture."""
-    from anonymize.media import is_image
     from anonymize.pipeline import process_film, process_image
 
     if is_image(source):
-        if options.read.start is not None or options.read.end is not None:
-            raise OptionError("a picture has no --start or --end")
-        if tracks is not None:
-            raise OptionError("a picture has no --tracks")
         return process_image(source, output, options, overwrite=overwrite, observe=observe)
     with progress_bar(quiet) as progress:
         return process_film(
@@ -121,11 +120,8 @@ def _do_file_with_page(
 ) -> Summary:
     """Do a film or a picture, and write a page about it."""
     from anonymize.build import weights_files
-    from anonymize.report import FilmReport, check_report_path, write_page
+    from anonymize.report import FilmReport, write_page
 
-    if page.absolute() == output.absolute():
-        raise OptionError("OUTPUT and the page (--report) are the same file")
-    check_report_path(page, source=source, overwrite=overwrite)
     report = FilmReport()
     summary = _do_file(source, output, options, tracks=tracks, overwrite=overwrite, quiet=quiet, observe=report.add)
     identity = ", ".join(path.name for path in options.draw.identity)

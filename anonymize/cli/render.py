@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from anonymize.cli.checks import check_render
 from anonymize.cli.common import progress_bar, tell
 from anonymize.cli.spread import spread
 from anonymize.core.device import DeviceName
@@ -31,6 +32,7 @@ def render(
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")] = False,
 ) -> None:
     """Replace or cover people of FILM as TRACKS says. TRACKS must be of this very FILM."""
+    check_render(film, tracks, output, render=render, encode=encode, overwrite=overwrite)
     from anonymize.two_pass import render_pass
 
     with progress_bar(quiet) as progress:

@@ -10,6 +10,7 @@ import typer
 
 from anonymize.cli.common import EXIT_VISIBLE
 from anonymize.core.device import DeviceName
+from anonymize.core.files import check_input, check_output
 
 app = typer.Typer(add_completion=False)
 
@@ -42,6 +43,10 @@ def verify(
     A table goes to stdout; it says `in part` where some of a person's place is as it was. Exit codes: 0 no
     person is visible, 3 a person is, with the times to look at, 1 failed, 2 wrong use.
     """
+    for path in (original, output):
+        check_input(path)
+    if json is not None:
+        check_output(json, overwrite=True)
     from contextlib import ExitStack
 
     from tqdm import tqdm

@@ -13,7 +13,7 @@ import numpy as np
 
 from anonymize.compose.composer import CoverPainter
 from anonymize.core.errors import OptionError
-from anonymize.core.modes import COVERING, CoverMode
+from anonymize.core.modes import COVERING, CoverMode, parse_color
 from anonymize.core.types import UNKNOWN_TRACK, BoolArray, FloatArray, RegionMask, Tracks, UInt8Array
 
 MOST_CELLS = 8
@@ -78,20 +78,6 @@ class CoverComposer(CoverPainter):
         under = image[region.slices].astype(np.float32)
         image[region.slices] = np.rint(under + opacity * (colours - under)).astype(np.uint8)
         edited[region.slices] |= opacity[..., 0] > 0
-
-
-def parse_color(text: str) -> tuple[int, int, int]:
-    """Read RRGGBB in hexadecimal, with or without a leading "#".
-
-    Raises:
-        OptionError: The text is something else.
-    """
-    digits = text.removeprefix("#")
-    try:
-        red, green, blue = bytes.fromhex(digits)
-    except ValueError as error:
-        raise OptionError(f"colour {text!r} is not of the form RRGGBB, such as ff00ff") from error
-    return red, green, blue
 
 
 def cell_size(size_hw: tuple[int, ...]) -> int:

@@ -103,6 +103,33 @@ class PartialFile:
             raise MediaError(f"{self.path} exists; --overwrite replaces it")
 
 
+def check_input(path: Path) -> None:
+    """Find out early whether a film or a picture may be read.
+
+    Raises:
+        MediaError: There is no such file, it is a folder, it is empty, or it may not be read.
+    """
+    try:
+        if path.is_dir():
+            raise MediaError(f"cannot read {path}: it is a folder")
+        if path.stat().st_size == 0:
+            raise MediaError(f"cannot read {path}: it is empty")
+        path.open("rb").close()
+    except MediaError:
+        raise
+    except OSError as error:
+        raise MediaError(f"cannot read {path}: {error.strerror}") from error
+
+
+def check_output(path: Path | str, *, source: Path | None = None, overwrite: bool = False) -> None:
+    """Find out before the work whether a file can be written after it; the arguments are those of `PartialFile`.
+
+    Raises:
+        MediaError: The folder is missing or not writable, the output is the input, or it exists.
+    """
+    PartialFile(path, source=source, overwrite=overwrite).discard()
+
+
 def remove_partials(path: Path) -> None:
     """Remove what a killed process left of an output that it was writing; `PartialFile` says what that is called."""
     pattern = re.compile(

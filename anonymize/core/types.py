@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
+
+if TYPE_CHECKING:  # Reading and writing films needs no torch, and importing it takes seconds.
+    import torch
 
 UInt8Array = npt.NDArray[np.uint8]
 BoolArray = npt.NDArray[np.bool_]
@@ -231,10 +233,13 @@ class Detections:
         """The people picked by a mask [N] bool or by indices, as new detections."""
         chosen = np.asarray(keep)
         indices = np.flatnonzero(chosen) if chosen.dtype == np.bool_ else chosen.astype(np.int64)
-        rows = torch.from_numpy(indices)
 
         def pick(tensor: torch.Tensor | None) -> torch.Tensor | None:
-            return None if tensor is None else tensor[rows.to(tensor.device)]
+            if tensor is None:
+                return None
+            import torch
+
+            return tensor[torch.from_numpy(indices).to(tensor.device)]
 
         return replace(
             self,

@@ -1,7 +1,8 @@
 """Films and pictures in and out."""
 
+from anonymize.core.formats import is_image
 from anonymize.media.film import ColourTags, FilmInfo
-from anonymize.media.images import Picture, check_image_output, is_image, read_image, write_image
+from anonymize.media.images import Picture, check_image_output, read_image, write_image
 from anonymize.media.reader import FilmReader, is_film, open_film
 from anonymize.media.writer import FilmWriter, write_film
 

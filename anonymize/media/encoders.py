@@ -7,12 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import av
-import torch
 
-from anonymize.core.errors import MediaError, OptionError
-
-X264_PRESETS = tuple("ultrafast superfast veryfast faster fast medium slow slower veryslow placebo".split())  # noqa: SIM905
-NVENC_PRESETS = tuple("p1 p2 p3 p4 p5 p6 p7 fast medium slow".split())  # noqa: SIM905
+from anonymize.core.errors import MediaError
+from anonymize.core.formats import check_encoding
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,16 +18,12 @@ class Encoder:
 
     Attributes:
         name: libav's name.
-        presets: Accepted values of `preset`.
-        crf_max: Largest, that is worst, constant quality.
         options: Encoder options for a constant quality and a preset.
         even: A 4:2:0 picture must have an even width and height.
         depth_max: More bits per sample are never asked for.
     """
 
     name: str
-    presets: tuple[str, ...]
-    crf_max: int
     options: Callable[[int, str | None], dict[str, str]]
     even: bool = False
     depth_max: int = 16
@@ -79,6 +72,8 @@ class Encoder:
 
 
 def _x264(crf: int, preset: str | None) -> dict[str, str]:
+    import torch
+
     options = {"crf": str(crf), "preset": preset or "medium"}
     if torch.backends.cpu.get_cpu_capability() == "AVX512":
         # x264's macroblock tree reads uninitialized memory where it uses AVX-512, and encodes the same film otherwise
@@ -106,11 +101,11 @@ def _nvenc(crf: int, preset: str | None) -> dict[str, str]:
 ENCODERS = {
     encoder.name: encoder
     for encoder in (
-        Encoder("libx264", X264_PRESETS, 51, _x264, even=True),
-        Encoder("libx265", X264_PRESETS, 51, _x265, even=True),
-        Encoder("libsvtav1", tuple(str(n) for n in range(14)), 63, _svt_av1),
-        Encoder("libvpx-vp9", tuple(str(n) for n in range(9)), 63, _vp9),
-        Encoder("h264_nvenc", NVENC_PRESETS, 51, _nvenc, even=True, depth_max=8),
+        Encoder("libx264", _x264, even=True),
+        Encoder("libx265", _x265, even=True),
+        Encoder("libsvtav1", _svt_av1),
+        Encoder("libvpx-vp9", _vp9),
+        Encoder("h264_nvenc", _nvenc, even=True, depth_max=8),
     )
 }
 
@@ -122,15 +117,9 @@ def pick_encoder(name: str, crf: int, preset: str | None) -> Encoder:
         OptionError: One of them is not supported.
         MediaError: libav here was built without the encoder.
     """
-    encoder = ENCODERS.get(name)
-    if encoder is None:
-        raise OptionError(f"no codec {name}; there are {', '.join(ENCODERS)}")
-    if not 0 <= crf <= encoder.crf_max:
-        raise OptionError(f"crf {crf} is not within 0 to {encoder.crf_max} of {name}")
-    if preset is not None and preset not in encoder.presets:
-        raise OptionError(f"{name} has no preset {preset}; there are {', '.join(encoder.presets)}")
+    check_encoding(name, crf, preset)
     if name not in av.codec.codecs_available:
         raise MediaError(f"the installed PyAV has no encoder {name}")
     if name == "libsvtav1":
         os.environ.setdefault("SVT_LOG", "1")  # It would print its settings; 1 leaves errors.
-    return encoder
+    return ENCODERS[name]

@@ -13,16 +13,15 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from anonymize.core.errors import MediaError, OptionError
-from anonymize.core.files import PartialFile, whole_file
+from anonymize.core.errors import MediaError
+from anonymize.core.files import check_input, check_output, whole_file
+from anonymize.core.formats import image_suffix
 from anonymize.core.types import Frame, UInt8Array
 from anonymize.media.orientation import Orientation
 
-IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 DEEP_SUFFIXES = frozenset({".png", ".tif", ".tiff"})
 """Formats that hold 16 bits per sample."""
 ALPHA_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".webp"})
-SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*")
 QUALITY = 95
 """Of JPEG and WebP, 0 to 100."""
 ORIENTATION, EXIF_IFD, GPS_IFD, MAKER_NOTE = 0x0112, 0x8769, 0x8825, 0x927C
@@ -53,19 +52,6 @@ class Picture:
     identifying: tuple[str, ...] = ()
 
 
-def is_image(path: Path | str) -> bool:
-    """Whether a file is a picture, by its first bytes; by its suffix where these do not tell or there is no file."""
-    path = Path(path)
-    if path.suffix.lower() in IMAGE_SUFFIXES:
-        return True
-    try:
-        with path.open("rb") as file:
-            head = file.read(12)
-    except OSError:
-        return False
-    return head.startswith(SIGNATURES) or (head[:4] == b"RIFF" and head[8:] == b"WEBP")
-
-
 def read_image(path: Path | str) -> Frame:
     """Read a picture, turned upright as its EXIF says.
 
@@ -76,12 +62,11 @@ def read_image(path: Path | str) -> Frame:
         MediaError: There is no such picture, it is damaged, animated, or of another kind.
     """
     path = Path(path)
+    check_input(path)
     try:
         data = path.read_bytes()
     except OSError as error:
         raise MediaError(f"cannot read {path}: {error.strerror}") from error
-    if not data:
-        raise MediaError(f"cannot read {path}: it is empty")
     orientation, exif, profile, identifying = _header(path, data)
     flags = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
     try:
@@ -98,14 +83,6 @@ def read_image(path: Path | str) -> Frame:
     return Frame(_to_rgb(samples), source=Picture(path, samples, exif, profile, identifying))
 
 
-def _suffix(path: Path) -> str:
-    """The suffix of a picture that is to be written, in small letters."""
-    suffix = path.suffix.lower()
-    if suffix not in IMAGE_SUFFIXES:
-        raise OptionError(f"cannot write {path}: the suffix must be one of {', '.join(sorted(IMAGE_SUFFIXES))}")
-    return suffix
-
-
 def check_image_output(path: Path | str, source: Path | str | None = None, *, overwrite: bool = False) -> None:
     """Find out early whether a picture may be written.
 
@@ -118,8 +95,8 @@ def check_image_output(path: Path | str, source: Path | str | None = None, *, ov
         MediaError: The picture cannot be written there.
         OptionError: The suffix is not one of a picture.
     """
-    _suffix(Path(path))
-    PartialFile(path, source=None if source is None else Path(source), overwrite=overwrite).discard()
+    image_suffix(Path(path))
+    check_output(path, source=None if source is None else Path(source), overwrite=overwrite)
 
 
 def write_image(
@@ -145,7 +122,7 @@ def write_image(
         OptionError: The suffix is not one of a picture.
     """
     path, notes = Path(path), []
-    suffix = _suffix(path)
+    suffix = image_suffix(path)
     source = frame.source if isinstance(frame.source, Picture) else Picture(Path(), _to_bgr(frame.image))
     samples = source.samples if frame.edited is None else _edited(source.samples, frame.image, frame.edited)
     if samples.ndim == 3 and samples.shape[2] == 4 and suffix not in ALPHA_SUFFIXES:

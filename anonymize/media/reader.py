@@ -13,11 +13,12 @@ import av
 import av.video.reformatter
 import numpy as np
 
-from anonymize.core.errors import CorruptFrameError, MediaError, OptionError
+from anonymize.core.errors import CorruptFrameError, MediaError
+from anonymize.core.files import check_input
+from anonymize.core.formats import cut_of, is_image
 from anonymize.core.types import Frame, UInt8Array
 from anonymize.media.expected import ExpectedFrames
 from anonymize.media.film import FULL, LIMITED, ColourTags, FilmInfo, fraction
-from anonymize.media.images import is_image
 from anonymize.media.integrity import is_cut_short
 from anonymize.media.orientation import Orientation
 
@@ -83,11 +84,7 @@ class FilmReader:
         self.corrupt_frames = 0
         self.warnings: list[str] = []
         self._tolerant = tolerate_corrupt
-        self._start, self._end = _seconds("--start", start), _seconds("--end", end)
-        if self._start is not None and self._end is not None and self._end <= self._start:
-            raise OptionError(f"--end {end:g} is not after --start {start:g}")
-        if self._end == 0:
-            raise OptionError("--end must be above 0")
+        self._start, self._end = cut_of(start, end)
         self._reformatter = av.video.reformatter.VideoReformatter()
         self._container = self._open()
         try:
@@ -143,10 +140,7 @@ class FilmReader:
     def _open(self) -> Any:
         path = self.path
         try:
-            if path.is_dir():
-                raise MediaError(f"cannot read {path}: it is a folder")
-            if path.stat().st_size == 0:
-                raise MediaError(f"cannot read {path}: it is empty")
+            check_input(path)
             if is_cut_short(path):
                 if not self._tolerant:
                     raise MediaError(f"cannot read {path}: it is cut short, its end is missing")
@@ -355,14 +349,6 @@ class FilmReader:
             dst_color_range=FULL,
         )
         return np.ascontiguousarray(self.info.orientation.upright(rgb.to_ndarray()))
-
-
-def _seconds(option: str, value: float | Fraction | None) -> Fraction | None:
-    if value is None:
-        return None
-    if not math.isfinite(value) or value < 0:
-        raise OptionError(f"{option} must be a number of seconds, not {value:g}")
-    return Fraction(str(value))  # 1.1 is meant as eleven tenths, not as the float next to it.
 
 
 def _pts(picture: av.VideoFrame) -> int:

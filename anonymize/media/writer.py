@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from anonymize.core.errors import MediaError, OptionError
 from anonymize.core.files import PartialFile
+from anonymize.core.formats import codec_for, container_of
 from anonymize.core.types import FloatArray, Frame, UInt8Array
 from anonymize.media.colour import paint
 from anonymize.media.encoders import Encoder, pick_encoder
@@ -23,9 +24,6 @@ from anonymize.media.film import FULL, LIMITED, UNSPECIFIED, ColourTags, FilmInf
 from anonymize.media.integrity import is_cut_short
 from anonymize.media.reader import SWS_MATRIX, FilmReader
 from anonymize.media.tracks import CopiedTracks, EncodedSound, NoTracks, Tracks
-
-CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm", ".avi": "avi"}
-"""Container by suffix."""
 
 
 class FilmWriter:
@@ -79,15 +77,13 @@ class FilmWriter:
         self.info = film.info if isinstance(film, FilmReader) else film
         self.warnings: list[str] = []
         self.stripped: list[str] = []
-        self._container_name = CONTAINERS.get(self.path.suffix.lower())
-        if self._container_name is None:
-            raise OptionError(f"cannot write {self.path}: the suffix must be one of {', '.join(CONTAINERS)}")
+        self._container_name = container_of(self.path)
         if audio not in {"copy", "drop"}:
             raise OptionError(f"audio must be copy or drop, not {audio}")
-        if self._container_name == "webm" and codec == "libx264":
-            codec = "libvpx-vp9"
-            self.warnings.append("WebM cannot hold H.264; encoded with libvpx-vp9")
-        self._encoder = pick_encoder(codec, crf, preset)
+        used = codec_for(self._container_name, codec)
+        if used != codec:
+            self.warnings.append(f"WebM cannot hold H.264; encoded with {used}")
+        self._encoder = pick_encoder(used, crf, preset)
         self._options = self._encoder.options(crf, preset)
         self._audio, self._sound = audio == "copy", sound
         self._keep_metadata, self._overwrite = keep_metadata, overwrite

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from anonymize import __version__
 from anonymize.core.errors import WeightsError
-from anonymize.core.files import PartialFile, whole_file
+from anonymize.core.files import whole_file
 from anonymize.report.collector import FilmReport
 from anonymize.report.history import TrackHistory
 from anonymize.report.spans import Spans
@@ -104,15 +104,6 @@ def write_page(
         partial.write_text(page, encoding="utf-8", newline="\n")
 
 
-def check_report_path(path: Path | str, *, source: Path | None = None, overwrite: bool = False) -> None:
-    """Find out before the work whether the page can be written after it.
-
-    Raises:
-        MediaError: The folder is missing or not writable, the page is the input, or it exists.
-    """
-    PartialFile(path, source=source, overwrite=overwrite).discard()
-
-
 def render(report: FilmReport, summary: Summary, settings: Mapping[str, object], weights: Sequence[Weights]) -> str:
     """The page as text.
 
@@ -128,7 +119,7 @@ def render(report: FilmReport, summary: Summary, settings: Mapping[str, object],
         summary=summary,
         report=report,
         figures=_figures(summary, report),
-        notes=_notes(summary),
+        notes=_notes(summary, report),
         tracks=tracks,
         timeline=_timeline(report, tracks) if summary.frames > 1 else None,
         reviews=reviews,
@@ -172,7 +163,7 @@ def _figures(summary: Summary, report: FilmReport) -> list[tuple[str, str]]:
     ]
 
 
-def _notes(summary: Summary) -> list[str]:
+def _notes(summary: Summary, report: FilmReport) -> list[str]:
     notes = list(summary.warnings)
     if summary.corrupt_frames:
         notes.append(f"{count(summary.corrupt_frames, 'frame')} dropped that could not be decoded")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from anonymize.compose import CoverComposer
-from anonymize.compose.cover import cell_size, coarse_colours, grow_region, outward_rim, parse_color, pieces
+from anonymize.compose.cover import cell_size, coarse_colours, grow_region, outward_rim, pieces
 from anonymize.core.errors import OptionError
 from anonymize.core.types import BoolArray, Detections, Frame, RegionMask, Tracks, UInt8Array
 
@@ -189,16 +189,6 @@ def test_grow_region_stops_at_the_frame() -> None:
     region = grow_region(RegionMask.from_full(mask), 4, (20, 30))
     assert region.box_xyxy == (21, 0, 30, 9)
     np.testing.assert_array_equal(region.to_full((20, 30)), mask)
-
-
-@pytest.mark.parametrize("text", ["", "red", "ff00f", "ff00ff00", "gg0000"])
-def test_a_wrong_colour_is_refused(text: str) -> None:
-    with pytest.raises(OptionError, match="RRGGBB"):
-        parse_color(text)
-
-
-def test_colours() -> None:
-    assert parse_color("#ff0080") == parse_color("FF0080") == (255, 0, 128)
 
 
 def test_a_wrong_mode_lists_the_right_ones() -> None:
