@@ -39,6 +39,7 @@ def anonymize_video(
     weights: str | Path = DrawOptions.weights,
     detector_weights: str | Path | None = None,
     score: float | None = None,
+    detect_every: int = DetectOptions.detect_every,
     lookahead: float = TrackOptions.lookahead,
     device: DeviceName = "auto",
     codec: str = EncodeOptions.codec,
@@ -84,6 +85,7 @@ def anonymize_video(
         never_cover: File of regions such as posters: detections that lie wholly inside are ignored.
         overlay: Draw boxes, outlines, IDs and scores over the result, for checking.
         score: Lowest score of a detection, in [0, 1]; None for the default of the weights.
+        detect_every: Of so many frames the detector looks at one, and people are carried over to the others.
         lookahead: How long frames wait for what comes after them, in seconds, so that gaps are filled; 0 fills none.
         device: "auto", "cpu", "cuda" or "mps".
         codec: Video encoder, such as "libx264".
@@ -117,7 +119,11 @@ def anonymize_video(
             seed=seed,
             weights=str(weights),
         ),
-        detect=DetectOptions(detector_weights=None if detector_weights is None else str(detector_weights), score=score),
+        detect=DetectOptions(
+            detector_weights=None if detector_weights is None else str(detector_weights),
+            score=score,
+            detect_every=detect_every,
+        ),
         track=TrackOptions(lookahead=lookahead),
         encode=EncodeOptions(codec=codec, crf=crf, preset=preset, audio=audio, keep_metadata=keep_metadata),
         read=ReadOptions(start=start, end=end, tolerate_corrupt=tolerate_corrupt),
@@ -208,6 +214,7 @@ def detect_film(
     weights: str | Path = DrawOptions.weights,
     detector_weights: str | Path | None = None,
     score: float | None = None,
+    detect_every: int = DetectOptions.detect_every,
     lookahead: float = TrackOptions.lookahead,
     device: DeviceName = "auto",
     start: float | None = None,
@@ -236,7 +243,11 @@ def detect_film(
             seed=seed,
             weights=str(weights),
         ),
-        detect=DetectOptions(detector_weights=None if detector_weights is None else str(detector_weights), score=score),
+        detect=DetectOptions(
+            detector_weights=None if detector_weights is None else str(detector_weights),
+            score=score,
+            detect_every=detect_every,
+        ),
         track=TrackOptions(lookahead=lookahead),
         read=ReadOptions(start=start, end=end, tolerate_corrupt=tolerate_corrupt),
         device=device,

@@ -218,6 +218,8 @@ class DetectOptions:
     Attributes:
         detector_weights: Name or path of the detector, see `detect/names.py`; None for the one of the weights.
         score: Lowest score of a detection, in [0, 1]; None for the default of the weights.
+        detect_every: Of so many frames the detector looks at one, and people are carried over to the others; frames
+            more than a quarter of a second after the last look are looked at in any case.
     """
 
     detector_weights: Annotated[
@@ -239,6 +241,15 @@ class DetectOptions:
             most=1,
         ),
     ] = None
+    detect_every: Annotated[
+        int,
+        Flag(
+            "Look for people in each N-th frame only, and carry them over to those between: faster, less exact.",
+            brief="Look for people in each N-th frame only.",
+            metavar="N",
+            least=1,
+        ),
+    ] = 1
 
     def __post_init__(self) -> None:
         _check(self)
@@ -312,6 +323,7 @@ class ReadOptions:
 
     def __post_init__(self) -> None:
         _check(self)
+        cut_of(self.start, self.end)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -323,7 +335,6 @@ class RenderOptions:
         never_cover: File of regions such as posters: detections that lie wholly inside are ignored.
         overlay: Draw boxes, outlines, IDs and scores over the result, for checking.
     """
-        cut_of(self.start, self.end)
 
     always_cover: Annotated[
         Path | None,
@@ -463,6 +474,7 @@ class StoredOptions:
             "multi_modal": self.draw.multi_modal,
             "detector_weights": self.detect.detector_weights,
             "score": self.detect.score,
+            "detect_every": self.detect.detect_every,
             "start": self.read.start,
             "end": self.read.end,
             "tolerate_corrupt": self.read.tolerate_corrupt,
@@ -470,13 +482,13 @@ class StoredOptions:
 
     @classmethod
     def from_json(cls, settings: Mapping[str, Any], file: Path) -> StoredOptions:
-        """The options of a tracks file; `multi_modal` is missing in older ones.
+        """The options of a tracks file; `multi_modal` and `detect_every` are missing in older ones.
 
         Raises:
             AnonymizeError: One is missing, unknown or of another type.
             OptionError: Options contradict each other or have a value that is not supported.
         """
-        left = {"multi_modal": False, **settings}
+        left = {"multi_modal": False, "detect_every": 1, **settings}
 
         def take(group: type[Group]) -> Group:
             return group(**{option.name: left.pop(option.name) for option in options_of(group)})

@@ -29,7 +29,16 @@ from anonymize.detect.predictor import DEFAULT_SCORE, Detector
 from anonymize.media import FilmWriter, check_image_output, open_film, read_image, write_image
 from anonymize.options import Options, RenderOptions, StoredOptions
 from anonymize.selection.regions import Region, apply_regions, read_regions
-from anonymize.track import LOOKAHEAD_SECONDS, UNSURE_SCORE, PartTable, PeopleTracker, Tracker, TrackerConfig
+from anonymize.track import (
+    LOOKAHEAD_SECONDS,
+    UNSURE_SCORE,
+    PartTable,
+    PeopleTracker,
+    SkippedFrames,
+    Tracker,
+    TrackerConfig,
+)
+from anonymize.tracksfile.names import check_tracks_path
 from anonymize.tracksfile.quantize import quantize
 from anonymize.tracksfile.record import record
 
@@ -123,7 +132,7 @@ def process_film(
         tracker = tracker or build_tracker(detector, score=score, lookahead=options.track.lookahead)
         composers, warnings = _composers(options, detector, where, composer)
         frames = prefetch(tally.incoming(film), FRAMES_AHEAD, "read")
-        found = tracker.track((find or detect)(frames, detector))
+        found = follow(frames, detector, tracker, every=options.detect.detect_every, find=find or detect)
         # rounded as a tracks file would round, so that `detect` and `render` draw the same film
         tracked = quantize(found, with_surface=options.draw.replaces or composer is not None)
         if tracks is not None:
@@ -207,6 +216,16 @@ def detect(frames: Iterable[Frame], detector: Detector) -> Iterator[tuple[Frame,
     waiting = iter(frames)
     while batch := list(islice(waiting, BATCH)):
         yield from zip(batch, detector.detect([frame.image for frame in batch]), strict=True)
+
+
+def follow(
+    frames: Iterable[Frame], detector: Detector, tracker: Tracker, *, every: int = 1, find: Find = detect
+) -> Iterator[tuple[Frame, Tracks]]:
+    """Find the people of each frame, or of each `every`-th, and follow them through all."""
+    if every == 1:
+        return tracker.track(find(frames, detector))
+    skipped = SkippedFrames(every)
+    return skipped.fill(tracker.track(find(skipped.thin(frames), detector)))
 
 
 def compose(tracked: Iterable[tuple[Frame, Tracks]], composers: Sequence[Composer]) -> Iterator[tuple[Frame, Tracks]]:

@@ -41,7 +41,7 @@ from anonymize.pipeline import (
     Tally,
     build_tracker,
     compose,
-    detect,
+    follow,
     read_region_options,
     write,
 )
@@ -83,7 +83,8 @@ def detect_pass(
         tracker = tracker or build_tracker(detector, score=score, lookahead=options.track.lookahead)
         settings = StoredOptions.of(options).to_json(output.parent)
         frames = prefetch(tally.incoming(film), FRAMES_AHEAD, "read")
-        people = quantize(tracker.track(detect(frames, detector)), with_surface=options.draw.replaces)
+        found = follow(frames, detector, tracker, every=options.detect.detect_every)
+        people = quantize(found, with_surface=options.draw.replaces)
         tracked = prefetch(people, FRAMES_AHEAD, "detect and track")
         for _, tracks in write_tracks(output, tracked, film=Path(source), settings=settings, overwrite=overwrite):
             tally.outgoing(tracks)

@@ -68,6 +68,8 @@ def test_the_stages_take_the_options_with_the_same_defaults() -> None:
         (lambda: DrawOptions(truncation=float("nan")), "truncation must be in [0, 1], got nan"),
         (lambda: DrawOptions(seed=-1), "seed must not be negative, got -1"),
         (lambda: DetectOptions(score=2), "score must be in [0, 1], got 2"),
+        (lambda: DetectOptions(detect_every=0), "detect_every must be at least 1, got 0"),
+        (lambda: ReadOptions(start=2, end=1), "--end 1 is not after --start 2"),
         (lambda: TrackOptions(lookahead=-1), "lookahead must not be negative, got -1"),
         (lambda: EncodeOptions(audio="loud"), "audio 'loud' is not one of copy, drop"),  # type: ignore[arg-type]
         (lambda: ReadOptions(end=-0.5), "end must not be negative, got -0.5"),
@@ -112,7 +114,7 @@ def test_a_tracks_file_gives_back_the_options(tmp_path: Path) -> None:
     again = StoredOptions.from_json(settings, tmp_path / "tracks" / "t.json")
     assert again.draw.identity[0].resolve() == options.draw.identity[0].resolve()
     assert (again.detect, again.read, again.draw.seed) == (stored.detect, stored.read, 4)
-    del settings["multi_modal"]  # as older files
+    del settings["multi_modal"], settings["detect_every"]  # as older files
     assert StoredOptions.from_json(settings, tmp_path / "tracks" / "t.json") == again
     for change, told in (({"speed": 1}, "speed"), ({"score": "high"}, "settings")):
         with pytest.raises(AnonymizeError, match=told):

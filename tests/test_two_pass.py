@@ -65,6 +65,18 @@ class TestSame:
         assert (second.frames, second.people, second.frames_with_people) == (11, 2, 11)
         assert (tracks.read_bytes()[:2] == b"\x1f\x8b") == name.endswith(".gz")
 
+    def test_when_every_other_frame_is_looked_at(self, film: Path, weights: Path, walkers: Any) -> None:
+        options = {**generating(weights), "detect_every": 2}
+        plain, rendered, tracks = (film.with_name(n) for n in ("plain.mp4", "rendered.mp4", "t.json"))
+        detector = walkers()
+        summary = anonymize_video(film, plain, detector=detector, **options)
+        assert (summary.frames, summary.people, summary.frames_with_people) == (11, 2, 11)
+        assert detector.seen == 6
+        detect_film(film, tracks, detector=walkers(), **options)
+        assert json.loads(tracks.read_text())["settings"]["detect_every"] == 2
+        render_film(film, tracks, rendered, device="cpu")
+        assert plain.read_bytes() == rendered.read_bytes()
+
     def test_from_the_tracks_of_the_plain_way_and_of_a_part(self, film: Path, weights: Path, walkers: Any) -> None:
         options = {**generating(weights), "start": 0.25, "end": 0.85}
         plain, rendered, tracks = (film.with_name(n) for n in ("plain.mp4", "rendered.mp4", "t.json"))

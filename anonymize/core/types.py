@@ -263,12 +263,14 @@ class Tracks:
         filled: [N] bool, True where the detector missed the person and the tracker filled the gap.
         camera: [2, 3] float64, the camera's motion: takes pixels of the frame before to pixels of this one, as far as
             the background could be followed. None where the camera rests, or nothing is known of it.
+        looked_at: Whether the detector looked at the frame; else all people were carried over from other frames.
     """
 
     detections: Detections
     ids: IntArray
     filled: BoolArray
     camera: npt.NDArray[np.float64] | None = field(default=None, repr=False)
+    looked_at: bool = True
 
     def __post_init__(self) -> None:
         n = len(self.detections)

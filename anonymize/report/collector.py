@@ -42,6 +42,12 @@ class FilmReport:
     Args:
         low_score: People with a lower score are listed for review, in [0, 1].
         most_tracks: Tracks with a row of their own.
+
+    Attributes:
+        tracks: By ID.
+        others: Those without a row of their own.
+        end: Length, in seconds.
+        unseen_frames: Frames that the detector did not look at.
     """
 
     def __init__(self, *, low_score: float = LOW_SCORE, most_tracks: int = MOST_TRACKS) -> None:
@@ -49,6 +55,7 @@ class FilmReport:
         self.tracks: dict[int, TrackHistory] = {}
         self.others = Others()
         self.end = 0.0
+        self.unseen_frames = 0
         self._most_tracks = most_tracks
         self._started: float | None = None
         self._waiting: tuple[float, Tracks] | None = None
@@ -68,6 +75,7 @@ class FilmReport:
             self._usual = max(0.0, now - self._waiting[0]) or self._usual
             self._count(*self._waiting, until=now)
         self._waiting = now, tracks
+        self.unseen_frames += not tracks.looked_at
         found = tracks.detections
         for row, number in enumerate(tracks.ids.tolist()):
             history = self.tracks.setdefault(number, TrackHistory(number))
@@ -82,8 +90,12 @@ class FilmReport:
     def _count(self, start: float, tracks: Tracks, until: float) -> None:
         self.end = max(self.end, until)
         for row, number in enumerate(tracks.ids.tolist()):
+            history = self.tracks.setdefault(number, TrackHistory(number))
+            if not tracks.looked_at:  # says nothing of the person that the frames on both sides do not say
+                history.seen.add(start, until)
+                continue
             score, filled = float(tracks.detections.scores[row]), bool(tracks.filled[row])
-            self.tracks.setdefault(number, TrackHistory(number)).add(start, until, score, filled, self.low_score)
+            history.add(start, until, score, filled, self.low_score)
         while len(self.tracks) > self._most_tracks:
             here = set(tracks.ids.tolist())
             ended = [track for number, track in self.tracks.items() if number not in here and track.seen.frames]

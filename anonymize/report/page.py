@@ -153,8 +153,10 @@ def _extent(spans: Spans) -> str:
 def _figures(summary: Summary, report: FilmReport) -> list[tuple[str, str]]:
     rate = summary.frames / summary.seconds if summary.seconds > 0 else 0.0
     length = [("Length", clock(report.end))] if summary.frames != 1 else []
+    looked_at = [("Looked at", f"{summary.frames - report.unseen_frames:,}")] if report.unseen_frames else []
     return [
         ("Frames", f"{summary.frames:,}"),
+        *looked_at,
         ("with people", f"{summary.frames_with_people:,}"),
         ("Tracks", f"{summary.people:,}"),
         *length,
@@ -165,6 +167,11 @@ def _figures(summary: Summary, report: FilmReport) -> list[tuple[str, str]]:
 
 def _notes(summary: Summary, report: FilmReport) -> list[str]:
     notes = list(summary.warnings)
+    if report.unseen_frames:
+        notes.append(
+            f"the detector did not look at {count(report.unseen_frames, 'frame')}: there people are carried over from "
+            "the frames before and after, and a person who was in none of these is not covered"
+        )
     if summary.corrupt_frames:
         notes.append(f"{count(summary.corrupt_frames, 'frame')} dropped that could not be decoded")
     if summary.stripped:

@@ -269,6 +269,20 @@ class TrackerConfig:
     linger_seconds: float = 0.3
     """A missed person may still be, or already be, as they were so long before or after."""
 
+    # Frames that the detector does not look at
+    max_unseen_seconds: float = 0.25
+    """Frames farther apart are looked at whatever is asked for: people may come and go, or take a step."""
+    carry_flow_px: int = 640
+    """Longer side of the pictures in which dense flow is computed."""
+    carry_reach_share: float = 0.25
+    """How far a person may move from frame to frame, of the longer side of their mask."""
+    carry_speed_heights: float = 6.0
+    """Where one track ends and another begins they may be one person, no faster than this, in heights a second."""
+    carry_growth_share: float = 0.01
+    """Growth of a carried mask by each frame up to the nearest look, of its longer side."""
+    min_carried_share: float = 0.5
+    """If less of a mask carried forward lies in the one carried backward, one is lost, and a hull is covered."""
+
     # Background check
     background_frames: int = 6
     """Frames before, and after, with which a place is compared."""

@@ -1,5 +1,6 @@
 import base64
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -108,6 +109,21 @@ def test_people_of_an_unknown_track_are_to_be_reviewed(tmp_path: Path, summary: 
         report.add(frame(number), tracks((1, 0.9, False), (0, 0.9, True)))
     write_page(tmp_path / "page.html", report, summary(), {})
     assert "Unknown track</a></td><td>filled in by the tracker" in (tmp_path / "page.html").read_text()
+
+
+def test_frames_that_were_not_looked_at_are_told_but_are_no_gap(tmp_path: Path, summary: Make) -> None:
+    report = FilmReport(low_score=0.7)
+    for number in range(10):
+        looked_at = number % 3 == 0
+        report.add(frame(number), replace(tracks((1, 0.9, not looked_at)), looked_at=looked_at))
+    report.close()
+    assert report.unseen_frames == 6
+    track = report.tracks[1]
+    assert (track.seen.frames, track.scored, track.filled.frames) == (10, 4, 0)
+    write_page(tmp_path / "page.html", report, summary(frames=10), {})
+    page = (tmp_path / "page.html").read_text()
+    assert "the detector did not look at 6 frames" in page
+    assert "filled in by the tracker</td>" not in page
 
 
 def test_pages_that_cannot_be_written(tmp_path: Path, summary: Make) -> None:
