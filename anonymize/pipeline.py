@@ -127,11 +127,11 @@ def process_film(
         FilmWriter(output, film, **asdict(options.encode), overwrite=overwrite) as writer,
         Prefetch() as prefetch,
     ):
+        frames = prefetch(tally.incoming(film), FRAMES_AHEAD, "read")  # decodes while the networks load
         score = options.detect.score
         detector = detector or build_detector(weights=options.detector, score=score, unsure=UNSURE_SCORE, device=where)
         tracker = tracker or build_tracker(detector, score=score, lookahead=options.track.lookahead)
         composers, warnings = _composers(options, detector, where, composer)
-        frames = prefetch(tally.incoming(film), FRAMES_AHEAD, "read")
         found = follow(frames, detector, tracker, every=options.detect.detect_every, find=find or detect)
         # rounded as a tracks file would round, so that `detect` and `render` draw the same film
         tracked = quantize(found, with_surface=options.draw.replaces or composer is not None)

@@ -78,11 +78,11 @@ def detect_pass(
     check_tracks_path(output, source, overwrite=overwrite, to_render=True)
     tally = Tally()
     with open_film(source, **asdict(options.read)) as film, Prefetch() as prefetch:
+        frames = prefetch(tally.incoming(film), FRAMES_AHEAD, "read")  # decodes while the networks load
         score = options.detect.score
         detector = detector or build_detector(weights=options.detector, score=score, unsure=UNSURE_SCORE, device=where)
         tracker = tracker or build_tracker(detector, score=score, lookahead=options.track.lookahead)
         settings = StoredOptions.of(options).to_json(output.parent)
-        frames = prefetch(tally.incoming(film), FRAMES_AHEAD, "read")
         found = follow(frames, detector, tracker, every=options.detect.detect_every)
         people = quantize(found, with_surface=options.draw.replaces)
         tracked = prefetch(people, FRAMES_AHEAD, "detect and track")
@@ -130,9 +130,9 @@ def render_pass(
             FilmWriter(output, film, **asdict(encode), overwrite=overwrite) as writer,
             Prefetch() as prefetch,
         ):
+            frames = prefetch(tally.incoming(film), FRAMES_AHEAD, "read")  # decodes while the networks load
             composer, warnings = _composer(stored, options, where, detector)
             composers = [composer, OverlayComposer()] if render.overlay else [composer]
-            frames = prefetch(tally.incoming(film), FRAMES_AHEAD, "read")
             tracked = prefetch(apply_choices(stored.join(frames), stored.header), FRAMES_AHEAD, "tracks")
             people = apply_regions(tracked, always, never, float(film.info.shift))
             drawn = prefetch(compose(people, composers), FRAMES_AHEAD, "compose")

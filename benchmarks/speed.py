@@ -4,6 +4,7 @@ usage: python benchmarks/speed.py compare [--film FILM] [--frames N] [--rounds 3
                                           [--deface COMMAND] [--options="--detect-every 2"]
        python benchmarks/speed.py stages  [--film FILM] [--frames N] [--mode MODE] [--detect-every N]
        python benchmarks/speed.py people  [--counts 0 1 5 20] [--frames 40] [--mode MODE] [--size 432 768]
+       python benchmarks/speed.py detect-every [--film FILM] [--frames N] [--every 2 3 5]
        python benchmarks/speed.py memory  [--frames 500 3000] [--detector embedded|double] [--mode MODE] [--limit 1.05]
 
 `compare` runs programs in turn on the same film, each from its start to its end: ours in some modes, deface
@@ -11,6 +12,8 @@ usage: python benchmarks/speed.py compare [--film FILM] [--frames N] [--rounds 3
 prints medians over the rounds, and ratios of the medians.
 `stages` tells in which stages the time of one film goes; they overlap, so that their sum may exceed the time it took.
 `people` renders films of so many people and fits a straight line to the time of a frame.
+`detect-every` looks at each N-th frame and tells how much stays uncovered of the people found with N = 1 (their masks
+tremble, so that a little always does), how much more is covered, and what it costs.
 `memory` compares the peak memory of a short and a long film that show the bundled clip over and over: it must not grow
 with the length. Each film is done in a process of its own. The double finds two people who walk through the picture, at
 no cost, so that it is the pipeline that is measured. Exits with 1 where the long film needs more than `--limit` times
@@ -318,6 +321,70 @@ def repeat_clip(path: Path, frames: int) -> None:
         container.mux(sound.encode())
 
 
+def skip_frames(film: Path, count: int | None, every: Sequence[int]) -> list[tuple[float, float, float, float]]:
+    """For N = 1 and each other N: share looked at, share uncovered of what N = 1 finds, area by N = 1's, ms a frame.
+
+    The time is the processor's, of detector, tracker and covers.
+    """
+    from itertools import islice
+
+    from anonymize.compose import covers_of
+    from anonymize.core.types import Detections, Frame, RegionMask
+    from anonymize.detect.build import build_detector
+    from anonymize.media import open_film
+    from anonymize.pipeline import build_tracker, detect, follow
+    from anonymize.track import UNSURE_SCORE
+
+    detector = build_detector(unsure=UNSURE_SCORE)
+    with open_film(film) as reader:
+        frames: list[Frame] = [*islice(reader, count)]
+    began = time.process_time()
+    found: dict[int, Detections] = {frame.index: people for frame, people in detect(frames, detector)}
+    detecting = (time.process_time() - began) / len(frames)
+
+    def look_up(looked_at: Iterable[Frame], _: object) -> Iterator[tuple[Frame, Detections]]:
+        for frame in looked_at:
+            yield frame, found[frame.index]
+
+    def pixels(regions: Iterable[RegionMask]) -> np.ndarray:
+        whole = np.zeros(frames[0].size_hw, np.bool_)
+        for region in regions:
+            whole[region.slices] |= region.mask
+        return whole
+
+    rows, known, usual = [], [], 1
+    for step in (1, *every):
+        began = time.process_time()
+        tracked = follow(iter(frames), detector, build_tracker(detector), every=step, find=look_up)
+        people = [(tracks, covers_of(tracks)) for _, tracks in tracked]
+        seconds = (time.process_time() - began) / len(frames)
+        looked = sum(tracks.looked_at for tracks, _ in people) / len(frames)
+        covered = [pixels(covers) for _, covers in people]
+        if step == 1:
+            known = [
+                pixels(mask for mask, filled in zip(t.detections.masks, t.filled, strict=True) if not filled)
+                for t, _ in people
+            ]
+            usual = sum(int(each.sum()) for each in covered)
+        missed = sum(int((there & ~cover).sum()) for there, cover in zip(known, covered, strict=True))
+        total = sum(int(there.sum()) for there in known)
+        area = sum(int(each.sum()) for each in covered) / max(1, usual)
+        rows.append((looked, missed / max(1, total), area, 1000 * (looked * detecting + seconds)))
+    return rows
+
+
+def detect_every(arguments: argparse.Namespace) -> int:
+    """Measure what it costs and saves not to look at each frame."""
+    print(machine(), flush=True)
+    rows = in_own_process(skip_frames, arguments.film, arguments.frames, arguments.every)
+    print(f"{arguments.film.name}; uncovered: of the pixels of people found with 1")
+    print("| N | frames looked at | uncovered | covered area, of that with 1 | processor time a frame |")
+    print("|---|---|---|---|---|")
+    for step, (looked, missed, area, cost) in zip((1, *arguments.every), rows, strict=True):
+        print(f"| {step} | {100 * looked:.0f} % | {100 * missed:.2f} % | {area:.2f} | {cost:.0f} ms |")
+    return 0
+
+
 def peak_memory(source: Path, output: Path, detector: str, mode: str) -> int:
     """Anonymize a film; the peak resident memory of this process in KiB."""
     from anonymize import anonymize_video
@@ -367,6 +434,12 @@ def main() -> int:
     command.add_argument("--frames", type=int, default=40)
     command.add_argument("--size", type=int, nargs=2, default=[432, 768], metavar=("HEIGHT", "WIDTH"))
     command.add_argument("--mode", choices=MODES, default="avatar")
+
+    command = commands.add_parser("detect-every", help="what skipping frames saves and costs")
+    command.set_defaults(run=detect_every)
+    command.add_argument("--film", type=Path, default=CLIP)
+    command.add_argument("--frames", type=int, help="the first frames of the film only")
+    command.add_argument("--every", type=int, nargs="+", default=[2, 3, 5])
 
     command = commands.add_parser("memory", help="peak memory by length of the film")
     command.set_defaults(run=memory)

@@ -52,7 +52,7 @@ class SkippedFrames:
                 self._skipped.append(skipped)
                 skipped = []
                 yield last
-            if last is not None and len(skipped) + 1 < self._every:
+            if last is not None and len(skipped) + 1 < self._every and frame.size_hw == last.size_hw:
                 skipped.append(frame)
                 continue
             last = frame
@@ -65,7 +65,8 @@ class SkippedFrames:
             yield last
 
     def _is_far(self, last: Frame, frame: Frame) -> bool:
-        return abs(frame.pts_seconds - last.pts_seconds) > self._config.max_unseen_seconds + 1e-6
+        apart = abs(frame.pts_seconds - last.pts_seconds)
+        return apart > self._config.max_unseen_seconds + 1e-6 or frame.size_hw != last.size_hw
 
     def fill(self, tracked: Iterable[Tracked]) -> Iterator[Tracked]:
         """All frames with their people.
@@ -107,11 +108,15 @@ def carry(before: Tracked, after: Tracked, skipped: Sequence[Frame], config: Tra
     forward = _carried(sides[0], flow, range(1, len(skipped) + 1), -1)
     backward = [*reversed(_carried(sides[1], flow, range(len(skipped), 0, -1), 1))]
     times = np.array([each.pts_seconds for each in (before[0], *skipped, after[0])])
-    shares = np.clip((times[1:-1] - times[0]) / max(times[-1] - times[0], 1e-9), 0, 1).tolist()
+    seconds = float(times[-1] - times[0])
+    if seconds > 0:
+        shares = np.clip((times[1:-1] - times[0]) / seconds, 0, 1).tolist()
+    else:  # the clock stands still, or was set back
+        shares = np.linspace(0, 1, len(times))[1:-1].tolist()
     people = []
     for k, (share, *masks) in enumerate(zip(shares, forward, backward, strict=True)):
         steps = (k + 1, len(skipped) - k)
-        between = _Between(share, steps, float(times[-1] - times[0]), skipped[k].size_hw, flow.error_px, config)
+        between = _Between(share, steps, seconds, skipped[k].size_hw, flow.error_px, config)
         people.append(between.people(sides, (masks[0], masks[1])))
     return people
 
@@ -190,7 +195,7 @@ class _Person:
         box: [4] float64 xyxy.
         mask: All pixels where the person may be.
         score: The lower one of both sides.
-        source, row: Where the surface prediction is taken from: the nearer side, if it has one.
+        source, row: Where the surface prediction is taken from: the nearer side.
     """
 
     number: int

@@ -138,6 +138,23 @@ def test_frames_far_apart_are_looked_at_whatever_is_asked_for() -> None:
     assert [frame.index for frame in set_back] == [0, 1, 2, 4]
 
 
+def test_frames_round_a_change_of_size_are_looked_at() -> None:
+    """What comes of that is for others to say; no flow leads from one size to another."""
+    sizes = [(40, 60)] * 3 + [(60, 40)] * 3
+    frames = (Frame(np.zeros((*size, 3), np.uint8), k, k, Fraction(1, RATE)) for k, size in enumerate(sizes))
+    assert [frame.index for frame in SkippedFrames(4).thin(frames)] == [0, 2, 3, 5]
+
+
+def test_a_clock_that_stands_still_is_no_reason_to_leave_out_a_place() -> None:
+    truth = film([lambda t: (20 + 60 * t, 30)])[:5]
+    stopped = [(Frame(frame.image, frame.index, 0, frame.time_base), there) for frame, there in truth]
+    ends = [(frame, Tracks(found_in(there), np.array([1]), np.zeros(1, np.bool_))) for frame, there in stopped[::4]]
+    between = carry(ends[0], ends[1], [frame for frame, _ in stopped[1:4]], TrackerConfig())
+    for tracks, (_, there) in zip(between, stopped[1:4], strict=True):
+        [cover] = covers_of(tracks)
+        assert not (there[1] & ~cover.to_full(SIZE)).any()
+
+
 def test_carried_people_say_so() -> None:
     for frame, tracks in follow(film([lambda t: (20 + 60 * t, 30)]), 2):
         looked = frame.index % 2 == 0 or frame.index == FRAMES - 1
