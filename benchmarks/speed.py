@@ -116,7 +116,10 @@ def compare(arguments: argparse.Namespace) -> int:
         medians = {program: statistics.median(each) for program, each in seconds.items()}
         others = [program for program in ("deface", "transcode") if program in medians]
         print(f"{arguments.film.name}, {frames} frames, {arguments.rounds} rounds; whole program, start to end")
-        print("| program | seconds, median (all) | frames/s |" + "".join(f" speed of {other} |" for other in others))
+        print(
+            "| program | seconds, median (all) | frames/s |"
+            + "".join(f" speed, of that of {other} |" for other in others)
+        )
         print("|---|---|---|" + "---|" * len(others))
         for program, median in medians.items():
             rounds = ", ".join(f"{each:.1f}" for each in seconds[program])
