@@ -128,6 +128,21 @@ def compare(arguments: argparse.Namespace) -> int:
     return 0
 
 
+class LoadedClock:
+    """The stage that finds people, and when it began: the networks have been loaded by then.
+
+    Frames come out late, because of the look-ahead, and the last ones at once: what counts is when they went in.
+    """
+
+    def __init__(self, detect: Callable[..., Iterator[Any]]) -> None:
+        self._detect = detect
+        self.began = 0.0
+
+    def __call__(self, frames: Iterable[Any], detector: Any) -> Iterator[Any]:
+        self.began = time.monotonic()
+        yield from self._detect(frames, detector)
+
+
 class StageClock:
     """Wall time that stages spend in their own code, not waiting for the one before."""
 
@@ -173,7 +188,7 @@ class StageClock:
 
 
 def run_with_clock(source: Path, output: Path, mode: str, detect_every: int) -> tuple[dict[str, float], float, int]:
-    """Anonymize a film; seconds by stage, seconds of all frames but the first, and their number."""
+    """Anonymize a film; seconds by stage, seconds from the first look at a frame to the end, and the frames."""
     from anonymize import pipeline
     from anonymize.media import FilmReader, FilmWriter
     from anonymize.options import DetectOptions, DrawOptions, Options
@@ -186,9 +201,10 @@ def run_with_clock(source: Path, output: Path, mode: str, detect_every: int) -> 
     pipeline.compose = clock.stage("compose")(pipeline.compose)
     FilmWriter.write = clock.call("encode", FilmWriter.write)
     FilmReader.__iter__ = decoding(clock, FilmReader.__iter__)
-    times: list[float] = []
     options = Options(draw=DrawOptions(mode=mode), detect=DetectOptions(detect_every=detect_every))
-    summary = pipeline.process_film(source, output, options, progress=lambda *_: times.append(time.monotonic()))
+    find = LoadedClock(pipeline.detect)
+    summary = pipeline.process_film(source, output, options, find=find)
+    loaded = time.monotonic() - find.began
     seconds = clock.seconds
     follow = "detect and track"
     spent = {
@@ -199,7 +215,7 @@ def run_with_clock(source: Path, output: Path, mode: str, detect_every: int) -> 
         "compose": seconds["compose"],
         "encode": seconds["encode"],
     }
-    return spent, times[-1] - times[0], summary.frames - 1
+    return spent, loaded, summary.frames
 
 
 def decoding(clock: StageClock, read: Callable[[Any], Iterator[Any]]) -> Callable[[Any], Iterator[Any]]:
@@ -230,18 +246,18 @@ def stages(arguments: argparse.Namespace) -> int:
 def run_counting(source: Path, output: Path, mode: str) -> tuple[float, float]:
     """Anonymize a film; seconds a frame without the start, and people found a frame."""
     from anonymize.options import DrawOptions, Options
-    from anonymize.pipeline import process_film
+    from anonymize.pipeline import detect, process_film
 
-    times: list[float] = []
+    find = LoadedClock(detect)
     people: list[int] = []
     process_film(
         source,
         output,
         Options(draw=DrawOptions(mode=mode)),
-        progress=lambda *_: times.append(time.monotonic()),
+        find=find,
         observe=lambda _, tracks: people.append(len(tracks)),
     )
-    return (times[-1] - times[0]) / (len(times) - 1), statistics.fmean(people)
+    return (time.monotonic() - find.began) / len(people), statistics.fmean(people)
 
 
 def people(arguments: argparse.Namespace) -> int:

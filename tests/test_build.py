@@ -327,8 +327,10 @@ class TestCommand:
             "d.mp4": ("--identity", picture, "--identity", picture),
         }.items():
             assert not np.array_equal(run(name, *options), plain), name
-        run("e.mp4", "--detector", "other")
-        assert [each["weights"] for each in asked] == ["embedded"] * 5 + ["other"]
+        other = tmp_path / "other.safetensors"
+        other.write_bytes(b"read by the double only, which does not")
+        run("e.mp4", "--detector", other)
+        assert [each["weights"] for each in asked] == ["embedded"] * 5 + [str(other)]
 
     @pytest.mark.parametrize(
         "options",
