@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from importlib import import_module
@@ -87,5 +88,7 @@ app.command(_PLAIN, cls=PlainCommand, no_args_is_help=True)(plain)
 
 def main() -> None:
     """Run the program; an interrupt or SIGTERM ends it with no file left."""
+    # torch's threads spin after each small operation otherwise, on the cores that the other stages wait for
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
     app(prog_name="anonymize")

@@ -79,7 +79,7 @@ class GraphRuntime:
 
     def cells(self, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """See `Runtime.cells`."""
-        logits, boxes, merged = self._cells(pictures=pictures)
+        logits, boxes, merged = self._cells.rows(pictures=pictures)
         return logits, boxes, merged
 
     def regions(self, merged: Tensor, boxes: Sequence[Tensor]) -> Regions:

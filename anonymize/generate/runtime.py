@@ -80,7 +80,7 @@ class GraphRuntime:
     def make(self, condition: Tensor, w: Tensor, noise: Sequence[Tensor]) -> Tensor:
         """See `Runtime.make`."""
         levels = {noise_input(number): level for number, level in enumerate(noise)}
-        [made] = self._graph(condition=condition, w=w, **levels)
+        [made] = self._graph.rows(condition=condition, w=w, **levels)
         return made
 
 

@@ -5,7 +5,7 @@ from anonymize.core.errors import WeightsError
 from anonymize.core.graph import Graph
 from anonymize.core.resources import weights_path
 from anonymize.detect.network import DetectorConfig, DetectorNetwork
-from anonymize.detect.runtime import REGIONS_GRAPH, folded
+from anonymize.detect.runtime import CELLS_GRAPH, REGIONS_GRAPH, folded
 
 
 def regions_parameters(config: DetectorConfig) -> dict[str, torch.Tensor]:
@@ -39,4 +39,15 @@ def test_inputs_in_another_layout_give_the_same() -> None:
     plain = graph(merged=merged, boxes=boxes)
     other = graph(merged=merged.contiguous(memory_format=torch.channels_last), boxes=boxes, unknown=boxes)
     for a, b in zip(plain, other, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=0)
+
+
+def test_rows_by_themselves_give_what_the_batch_gives() -> None:
+    network = folded(DetectorNetwork(DetectorConfig())).state_dict()
+    inner = ("backbone.", "pyramid.", "box_heads.")
+    graph = Graph(CELLS_GRAPH, {name: value for name, value in network.items() if name.startswith(inner)})
+    pictures = torch.rand(5, 3, 32, 64)
+    for a, b in zip(graph.rows(pictures=pictures), graph(pictures=pictures), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
+    for a, b in zip(graph.rows(pictures=pictures[:1]), graph(pictures=pictures[:1]), strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=0)

@@ -21,6 +21,7 @@ from anonymize.detect.runtime import CELLS_GRAPH, GRAPH_SHAPES, REGIONS_GRAPH, f
 from anonymize.generate.build import build_network
 from anonymize.generate.layers import ModulatedConvolution
 from anonymize.generate.network import GeneratorBase, GeneratorConfig
+from anonymize.generate.palette import SurfaceParts
 from anonymize.generate.runtime import GRAPHS, noise_input
 
 OPSET = 18
@@ -75,6 +76,8 @@ def export_generator(generator: GeneratorBase) -> bytes:
     for module in generator.modules():
         if isinstance(module, ModulatedConvolution):
             module._energy = None  # made of the weight in the graph, or it would be a parameter without a name
+        elif isinstance(module, SurfaceParts):
+            module.forward = partial(_surface_parts, module)  # type: ignore[method-assign]
 
     def make(condition: Tensor, w: Tensor, *noise: Tensor) -> Tensor:
         made: Tensor = generator(condition, w, noise)
@@ -168,6 +171,13 @@ def _same_convolution(module: SameConv2d, x: Tensor) -> Tensor:
         x, module.weight, module.bias, module.kernel_size[0], module.stride[0], module.groups, padding
     )
     return made
+
+
+def _surface_parts(module: SurfaceParts, embedding: Tensor, body: Tensor) -> Tensor:
+    """`SurfaceParts.forward` in single steps: ONNX Runtime's softmax over channels takes a third of the whole graph."""
+    likeness = F.conv2d(embedding, module.anchors)
+    raised = (likeness - likeness.amax(1, keepdim=True)).exp()
+    return raised / raised.sum(1, keepdim=True) * body
 
 
 class _PaddedConvolution(torch.autograd.Function):
