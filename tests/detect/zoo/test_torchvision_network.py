@@ -91,7 +91,7 @@ def test_in_low_precision_boxes_stay_exact(checkpoint: Path, image: UInt8Array) 
     )
     assert abs(len(exact) - len(low)) <= 0.3 * len(exact)
     off = np.abs(exact.boxes_xyxy[:, None] - low.boxes_xyxy[None]).max(2).min(1)
-    assert np.quantile(off, 0.25) < 1  # of random weights other proposals may be left over
+    assert np.sort(off)[2] < 1  # of random weights other proposals are left over, which ones is the processor's affair
     assert len(seen) == 4 and {boxes.dtype for boxes in seen} == {torch.float32}
     assert all((boxes.bfloat16() != boxes).any() for boxes in seen)
 
