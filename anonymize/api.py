@@ -49,6 +49,8 @@ def anonymize_video(
     start: float | None = None,
     end: float | None = None,
     tolerate_corrupt: bool = False,
+    sequence: bool = False,
+    fps: float | None = None,
     always_cover: Path | str | None = None,
     never_cover: Path | str | None = None,
     overlay: bool = False,
@@ -95,6 +97,8 @@ def anonymize_video(
         end: Where to stop, in seconds.
         overwrite: Replace an existing output.
         tolerate_corrupt: Drop frames that cannot be decoded instead of failing.
+        sequence: `source` is a folder, and the pictures right in it are the frames; `output` is the folder of theirs.
+        fps: Of a sequence, pictures per second; None for 10.
         tracks: Write who was found where into this file: .json or .json.gz to edit and render, .txt for MOTChallenge,
             .coco.json for COCO.
         detector: Finds the people; None for that of `detector_weights`.
@@ -120,7 +124,7 @@ def anonymize_video(
         detect=DetectOptions(detector_weights=None if detector_weights is None else str(detector_weights), score=score),
         track=TrackOptions(lookahead=lookahead),
         encode=EncodeOptions(codec=codec, crf=crf, preset=preset, audio=audio, keep_metadata=keep_metadata),
-        read=ReadOptions(start=start, end=end, tolerate_corrupt=tolerate_corrupt),
+        read=ReadOptions(start=start, end=end, tolerate_corrupt=tolerate_corrupt, sequence=sequence, fps=fps),
         render=RenderOptions(always_cover=_path(always_cover), never_cover=_path(never_cover), overlay=overlay),
         device=device,
     )
@@ -213,6 +217,8 @@ def detect_film(
     start: float | None = None,
     end: float | None = None,
     tolerate_corrupt: bool = False,
+    sequence: bool = False,
+    fps: float | None = None,
     overwrite: bool = False,
     detector: Detector | None = None,
     tracker: Tracker | None = None,
@@ -238,7 +244,7 @@ def detect_film(
         ),
         detect=DetectOptions(detector_weights=None if detector_weights is None else str(detector_weights), score=score),
         track=TrackOptions(lookahead=lookahead),
-        read=ReadOptions(start=start, end=end, tolerate_corrupt=tolerate_corrupt),
+        read=ReadOptions(start=start, end=end, tolerate_corrupt=tolerate_corrupt, sequence=sequence, fps=fps),
         device=device,
     )
     return detect_pass(

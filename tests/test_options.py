@@ -9,8 +9,7 @@ import pytest
 
 from anonymize import api
 from anonymize.core.errors import AnonymizeError, OptionError
-from anonymize.media import FilmWriter
-from anonymize.media.reader import FilmReader
+from anonymize.media import open_film, open_output
 from anonymize.options import (
     DetectOptions,
     DrawOptions,
@@ -54,7 +53,7 @@ def test_the_public_functions_agree_on_their_defaults(function: Any) -> None:
 
 
 def test_the_stages_take_the_options_with_the_same_defaults() -> None:
-    for group, stage in ((EncodeOptions, FilmWriter.__init__), (ReadOptions, FilmReader.__init__)):
+    for group, stage in ((EncodeOptions, open_output), (ReadOptions, open_film)):
         for option in options_of(group):
             assert defaults(stage)[option.name] == option.default, option.name
     assert TrackerConfig().lookahead_seconds == TrackOptions.lookahead

@@ -18,7 +18,9 @@ app = typer.Typer(add_completion=False)
 @app.command()
 @spread(brief=True)
 def detect(
-    film: Annotated[Path, typer.Argument(metavar="FILM", help="A film.", show_default=False)],
+    film: Annotated[
+        Path, typer.Argument(metavar="FILM", help="A film, or a folder with --sequence.", show_default=False)
+    ],
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="TRACKS", help="A .json or .json.gz file.", show_default=False)
     ],
@@ -37,6 +39,10 @@ def detect(
     """
     from anonymize.two_pass import detect_pass
 
+    if read.sequence:
+        from anonymize.media.sequence import check_one_sequence
+
+        check_one_sequence(film)
     options = Options(draw=draw, detect=detect, track=track, read=read, device=device)
     with progress_bar(quiet) as progress:
         summary = detect_pass(film, output, options, overwrite=overwrite, progress=progress)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from anonymize.core.errors import OptionError
 from anonymize.media.colour import matrix_or_default
 from anonymize.media.orientation import Orientation
 
+FILM_SUFFIXES = frozenset(
+    ".3gp .avi .flv .gif .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogv .ts .webm .wmv".split()  # noqa: SIM905
+)
 UNSPECIFIED = 2
 """H.273's code for primaries, transfer and matrix that are not specified."""
 LIMITED, FULL = 1, 2
@@ -77,3 +82,16 @@ class FilmInfo:
 def fraction(value: Any) -> Fraction:
     """libav's rational, 0 where it is unset."""
     return Fraction(value.numerator, value.denominator) if value else Fraction(0)
+
+
+def seconds_of(option: str, value: float | Fraction | None) -> Fraction | None:
+    """The value of an option that is a time, None where it is not given.
+
+    Raises:
+        OptionError: It is negative or no number.
+    """
+    if value is None:
+        return None
+    if not math.isfinite(value) or value < 0:
+        raise OptionError(f"{option} must be a number of seconds, not {value:g}")
+    return Fraction(str(value))  # 1.1 is meant as eleven tenths, not as the float next to it.

@@ -66,6 +66,22 @@ def is_image(path: Path | str) -> bool:
     return head.startswith(SIGNATURES) or (head[:4] == b"RIFF" and head[8:] == b"WEBP")
 
 
+def result_name(name: str) -> str:
+    """What the anonymized copy of a picture is called: as the picture, with a suffix that can be written."""
+    return name if Path(name).suffix.lower() in IMAGE_SUFFIXES else f"{name}.png"
+
+
+def read_size(path: Path | str) -> tuple[int, int] | None:
+    """Height and width of a picture, upright, by its header; None where only decoding it tells."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path) as image:
+                return Orientation.from_exif(image.getexif().get(ORIENTATION, 1)).size((image.height, image.width))
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError):
+        return None
+
+
 def read_image(path: Path | str) -> Frame:
     """Read a picture, turned upright as its EXIF says.
 

@@ -22,6 +22,7 @@ from anonymize.media.encoders import Encoder, pick_encoder
 from anonymize.media.film import FULL, LIMITED, UNSPECIFIED, ColourTags, FilmInfo, fraction
 from anonymize.media.integrity import is_cut_short
 from anonymize.media.reader import SWS_MATRIX, FilmReader
+from anonymize.media.sequence import SequenceReader, SequenceWriter
 from anonymize.media.tracks import CopiedTracks, EncodedSound, NoTracks, Tracks
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm", ".avi": "avi"}
@@ -291,6 +292,38 @@ class _Wrapped:
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
         if isinstance(error, av.error.FFmpegError):
             raise MediaError(f"cannot write {self._path}: {error.strerror}") from error
+
+
+def open_output(
+    path: Path | str,
+    film: FilmReader | SequenceReader,
+    *,
+    codec: str = "libx264",
+    crf: int = 18,
+    preset: str | None = None,
+    audio: str = "copy",
+    keep_metadata: bool = False,
+    overwrite: bool = False,
+) -> FilmWriter | SequenceWriter:
+    """The writer of a film's result: a film of a film, pictures of a sequence, which have no encoder and no sound.
+
+    The arguments are those of `FilmWriter`.
+
+    Raises:
+        OptionError: An option has a value that is not supported.
+    """
+    if isinstance(film, SequenceReader):
+        return SequenceWriter(path, film, keep_metadata=keep_metadata, overwrite=overwrite)
+    return FilmWriter(
+        path,
+        film,
+        codec=codec,
+        crf=crf,
+        preset=preset,
+        audio=audio,
+        keep_metadata=keep_metadata,
+        overwrite=overwrite,
+    )
 
 
 def write_film(
