@@ -91,7 +91,7 @@ def anonymize_video(
         codec: Video encoder, such as "libx264".
         crf: Constant quality of the encoder, lower is better.
         preset: Speed preset of the encoder; None for its default.
-        audio: "copy" or "drop".
+        audio: "copy" or "drop"; "disguise" changes the voices by amounts that are drawn anew each time.
         keep_metadata: Keep metadata that may identify (place, device, time).
         start: Where to begin, in seconds.
         end: Where to stop, in seconds.

@@ -19,7 +19,7 @@ from anonymize.core.errors import AnonymizeError, OptionError
 from anonymize.core.modes import COVERING, REPLACING, CoverMode, Mode
 from anonymize.detect.names import EMBEDDED, detector_for
 
-Audio = Literal["copy", "drop"]
+Audio = Literal["copy", "drop", "disguise"]
 EngineName = Literal["local", "ray"]
 
 Group = TypeVar("Group")
@@ -276,7 +276,8 @@ class EncodeOptions:
         codec: Video encoder.
         crf: Constant quality of the encoder, lower is better.
         preset: Speed preset of the encoder; None for its default.
-        audio: "copy" keeps the packets of the sound, "drop" leaves them out.
+        audio: "copy" keeps the packets of the sound, "drop" leaves them out, "disguise" changes the voices by amounts
+            that are drawn anew each time.
         keep_metadata: Keep metadata that may identify (place, device, time).
     """
 
@@ -285,7 +286,7 @@ class EncodeOptions:
     ] = "libx264"
     crf: Annotated[int, Flag("Constant quality of the encoder, lower is better.", least=0, most=63)] = 18
     preset: Annotated[str | None, Flag("Speed preset of the encoder.")] = None
-    audio: Annotated[Audio, Flag("Sound: the same packets, or none.")] = "copy"
+    audio: Annotated[Audio, Flag("Sound: the same packets, none, or with other voices.")] = "copy"
     keep_metadata: Annotated[bool, Flag("Keep place, device and time in the file.")] = False
 
     def __post_init__(self) -> None:

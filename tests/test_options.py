@@ -68,7 +68,7 @@ def test_the_stages_take_the_options_with_the_same_defaults() -> None:
         (lambda: DrawOptions(seed=-1), "seed must not be negative, got -1"),
         (lambda: DetectOptions(score=2), "score must be in [0, 1], got 2"),
         (lambda: TrackOptions(lookahead=-1), "lookahead must not be negative, got -1"),
-        (lambda: EncodeOptions(audio="loud"), "audio 'loud' is not one of copy, drop"),  # type: ignore[arg-type]
+        (lambda: EncodeOptions(audio="loud"), "audio 'loud' is not one of copy, drop, disguise"),  # type: ignore[arg-type]
         (lambda: ReadOptions(end=-0.5), "end must not be negative, got -0.5"),
         (lambda: FolderOptions(workers=0), "workers must be at least 1, got 0"),
         (lambda: Options(detect=DetectOptions(detector_weights="zoo:moon")), "zoo:moon is no detector"),

@@ -67,7 +67,7 @@ class FilmWriter:
                 libvpx-vp9 instead.
             crf: Constant quality, lower is better.
             preset: Speed preset of the encoder.
-            audio: "copy" or "drop".
+            audio: "copy" or "drop"; "disguise" encodes it anew with other voices, see `voice.py`.
             keep_metadata: Keep what may identify: tags, data tracks, attachments, chapters. Cover pictures and further
                 picture tracks are never kept, because they show people as they are.
             overwrite: Replace an existing file.
@@ -83,14 +83,14 @@ class FilmWriter:
         self._container_name = CONTAINERS.get(self.path.suffix.lower())
         if self._container_name is None:
             raise OptionError(f"cannot write {self.path}: the suffix must be one of {', '.join(CONTAINERS)}")
-        if audio not in {"copy", "drop"}:
-            raise OptionError(f"audio must be copy or drop, not {audio}")
+        if audio not in {"copy", "drop", "disguise"}:
+            raise OptionError(f"audio must be copy, drop or disguise, not {audio}")
         if self._container_name == "webm" and codec == "libx264":
             codec = "libvpx-vp9"
             self.warnings.append("WebM cannot hold H.264; encoded with libvpx-vp9")
         self._encoder = pick_encoder(codec, crf, preset)
         self._options = self._encoder.options(crf, preset)
-        self._audio, self._sound = audio == "copy", sound
+        self._audio, self._sound = audio, sound
         self._keep_metadata, self._overwrite = keep_metadata, overwrite
         self._frames = 0
         self._durations: dict[int, int] = {}  # By time, of the frames that the encoder holds.
