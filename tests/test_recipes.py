@@ -41,7 +41,8 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
         sound: Any = out.add_stream("aac", rate=16_000, layout="mono")
         out.metadata["location"] = "+52.1+5.1/"
         for number, frame in zip(range(FRAMES), source.decode(video=0), strict=False):
-            video.width, video.height, video.pix_fmt = frame.width, frame.height, "yuv420p"
+            if number == 0:
+                video.width, video.height, video.pix_fmt = frame.width, frame.height, "yuv420p"
             picture = av.VideoFrame.from_ndarray(frame.to_ndarray(format="rgb24"), "rgb24")
             picture.pts = number
             out.mux(video.encode(picture))
