@@ -46,10 +46,10 @@ def make_lossless_film(path: Path, folder: Path, rate: int) -> Path:
     files = sorted(folder.iterdir(), key=lambda file: int(file.stem))
     with av.open(str(path), "w") as container:
         stream = container.add_stream("ffv1", rate=rate)
-        stream.height, stream.width, stream.pix_fmt = *SIZE_HW, "gbrp"
+        stream.height, stream.width, stream.pix_fmt = *SIZE_HW, "bgr0"
         for number, file in enumerate(files):
             image = np.ascontiguousarray(cv2.imread(str(file))[..., ::-1])
-            frame = av.VideoFrame.from_ndarray(image, "rgb24").reformat(format="gbrp")
+            frame = av.VideoFrame.from_ndarray(image, "rgb24").reformat(format="bgr0")
             frame.pts, frame.time_base = number, Fraction(1, rate)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
