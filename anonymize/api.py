@@ -50,6 +50,8 @@ def anonymize_video(
     start: float | None = None,
     end: float | None = None,
     tolerate_corrupt: bool = False,
+    sequence: bool = False,
+    fps: float | None = None,
     always_cover: Path | str | None = None,
     never_cover: Path | str | None = None,
     overlay: bool = False,
@@ -91,12 +93,14 @@ def anonymize_video(
         codec: Video encoder, such as "libx264".
         crf: Constant quality of the encoder, lower is better.
         preset: Speed preset of the encoder; None for its default.
-        audio: "copy" or "drop".
+        audio: "copy" or "drop"; "disguise" changes the voices by amounts that are drawn anew each time.
         keep_metadata: Keep metadata that may identify (place, device, time).
         start: Where to begin, in seconds.
         end: Where to stop, in seconds.
         overwrite: Replace an existing output.
         tolerate_corrupt: Drop frames that cannot be decoded instead of failing.
+        sequence: `source` is a folder, and the pictures right in it are the frames; `output` is the folder of theirs.
+        fps: Of a sequence, pictures per second; None for 10.
         tracks: Write who was found where into this file: .json or .json.gz to edit and render, .txt for MOTChallenge,
             .coco.json for COCO.
         detector: Finds the people; None for that of `detector_weights`.
@@ -126,7 +130,7 @@ def anonymize_video(
         ),
         track=TrackOptions(lookahead=lookahead),
         encode=EncodeOptions(codec=codec, crf=crf, preset=preset, audio=audio, keep_metadata=keep_metadata),
-        read=ReadOptions(start=start, end=end, tolerate_corrupt=tolerate_corrupt),
+        read=ReadOptions(start=start, end=end, tolerate_corrupt=tolerate_corrupt, sequence=sequence, fps=fps),
         render=RenderOptions(always_cover=_path(always_cover), never_cover=_path(never_cover), overlay=overlay),
         device=device,
     )
@@ -220,6 +224,8 @@ def detect_film(
     start: float | None = None,
     end: float | None = None,
     tolerate_corrupt: bool = False,
+    sequence: bool = False,
+    fps: float | None = None,
     overwrite: bool = False,
     detector: Detector | None = None,
     tracker: Tracker | None = None,
@@ -249,7 +255,7 @@ def detect_film(
             detect_every=detect_every,
         ),
         track=TrackOptions(lookahead=lookahead),
-        read=ReadOptions(start=start, end=end, tolerate_corrupt=tolerate_corrupt),
+        read=ReadOptions(start=start, end=end, tolerate_corrupt=tolerate_corrupt, sequence=sequence, fps=fps),
         device=device,
     )
     return detect_pass(

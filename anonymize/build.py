@@ -25,7 +25,7 @@ from anonymize.generate.avatar import AvatarGenerator
 from anonymize.generate.base import DEFAULT_TRUNCATION, TrackGenerator
 from anonymize.generate.build import build_generator, check_pairing
 from anonymize.generate.zoo.predictor import ZooGenerator
-from anonymize.media import read_image
+from anonymize.media import pictures_in, read_image
 from anonymize.options import DrawOptions, Options
 from anonymize.track import PeopleTracker, TrackerConfig
 
@@ -44,11 +44,13 @@ def weights_files(options: Options) -> list[Path]:
 
 
 def own_looks(options: DrawOptions, source: Path | str) -> list[str]:
-    """A warning for each picture of an identity that is the input itself, or a copy of it."""
+    """A warning for each picture of an identity that is the input itself, in it as a sequence, or a copy of it."""
+    source = Path(source)
+    inputs = [source / name for name in pictures_in(source)] if source.is_dir() else [source]
     return [
         f"{path} is the input itself: a person will look like its most prominent one, who may be recognised"
         for path in options.identity
-        if path.is_file() and filecmp.cmp(path, source, shallow=False)
+        if path.is_file() and any(filecmp.cmp(path, each, shallow=False) for each in inputs)
     ]
 
 

@@ -7,6 +7,7 @@ default. Needs no torch.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -19,7 +20,7 @@ from anonymize.core.formats import cut_of
 from anonymize.core.modes import COVERING, REPLACING, CoverMode, Mode, parse_color
 from anonymize.detect.names import EMBEDDED, detector_for
 
-Audio = Literal["copy", "drop"]
+Audio = Literal["copy", "drop", "disguise"]
 EngineName = Literal["local", "ray"]
 
 Group = TypeVar("Group")
@@ -285,7 +286,8 @@ class EncodeOptions:
         codec: Video encoder.
         crf: Constant quality of the encoder, lower is better.
         preset: Speed preset of the encoder; None for its default.
-        audio: "copy" keeps the packets of the sound, "drop" leaves them out.
+        audio: "copy" keeps the packets of the sound, "drop" leaves them out, "disguise" changes the voices by amounts
+            that are drawn anew each time.
         keep_metadata: Keep metadata that may identify (place, device, time).
     """
 
@@ -294,7 +296,7 @@ class EncodeOptions:
     ] = "libx264"
     crf: Annotated[int, Flag("Constant quality of the encoder, lower is better.", least=0, most=63)] = 18
     preset: Annotated[str | None, Flag("Speed preset of the encoder.")] = None
-    audio: Annotated[Audio, Flag("Sound: the same packets, or none.")] = "copy"
+    audio: Annotated[Audio, Flag("Sound: the same packets, none, or with other voices.")] = "copy"
     keep_metadata: Annotated[bool, Flag("Keep place, device and time in the file.")] = False
 
     def __post_init__(self) -> None:
@@ -309,6 +311,8 @@ class ReadOptions:
         start: Where to begin, in seconds; None for its beginning.
         end: Where to stop, in seconds; None for its end.
         tolerate_corrupt: Drop frames that cannot be decoded instead of failing.
+        sequence: The input is a folder whose pictures are the frames of a film; each folder in it is another one.
+        fps: Pictures per second of a sequence; None for 10.
     """
 
     start: Annotated[float | None, Flag("Begin here.", metavar="SECONDS", least=0)] = None
@@ -320,10 +324,22 @@ class ReadOptions:
             brief="Drop frames that cannot be decoded.",
         ),
     ] = False
+    sequence: Annotated[
+        bool,
+        Flag(
+            "The numbered pictures of a folder are one film, those of each folder in it another.",
+            brief="The film is a folder of numbered pictures.",
+        ),
+    ] = False
+    fps: Annotated[float | None, Flag("Of --sequence: pictures per second; else 10.", metavar="RATE", least=0)] = None
 
     def __post_init__(self) -> None:
         _check(self)
         cut_of(self.start, self.end)
+        if self.fps is not None and not self.sequence:
+            raise OptionError("a rate (--fps) is for pictures as a film (--sequence)")
+        if self.fps is not None and not 0 < self.fps < math.inf:
+            raise OptionError(f"fps must be above 0, got {self.fps:g}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -478,17 +494,19 @@ class StoredOptions:
             "start": self.read.start,
             "end": self.read.end,
             "tolerate_corrupt": self.read.tolerate_corrupt,
+            **({"sequence": True, "fps": self.read.fps} if self.read.sequence else {}),
         }
 
     @classmethod
     def from_json(cls, settings: Mapping[str, Any], file: Path) -> StoredOptions:
-        """The options of a tracks file; `multi_modal` and `detect_every` are missing in older ones.
+        """The options of a tracks file; `multi_modal` and `detect_every` are missing in older ones, and what is of
+        sequences in films'.
 
         Raises:
             AnonymizeError: One is missing, unknown or of another type.
             OptionError: Options contradict each other or have a value that is not supported.
         """
-        left = {"multi_modal": False, "detect_every": 1, **settings}
+        left = {"multi_modal": False, "detect_every": 1, "sequence": False, "fps": None, **settings}
 
         def take(group: type[Group]) -> Group:
             return group(**{option.name: left.pop(option.name) for option in options_of(group)})

@@ -26,7 +26,15 @@ from anonymize.core.types import Detections, Frame, Tracks
 from anonymize.detect.build import build_detector
 from anonymize.detect.paired import surface_network
 from anonymize.detect.predictor import DEFAULT_SCORE, Detector
-from anonymize.media import FilmWriter, check_image_output, open_film, read_image, write_image
+from anonymize.media import (
+    FilmWriter,
+    SequenceWriter,
+    check_image_output,
+    open_film,
+    open_output,
+    read_image,
+    write_image,
+)
 from anonymize.options import Options, RenderOptions, StoredOptions
 from anonymize.selection.regions import Region, apply_regions, read_regions
 from anonymize.track import (
@@ -100,8 +108,8 @@ def process_film(
     The output appears under its name only when it is complete; an error or an interrupt leaves no file.
 
     Args:
-        source: The film.
-        output: The result; its suffix chooses the container.
+        source: The film; of a sequence the folder, of which the pictures right in it are done.
+        output: The result; its suffix chooses the container. Of a sequence the folder of the results.
         options: How.
         tracks: Write who was found where into this file: .json or .json.gz to edit and render, .txt for MOTChallenge,
             .coco.json for COCO.
@@ -124,7 +132,7 @@ def process_film(
     tally = Tally()
     with (
         open_film(source, **asdict(options.read)) as film,
-        FilmWriter(output, film, **asdict(options.encode), overwrite=overwrite) as writer,
+        open_output(output, film, **asdict(options.encode), overwrite=overwrite) as writer,
         Prefetch() as prefetch,
     ):
         frames = prefetch(tally.incoming(film), FRAMES_AHEAD, "read")  # decodes while the networks load
@@ -142,7 +150,8 @@ def process_film(
         offset = float(film.info.shift)
         drawn = prefetch(compose(apply_regions(people, always, never, offset), composers), FRAMES_AHEAD, "compose")
         write(drawn, writer, tally, film.info.frames, progress, observe)
-    warnings = [*film.warnings, *warnings, *writer.warnings]
+    own = own_looks(options.draw, source) if options.read.sequence and composer is None else []
+    warnings = [*own, *film.warnings, *warnings, *writer.warnings]
     return tally.summary(output, began, film.corrupt_frames, warnings, writer.stripped)
 
 
@@ -248,7 +257,7 @@ def compose(tracked: Iterable[tuple[Frame, Tracks]], composers: Sequence[Compose
 
 def write(
     drawn: Iterable[tuple[Frame, Tracks]],
-    writer: FilmWriter,
+    writer: FilmWriter | SequenceWriter,
     tally: Tally,
     expected: int | None,
     progress: Progress | None = None,

@@ -32,7 +32,7 @@ from anonymize.detect.build import build_detector
 from anonymize.detect.names import EMBEDDED
 from anonymize.detect.predictor import Detector
 from anonymize.generate.build import check_pairing
-from anonymize.media import FilmWriter, open_film
+from anonymize.media import open_film, open_output
 from anonymize.options import DrawOptions, EncodeOptions, Options, RenderOptions, StoredOptions
 from anonymize.pipeline import (
     FRAMES_AHEAD,
@@ -127,7 +127,7 @@ def render_pass(
         options = StoredOptions.from_json(stored.header.settings, stored.path)
         with (
             open_film(source, **asdict(options.read)) as film,
-            FilmWriter(output, film, **asdict(encode), overwrite=overwrite) as writer,
+            open_output(output, film, **asdict(encode), overwrite=overwrite) as writer,
             Prefetch() as prefetch,
         ):
             frames = prefetch(tally.incoming(film), FRAMES_AHEAD, "read")  # decodes while the networks load

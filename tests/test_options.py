@@ -9,8 +9,7 @@ import pytest
 
 from anonymize import api
 from anonymize.core.errors import AnonymizeError, OptionError
-from anonymize.media import FilmWriter
-from anonymize.media.reader import FilmReader
+from anonymize.media import open_film, open_output
 from anonymize.options import (
     DetectOptions,
     DrawOptions,
@@ -54,7 +53,7 @@ def test_the_public_functions_agree_on_their_defaults(function: Any) -> None:
 
 
 def test_the_stages_take_the_options_with_the_same_defaults() -> None:
-    for group, stage in ((EncodeOptions, FilmWriter.__init__), (ReadOptions, FilmReader.__init__)):
+    for group, stage in ((EncodeOptions, open_output), (ReadOptions, open_film)):
         for option in options_of(group):
             assert defaults(stage)[option.name] == option.default, option.name
     assert TrackerConfig().lookahead_seconds == TrackOptions.lookahead
@@ -71,7 +70,7 @@ def test_the_stages_take_the_options_with_the_same_defaults() -> None:
         (lambda: DetectOptions(detect_every=0), "detect_every must be at least 1, got 0"),
         (lambda: ReadOptions(start=2, end=1), "--end 1 is not after --start 2"),
         (lambda: TrackOptions(lookahead=-1), "lookahead must not be negative, got -1"),
-        (lambda: EncodeOptions(audio="loud"), "audio 'loud' is not one of copy, drop"),  # type: ignore[arg-type]
+        (lambda: EncodeOptions(audio="loud"), "audio 'loud' is not one of copy, drop, disguise"),  # type: ignore[arg-type]
         (lambda: ReadOptions(end=-0.5), "end must not be negative, got -0.5"),
         (lambda: FolderOptions(workers=0), "workers must be at least 1, got 0"),
         (lambda: Options(detect=DetectOptions(detector_weights="zoo:moon")), "zoo:moon is no detector"),

@@ -14,9 +14,9 @@ from typing import Any
 
 from anonymize import __version__
 from anonymize.batch.engines import Engine, Plan, Processes, in_this_process
-from anonymize.batch.job import BuildDetector, Job, Outcome, build_shared_detector, stamp
+from anonymize.batch.job import BuildDetector, Job, Outcome, build_shared_detector
 from anonymize.batch.lock import FolderLock
-from anonymize.batch.manifest import Done, Manifest
+from anonymize.batch.manifest import Done, Manifest, Stamp
 from anonymize.batch.report import BatchProgress, BatchReport
 from anonymize.batch.walk import STATE_FOLDER, Entry, walk
 from anonymize.core.errors import AnonymizeError, MediaError, OptionError
@@ -37,6 +37,8 @@ def anonymize_folder(
     progress: Callable[[BatchProgress], None] | None = None,
 ) -> BatchReport:
     """Cover every person in all films and pictures of a folder and the folders in it.
+
+    With `options.read.sequence` the pictures of each folder are one film.
 
     The output folder mirrors the input folder. What an earlier run has finished is left as it is, unless input,
     settings or weights have changed. The run may be killed at any moment: started again, it loses the files at hand at
@@ -80,7 +82,8 @@ def anonymize_folder(
     with FolderLock(state / "lock") as lock, Manifest(state / "manifest.jsonl") as manifest:
         for name in manifest.begun:
             remove_partials(output / name)
-        entries = walk(source, output, ignores_case=(output / STATE_FOLDER.upper()).exists())
+        ignores_case = (output / STATE_FOLDER.upper()).exists()
+        entries = walk(source, output, ignores_case=ignores_case, sequences=options.read.sequence)
         others = sum(entry.kind == "other" for entry in entries)
         if not folder.copy_others:
             entries = [entry for entry in entries if entry.kind != "other"]
@@ -143,8 +146,12 @@ class _Run:
             self._tell(Outcome(entry.name, entry.output, "unchanged", done.frames, done.people))
             return None
         owned = self._overwrite or self._manifest.owns(entry.output)
-        if not owned and os.path.lexists(self._output / entry.output):
-            raise MediaError(f"{self._output / entry.output} exists; --overwrite replaces it")
+        if not owned:
+            for path in filter(os.path.lexists, job.results()):
+                # An earlier run may have done the pictures of a sequence one by one.
+                if not self._manifest.owns(os.path.relpath(path, self._output)):
+                    raise MediaError(f"{path} exists; --overwrite replaces it")
+                owned = True
         self._manifest.begin(entry.output)
         return replace(job, overwrite=owned)
 
@@ -154,12 +161,13 @@ class _Run:
         if (done.source, done.settings) != (job.name, fingerprint):
             return False
         try:
-            if not done.result.same_time((self._output / done.output).stat()):
+            if not done.result.same_time(job.result_stamp()):
                 return False
-            stat = job.source.stat()
-            if done.input.same_time(stat):
+            inputs = job.inputs()
+            now = Stamp.of(inputs)
+            if done.input.same_time(now):
                 return True
-            return stat.st_size == done.input.size and stamp(job.source).sha256 == done.input.sha256
+            return now.size == done.input.size and Stamp.of(inputs, content=True).sha256 == done.input.sha256
         except OSError:
             return False
 
@@ -180,7 +188,7 @@ class _Run:
                         outcome.seconds or 0.0,
                     )
                 )
-            elif not (self._output / outcome.output).exists():
+            elif not (self._output / outcome.output).is_file():
                 self._manifest.give_up(outcome.output)
         except MediaError as error:
             outcome = Outcome(outcome.name, outcome.output, "failed", note=outcome.note or str(error))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import os
 import shutil
 import time
 from collections.abc import Callable
@@ -18,6 +16,7 @@ from anonymize.batch.manifest import Stamp
 from anonymize.batch.walk import Kind
 from anonymize.core.errors import AnonymizeError, MediaError
 from anonymize.core.files import remove_partials, whole_file
+from anonymize.media import pictures_in, result_name
 from anonymize.options import Options
 
 if TYPE_CHECKING:  # They load torch, which must wait until the process' threads are limited.
@@ -39,8 +38,8 @@ class Job:
 
     Attributes:
         name: Of the input, relative to its folder.
-        kind: "film", "picture" or "other", which is copied.
-        source: The input.
+        kind: "film", "picture", "sequence" or "other", which is copied.
+        source: The input; of a sequence its folder.
         root: The output folder.
         output: Of the result, relative to `root`.
         overwrite: A file of the output's name may be replaced.
@@ -54,6 +53,32 @@ class Job:
     output: str
     overwrite: bool = False
     attempt: int = 1
+
+    def inputs(self) -> list[Path]:
+        """The files that are read.
+
+        Raises:
+            MediaError: The folder of a sequence cannot be read.
+        """
+        return [self.source / name for name in pictures_in(self.source)] if self.kind == "sequence" else [self.source]
+
+    def results(self) -> list[Path]:
+        """The files that may be written.
+
+        Raises:
+            MediaError: The folder of a sequence cannot be read.
+        """
+        path = self.root / self.output
+        return [path / result_name(each.name) for each in self.inputs()] if self.kind == "sequence" else [path]
+
+    def result_stamp(self) -> Stamp:
+        """What the result is now; of a sequence of the pictures that are there.
+
+        Raises:
+            OSError: It is not there.
+        """
+        results = self.results()
+        return Stamp.of([path for path in results if path.exists()] or results[:1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +122,7 @@ class Worker:
         Raises:
             AnonymizeError: It cannot be built, and no file of the kind can be done.
         """
+        kind = _detector_kind(kind)
         if kind != "other" and kind not in self._detectors:
             self._detectors[kind] = self._build_detector(self._options, kind)
 
@@ -126,11 +152,13 @@ class Worker:
 
     def _do(self, job: Job, advance: Advance, find: Find | None, began: float) -> Outcome:
         try:
-            before = stamp(job.source)
+            before = Stamp.of(job.inputs(), content=True)
         except OSError as error:
+            if isinstance(error, MediaError):
+                raise
             raise MediaError(f"cannot read {job.source}: {error.strerror}") from error
         path = job.root / job.output
-        _make_folder(path.parent, job.root)
+        _make_folder(path if job.kind == "sequence" else path.parent, job.root)
         if job.overwrite:
             remove_partials(path)
         frames, people, notes = None, None, ""
@@ -139,10 +167,11 @@ class Worker:
         else:
             summary = self._anonymize(job, path, advance, find)
             frames, people, notes = summary.frames, summary.people, "; ".join(summary.warnings)
-        if not before.same_time(job.source.stat()):
-            path.unlink()
+        results = job.results()
+        if not before.same_time(Stamp.of(job.inputs())):
+            for result in results:
+                result.unlink(missing_ok=True)
             raise MediaError(f"{job.source} has changed while it was read")
-        written = path.stat()
         return Outcome(
             job.name,
             job.output,
@@ -152,13 +181,13 @@ class Worker:
             time.monotonic() - began,
             notes,
             before,
-            Stamp(written.st_size, written.st_mtime_ns),
+            job.result_stamp(),
         )
 
     def _anonymize(self, job: Job, path: Path, advance: Advance, find: Find | None) -> Summary:
         from anonymize.pipeline import process_film, process_image
 
-        detector, overwrite = self._detectors[job.kind], job.overwrite
+        detector, overwrite = self._detectors[_detector_kind(job.kind)], job.overwrite
         if job.kind == "picture":
             return process_image(job.source, path, self._options, overwrite=overwrite, detector=detector)
         return process_film(
@@ -188,11 +217,9 @@ def build_shared_detector(options: Options, kind: Kind) -> Detector:
     )
 
 
-def stamp(path: Path) -> Stamp:
-    """A file's size, time and hash."""
-    with path.open("rb") as file:
-        stat = os.fstat(file.fileno())
-        return Stamp(stat.st_size, stat.st_mtime_ns, hashlib.file_digest(file, "sha256").hexdigest())
+def _detector_kind(kind: Kind) -> Kind:
+    """The kind whose detector a kind shares."""
+    return "film" if kind == "sequence" else kind
 
 
 def _make_folder(folder: Path, root: Path) -> None:

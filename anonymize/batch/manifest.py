@@ -12,9 +12,10 @@ known as begun. Names are written with JSON's escapes; bytes that are no UTF-8 c
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -28,11 +29,12 @@ HEADER = {"format": "anonymize-manifest", "version": 1}
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """Tells whether a file has changed.
+    """Tells whether a file, or the pictures of a sequence, have changed.
 
     Attributes:
         size: Bytes.
-        mtime_ns: Time of the last change, nanoseconds of the epoch.
+        mtime_ns: Time of the last change, nanoseconds of the epoch; of several files a hash of their names, sizes and
+            times.
         sha256: Of the content, hexadecimal; empty where size and time are enough.
     """
 
@@ -40,9 +42,29 @@ class Stamp:
     mtime_ns: int
     sha256: str = ""
 
-    def same_time(self, stat: os.stat_result) -> bool:
-        """Whether size and time are those of a file, so that its content need not be read."""
-        return (self.size, self.mtime_ns) == (stat.st_size, stat.st_mtime_ns)
+    @classmethod
+    def of(cls, files: Sequence[Path], *, content: bool = False) -> Stamp:
+        """Look at a file, or several.
+
+        Args:
+            files: At least one.
+            content: Read them, for `sha256`.
+
+        Raises:
+            OSError: One cannot be read.
+        """
+        stats = [path.stat() for path in files]
+        hashes = [_sha256(path) for path in files] if content else [""] * len(files)
+        if len(files) == 1:
+            return cls(stats[0].st_size, stats[0].st_mtime_ns, hashes[0])
+        names = [path.name for path in files]
+        times = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in zip(names, stats, strict=True)]
+        together = _hash(list(zip(names, hashes, strict=True))) if content else ""
+        return cls(sum(stat.st_size for stat in stats), int(_hash(times)[:15], 16), together)
+
+    def same_time(self, other: Stamp) -> bool:
+        """Whether sizes and times are the same, so that the content need not be read."""
+        return (self.size, self.mtime_ns) == (other.size, other.mtime_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,3 +227,12 @@ def _begun_step(output: str) -> dict[str, Any]:
 
 def _line(step: Mapping[str, Any]) -> bytes:
     return json.dumps(step).encode() + b"\n"
+
+
+def _hash(values: Any) -> str:
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from anonymize.core.formats import CONTAINERS, IMAGE_SUFFIXES, is_image
-from anonymize.media import is_film
+from anonymize.core.errors import MediaError
+from anonymize.core.formats import CONTAINERS, is_image
+from anonymize.media import is_film, pictures_in, result_name
 
-Kind = Literal["film", "picture", "other", "skipped", "failed"]
+Kind = Literal["film", "picture", "sequence", "other", "skipped", "failed"]
 
 STATE_FOLDER = ".anonymize"
 """Lies in an output folder and says what was done there; never walked into."""
@@ -25,7 +26,8 @@ class Entry:
     """Something found in the folder.
 
     Attributes:
-        name: Path relative to the folder; bytes that are no UTF-8 are surrogates, as everywhere in `os`.
+        name: Path relative to the folder; bytes that are no UTF-8 are surrogates, as everywhere in `os`. Of a sequence
+            that of its folder, "." for the folder itself.
         kind: What it is; "skipped" and "failed" are not worked on.
         output: Path of its result relative to the output folder.
         note: Why it is skipped or failed.
@@ -37,7 +39,7 @@ class Entry:
     note: str = ""
 
 
-def walk(source: Path, output: Path, *, ignores_case: bool = False) -> list[Entry]:
+def walk(source: Path, output: Path, *, ignores_case: bool = False, sequences: bool = False) -> list[Entry]:
     """Everything in a folder and below, by name.
 
     Links that lead out of the folder are not followed. Links to files inside are read as files; links to folders inside
@@ -47,12 +49,14 @@ def walk(source: Path, output: Path, *, ignores_case: bool = False) -> list[Entr
         source: The folder.
         output: The output folder, which is left out where it lies inside.
         ignores_case: The file system of the output takes `A.mp4` and `a.mp4` for the same name.
+        sequences: The pictures of each folder are one entry.
 
     Returns:
         Entries with different outputs: of inputs that would be written to the same place only the one whose own name
         it is may have it.
     """
-    entries = [_named(entry) for entry in _look(source, "", source.resolve(), output.resolve())]
+    found = _look(source, "", source.resolve(), output.resolve())
+    entries = [_named(entry) for entry in (_as_sequences(source, found) if sequences else found)]
     return _without_collisions(sorted(entries, key=lambda entry: entry.name), ignores_case)
 
 
@@ -74,6 +78,29 @@ def _look(root: Path, folder: str, real_root: Path, real_output: Path) -> Iterat
             yield Entry(name, _kind(Path(item.path)))
         else:
             yield Entry(name, "skipped", note="not a regular file")
+
+
+def _as_sequences(root: Path, found: Iterator[Entry]) -> Iterator[Entry]:
+    """The same with one entry for the pictures of each folder."""
+    pictures: dict[str, list[str]] = defaultdict(list)
+    for entry in found:
+        if entry.kind == "picture":
+            folder, name = os.path.split(entry.name)
+            pictures[folder].append(name)
+        else:
+            yield entry
+    for folder, names in pictures.items():
+        try:
+            taken = set(pictures_in(root / folder))
+        except MediaError as error:
+            yield Entry(folder or ".", "failed", note=str(error))
+            continue
+        for name in names:
+            if name not in taken:
+                note = "a link to a picture that is not of the sequence"
+                yield Entry(os.path.join(folder, name), "skipped", note=note)  # noqa: PTH118 - as above
+        if taken:
+            yield Entry(folder or ".", "sequence")
 
 
 def _link(name: str, path: Path, real_root: Path, real_output: Path) -> Entry:
@@ -100,8 +127,8 @@ def _named(entry: Entry) -> Entry:
     suffix = Path(entry.name).suffix.lower()
     if entry.kind == "film" and suffix not in CONTAINERS:
         return replace(entry, output=f"{entry.name}.mp4")
-    if entry.kind == "picture" and suffix not in IMAGE_SUFFIXES:
-        return replace(entry, output=f"{entry.name}.png")
+    if entry.kind == "picture":
+        return replace(entry, output=result_name(entry.name))
     return replace(entry, output=entry.name)
 
 

@@ -25,6 +25,10 @@ def check_plain(
     """
     if report is not None and report.absolute() == output.absolute():
         raise OptionError("OUTPUT and the page (--report) are the same file")
+    if options.read.sequence:  # Its pictures are looked at when it is opened, before the networks are loaded.
+        check_encoding(options.encode.codec, options.encode.crf, options.encode.preset)
+        _check_option_files(options)
+        return
     check_input(source)
     if is_image(source):
         if options.read.start is not None or options.read.end is not None:
@@ -49,7 +53,8 @@ def check_detect(film: Path, output: Path, options: Options, *, overwrite: bool)
         AnonymizeError: With one line for the user.
     """
     check_tracks_path(output, film, overwrite=overwrite, to_render=True)
-    check_input(film)
+    if not options.read.sequence:
+        check_input(film)
     _check_option_files(options)
     check_output(output, source=film, overwrite=overwrite)
 
@@ -62,11 +67,12 @@ def check_render(
     Raises:
         AnonymizeError: With one line for the user.
     """
-    _check_film_output(output, encode)
-    check_input(film)
     check_input(tracks)
     _check_regions(render)
-    check_output(output, source=film, overwrite=overwrite)
+    if not film.is_dir():  # A sequence is one, and so is its result.
+        _check_film_output(output, encode)
+        check_input(film)
+        check_output(output, source=film, overwrite=overwrite)
 
 
 def _check_film_output(output: Path, encode: EncodeOptions) -> None:

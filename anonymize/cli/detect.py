@@ -19,7 +19,9 @@ app = typer.Typer(add_completion=False)
 @app.command()
 @spread(brief=True)
 def detect(
-    film: Annotated[Path, typer.Argument(metavar="FILM", help="A film.", show_default=False)],
+    film: Annotated[
+        Path, typer.Argument(metavar="FILM", help="A film, or a folder with --sequence.", show_default=False)
+    ],
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="TRACKS", help="A .json or .json.gz file.", show_default=False)
     ],
@@ -40,6 +42,10 @@ def detect(
     check_detect(film, output, options, overwrite=overwrite)
     from anonymize.two_pass import detect_pass
 
+    if read.sequence:
+        from anonymize.media.sequence import check_one_sequence
+
+        check_one_sequence(film)
     with progress_bar(quiet) as progress:
         summary = detect_pass(film, output, options, overwrite=overwrite, progress=progress)
     tell(summary, quiet)

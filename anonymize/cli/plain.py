@@ -73,7 +73,13 @@ def plain(
     """
     set_up_logging(quiet, verbose)
     options = Options(draw=draw, detect=detect, track=track, encode=encode, read=read, render=render, device=device)
-    if source.is_dir():
+    if read.sequence and not source.is_dir():
+        raise OptionError(f"pictures as a film (--sequence) lie in a folder; {source} is none")
+    if source.is_dir() and read.sequence and (report is not None or tracks is not None):
+        from anonymize.media.sequence import check_one_sequence
+
+        check_one_sequence(source)
+    elif source.is_dir():
         if report is not None:
             raise OptionError("a page (--report) is about one film or picture, not a folder")
         if tracks is not None:
@@ -83,7 +89,7 @@ def plain(
         done = run_folder(source, output, options, folder, overwrite=overwrite, quiet=quiet)
         raise typer.Exit(EXIT_FAILED if done.failed else 0)
     if folder != FolderOptions():
-        raise OptionError(f"workers, engines and copies are for folders; {source} is none")
+        raise OptionError(f"workers, engines and copies are for folders; {source} is one film or picture")
     check_plain(source, output, options, tracks=tracks, report=report, overwrite=overwrite)
     if report is None:
         summary = _do_file(source, output, options, tracks=tracks, overwrite=overwrite, quiet=quiet)
@@ -107,7 +113,7 @@ def _do_file(
     """Do a film or a picture."""
     from anonymize.pipeline import process_film, process_image
 
-    if is_image(source):
+    if is_image(source) and not source.is_dir():
         return process_image(source, output, options, overwrite=overwrite, observe=observe)
     with progress_bar(quiet) as progress:
         return process_film(
@@ -125,7 +131,7 @@ def _do_file_with_page(
     report = FilmReport()
     summary = _do_file(source, output, options, tracks=tracks, overwrite=overwrite, quiet=quiet, observe=report.add)
     identity = ", ".join(path.name for path in options.draw.identity)
-    values = {"input": source.name, **options.values(), "device": options.device, "identity": identity}
+    values = {"input": source.absolute().name, **options.values(), "device": options.device, "identity": identity}
     settings = {
         name.replace("_", " "): value.name if isinstance(value, Path) else value for name, value in values.items()
     }

@@ -17,7 +17,9 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def verify(
-    original: Annotated[Path, typer.Argument(metavar="ORIGINAL", help="The film or picture before.")],
+    original: Annotated[
+        Path, typer.Argument(metavar="ORIGINAL", help="The film or picture before, or a folder of numbered pictures.")
+    ],
     output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="The same after any anonymizer.")],
     json: Annotated[
         Path | None, typer.Option("--json", metavar="OUT", help="Write every person of every frame here.")
@@ -33,6 +35,9 @@ def verify(
         float | None, typer.Option(min=0, metavar="SECONDS", help="OUTPUT begins here in ORIGINAL.")
     ] = None,
     end: Annotated[float | None, typer.Option(min=0, metavar="SECONDS", help="... and ends here.")] = None,
+    fps: Annotated[
+        float | None, typer.Option(min=0, metavar="RATE", help="Of a folder: pictures per second; else 10.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print the last line only.")] = False,
 ) -> None:
     """Look for people of ORIGINAL who can still be seen in OUTPUT.
@@ -44,7 +49,8 @@ def verify(
     person is visible, 3 a person is, with the times to look at, 1 failed, 2 wrong use.
     """
     for path in (original, output):
-        check_input(path)
+        if not path.is_dir():  # A sequence is one.
+            check_input(path)
     if json is not None:
         check_output(json, overwrite=True)
     from contextlib import ExitStack
@@ -68,6 +74,7 @@ def verify(
             build_detector(score=score, device=resolve_device(device)),
             start=start,
             end=end,
+            fps=fps,
             in_part=parts,
         )
         counted = totals.count(checks)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from anonymize.core.errors import AnonymizeError, MediaError
@@ -130,8 +131,82 @@ def check_output(path: Path | str, *, source: Path | None = None, overwrite: boo
     PartialFile(path, source=source, overwrite=overwrite).discard()
 
 
+class PartialFolder:
+    """Files that get their names in a folder together, when all of them are complete.
+
+    Attributes:
+        path: The folder; it may hold other files.
+        partial: The folder in it where the files lie until `commit`.
+    """
+
+    def __init__(
+        self, path: Path | str, names: Sequence[str], *, source: Path | None = None, overwrite: bool = False
+    ) -> None:
+        """Check that the files may be written and create the partial folder.
+
+        Args:
+            path: The folder; made if missing.
+            names: What the files will be called.
+            source: The folder of the input, which must not be overwritten.
+            overwrite: Replace files that are there already.
+
+        Raises:
+            MediaError: The folder cannot be made or written, is the input's, or one of the files exists.
+        """
+        self.path = Path(path)
+        self._overwrite = overwrite
+        if self.path.exists() and not self.path.is_dir():
+            raise MediaError(f"cannot write {self.path}: it is not a folder")
+        if not self.path.absolute().parent.is_dir():
+            raise MediaError(f"cannot write {self.path}: there is no folder {self.path.parent}")
+        if source is not None and self.path.resolve() == source.resolve():
+            raise MediaError(f"cannot write {self.path}: it is the input")
+        self._refuse_what_is_there(names)
+        self._made = not self.path.exists()
+        self.partial = self.path / f".{secrets.token_hex(4)}.partial"
+        try:
+            self.partial.mkdir(parents=True)
+        except OSError as error:
+            raise MediaError(f"cannot write {self.path}: {error.strerror}") from error
+
+    def commit(self) -> None:
+        """Give the finished files their names, one right after the other.
+
+        Raises:
+            MediaError: One of them cannot get its name, or another file has appeared under it meanwhile.
+        """
+        try:
+            names = sorted(path.name for path in self.partial.iterdir())
+            self._refuse_what_is_there(names)
+            for name in names:
+                (self.partial / name).replace(self.path / name)
+        except MediaError:
+            raise
+        except OSError as error:
+            raise MediaError(f"cannot write {self.path}: {error.strerror}") from error
+
+    def discard(self) -> None:
+        """Remove the partial folder, and the folder itself where it was made in vain."""
+        shutil.rmtree(self.partial, ignore_errors=True)
+        if self._made:
+            with suppress(OSError):  # It holds the results.
+                self.path.rmdir()
+
+    def _refuse_what_is_there(self, names: Sequence[str]) -> None:
+        for name in names:
+            path = self.path / name
+            if path.is_dir():
+                raise MediaError(f"cannot write {path}: it is a folder")
+            if os.path.lexists(path) and not self._overwrite:
+                raise MediaError(f"{path} exists; --overwrite replaces it")
+
+
 def remove_partials(path: Path) -> None:
-    """Remove what a killed process left of an output that it was writing; `PartialFile` says what that is called."""
+    """Remove what a killed process left of an output: see `PartialFile`, and `PartialFolder` of an output folder."""
+    if path.is_dir():
+        for left in path.glob(".*.partial"):
+            if re.fullmatch(r"\.[0-9a-f]{8}\.partial", left.name) and left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left, ignore_errors=True)
     pattern = re.compile(
         rf"\.{re.escape(path.stem[:64])}\.[0-9a-f]{{8}}\.partial{re.escape(path.suffix)}", flags=re.DOTALL
     )

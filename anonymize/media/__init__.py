@@ -2,9 +2,10 @@
 
 from anonymize.core.formats import is_image
 from anonymize.media.film import ColourTags, FilmInfo
-from anonymize.media.images import Picture, check_image_output, read_image, write_image
+from anonymize.media.images import Picture, check_image_output, read_image, result_name, write_image
 from anonymize.media.reader import FilmReader, is_film, open_film
-from anonymize.media.writer import FilmWriter, write_film
+from anonymize.media.sequence import SequenceReader, SequenceWriter, pictures_in
+from anonymize.media.writer import FilmWriter, open_output, write_film
 
 __all__ = [
     "ColourTags",
@@ -12,11 +13,16 @@ __all__ = [
     "FilmReader",
     "FilmWriter",
     "Picture",
+    "SequenceReader",
+    "SequenceWriter",
     "check_image_output",
     "is_film",
     "is_image",
     "open_film",
+    "open_output",
+    "pictures_in",
     "read_image",
+    "result_name",
     "write_film",
     "write_image",
 ]

@@ -10,6 +10,9 @@ from typing import Any
 from anonymize.media.colour import matrix_or_default
 from anonymize.media.orientation import Orientation
 
+FILM_SUFFIXES = frozenset(
+    ".3gp .avi .flv .gif .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogv .ts .webm .wmv".split()  # noqa: SIM905
+)
 UNSPECIFIED = 2
 """H.273's code for primaries, transfer and matrix that are not specified."""
 LIMITED, FULL = 1, 2

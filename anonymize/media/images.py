@@ -15,7 +15,7 @@ from PIL import Image, UnidentifiedImageError
 
 from anonymize.core.errors import MediaError
 from anonymize.core.files import check_input, check_output, whole_file
-from anonymize.core.formats import image_suffix
+from anonymize.core.formats import IMAGE_SUFFIXES, image_suffix
 from anonymize.core.types import Frame, UInt8Array
 from anonymize.media.orientation import Orientation
 
@@ -50,6 +50,22 @@ class Picture:
     exif: bytes = b""
     profile: bytes = b""
     identifying: tuple[str, ...] = ()
+
+
+def result_name(name: str) -> str:
+    """What the anonymized copy of a picture is called: as the picture, with a suffix that can be written."""
+    return name if Path(name).suffix.lower() in IMAGE_SUFFIXES else f"{name}.png"
+
+
+def read_size(path: Path | str) -> tuple[int, int] | None:
+    """Height and width of a picture, upright, by its header; None where only decoding it tells."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path) as image:
+                return Orientation.from_exif(image.getexif().get(ORIENTATION, 1)).size((image.height, image.width))
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError):
+        return None
 
 
 def read_image(path: Path | str) -> Frame:

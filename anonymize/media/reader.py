@@ -18,13 +18,11 @@ from anonymize.core.files import check_input
 from anonymize.core.formats import cut_of, is_image
 from anonymize.core.types import Frame, UInt8Array
 from anonymize.media.expected import ExpectedFrames
-from anonymize.media.film import FULL, LIMITED, ColourTags, FilmInfo, fraction
+from anonymize.media.film import FILM_SUFFIXES, FULL, LIMITED, ColourTags, FilmInfo, fraction
 from anonymize.media.integrity import is_cut_short
 from anonymize.media.orientation import Orientation
+from anonymize.media.sequence import SequenceReader
 
-FILM_SUFFIXES = frozenset(
-    ".3gp .avi .flv .gif .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogv .ts .webm .wmv".split()  # noqa: SIM905
-)
 PLAYLISTS = {"concat", "dash", "hls", "hls,applehttp", "imf"}
 """Formats that name other files, which were not asked for."""
 SWS_MATRIX = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
@@ -42,20 +40,26 @@ def open_film(
     start: float | Fraction | None = None,
     end: float | Fraction | None = None,
     tolerate_corrupt: bool = False,
-) -> FilmReader:
+    sequence: bool = False,
+    fps: float | None = None,
+) -> FilmReader | SequenceReader:
     """Open a film and decode its first frame, so that what cannot be read is known at once.
 
     Args:
-        path: The film.
+        path: The film; the folder of a sequence.
         start: Drop the frames before this many seconds after the film's first frame. The first frame that is kept
             gets the time 0, and sound and subtitles move with it.
         end: Stop before this many seconds after the film's first frame.
         tolerate_corrupt: Drop frames that cannot be decoded, and count them, instead of failing.
+        sequence: The film is the pictures of a folder.
+        fps: Pictures per second of a sequence; None for the default.
 
     Raises:
         MediaError: There is no such film, or it cannot be read; one line says why.
-        OptionError: `start` or `end` make no sense.
+        OptionError: `start`, `end` or `fps` make no sense.
     """
+    if sequence:
+        return SequenceReader(path, start=start, end=end, tolerate_corrupt=tolerate_corrupt, fps=fps)
     return FilmReader(path, start=start, end=end, tolerate_corrupt=tolerate_corrupt)
 
 
@@ -140,6 +144,8 @@ class FilmReader:
     def _open(self) -> Any:
         path = self.path
         try:
+            if path.is_dir():
+                raise MediaError(f"cannot read {path}: it is a folder, which is a film with --sequence only")
             check_input(path)
             if is_cut_short(path):
                 if not self._tolerant:

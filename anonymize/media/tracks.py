@@ -13,8 +13,10 @@ import numpy as np
 
 from anonymize.core.errors import MediaError, OptionError
 from anonymize.core.types import FloatArray
+from anonymize.media.disguise import DisguisedTrack
 from anonymize.media.film import FilmInfo, fraction
 from anonymize.media.metadata import copy_tags, data_name, describe, other_pictures
+from anonymize.media.voice import VoiceChange
 
 SUBTITLE_REACH = 60
 """Seconds before `--start` from which on a subtitle that is still shown is found."""
@@ -44,7 +46,7 @@ QUICKTIME_LANGUAGES = {
 
 
 class CopiedTracks:
-    """Sound and subtitles of a film, as the same packets.
+    """Sound and subtitles of a film, as the same packets; the sound with other voices where that is asked for.
 
     Reads the file a second time, in the thread of the writer: what the picture's look-ahead holds back never queues
     here. Where the film is cut, whole packets of sound that begin within it are kept, at their exact place (so the
@@ -58,7 +60,7 @@ class CopiedTracks:
         stripped: Metadata that was left out, one line each.
     """
 
-    def __init__(self, info: FilmInfo, output: Any, *, audio: bool, keep_metadata: bool) -> None:
+    def __init__(self, info: FilmInfo, output: Any, *, audio: str, keep_metadata: bool) -> None:
         if info.path is None:
             raise ValueError("a film that is drawn has no tracks to copy")
         self.warnings: list[str] = []
@@ -68,7 +70,8 @@ class CopiedTracks:
         self._input = av.open(str(info.path.absolute()), "r", container_options={"protocol_whitelist": "file"})
         try:
             picture = self._input.streams[info.track]
-            kinds = {"subtitle": True, "audio": audio, "data": keep_metadata, "attachment": keep_metadata}
+            kinds = {"subtitle": True, "audio": audio != "drop", "data": keep_metadata, "attachment": keep_metadata}
+            self._voices = VoiceChange() if audio == "disguise" else None
             self._copies = {
                 stream.index: copy
                 for stream in self._input.streams
@@ -81,6 +84,7 @@ class CopiedTracks:
                 output.set_chapters(self._chapters())
             else:
                 self.stripped += describe(self._input, picture)
+            self._unfinished = [copy for copy in self._copies.values() if isinstance(copy, DisguisedTrack)]
             for stream in self._input.streams:
                 if stream.index not in self._copies:
                     stream.discard = av.stream.Discard.all
@@ -101,13 +105,18 @@ class CopiedTracks:
                 if time is not None and stamp * fraction(packet.time_base) > time:
                     return
                 copy = self._copies[source]
-                copy.place(packet)
-                self._output.mux_one(packet)
+                if isinstance(copy, DisguisedTrack):
+                    copy.mux(packet)
+                else:
+                    copy.place(packet)
+                    self._output.mux_one(packet)
                 self._next = next(self._packets, None)
+            while self._unfinished:
+                self._unfinished.pop().flush()
         except av.error.InvalidDataError as error:
             raise MediaError(f"cannot read {self._info.path} to its end: it is cut short or damaged") from error
 
-    def _add(self, stream: Any, keep_metadata: bool) -> _Copy | None:
+    def _add(self, stream: Any, keep_metadata: bool) -> _Copy | DisguisedTrack | None:
         container = self._output.format.name
         name = stream.codec_context.name if stream.codec_context is not None else data_name(stream)
         if stream.type in {"audio", "subtitle"} and stream.codec_context is None:
@@ -115,14 +124,17 @@ class CopiedTracks:
             return None
         if stream.type == "data" and "timecode" in stream.metadata:
             return None  # The muxer writes it anew from the picture's tag.
-        if not _holds(container, stream):
+        disguised = None
+        if stream.type == "audio" and self._voices is not None:
+            disguised = DisguisedTrack(stream, self._output, self._info, self._voices)
+        elif not _holds(container, stream):
             suffix = f".{container.split(',')[0]}".replace("matroska", "mkv")
             if stream.type == "audio":
                 raise MediaError(f"{suffix} cannot hold the sound ({name}); use .mkv, or --audio drop")
             kind = "subtitles" if stream.type == "subtitle" else stream.type
             self.warnings.append(f"{suffix} cannot hold the {kind} of track {stream.index} ({name}); they are left out")
             return None
-        target = self._output.add_stream_from_template(stream)
+        target = self._output.add_stream_from_template(stream) if disguised is None else disguised.target
         target.disposition = stream.disposition
         target.metadata.clear()
         if stream.language:
@@ -130,7 +142,7 @@ class CopiedTracks:
             target.metadata["language"] = names.get(stream.language, stream.language)
         if keep_metadata:
             copy_tags(stream, target)
-        return _Copy(stream, target)
+        return disguised or _Copy(stream, target)
 
     def _read(self) -> Iterator[tuple[int, Any]]:
         """Packets within the cut, at their time in the output, each with the number of its track in the input."""
@@ -160,6 +172,8 @@ class CopiedTracks:
         info = self._info
         if info.ends is not None and begin >= info.ends:
             return False
+        if isinstance(self._copies[packet.stream.index], DisguisedTrack):
+            return True  # It is cut to the sample.
         if packet.stream.type != "subtitle":
             return not info.shift or begin >= info.begins
         if packet.stream.name == "mov_text" and packet.size == 2:

@@ -23,6 +23,7 @@ from anonymize.media.encoders import Encoder, pick_encoder
 from anonymize.media.film import FULL, LIMITED, UNSPECIFIED, ColourTags, FilmInfo, fraction
 from anonymize.media.integrity import is_cut_short
 from anonymize.media.reader import SWS_MATRIX, FilmReader
+from anonymize.media.sequence import SequenceReader, SequenceWriter
 from anonymize.media.tracks import CopiedTracks, EncodedSound, NoTracks, Tracks
 
 
@@ -64,7 +65,7 @@ class FilmWriter:
                 libvpx-vp9 instead.
             crf: Constant quality, lower is better.
             preset: Speed preset of the encoder.
-            audio: "copy" or "drop".
+            audio: "copy" or "drop"; "disguise" encodes it anew with other voices, see `voice.py`.
             keep_metadata: Keep what may identify: tags, data tracks, attachments, chapters. Cover pictures and further
                 picture tracks are never kept, because they show people as they are.
             overwrite: Replace an existing file.
@@ -78,14 +79,14 @@ class FilmWriter:
         self.warnings: list[str] = []
         self.stripped: list[str] = []
         self._container_name = container_of(self.path)
-        if audio not in {"copy", "drop"}:
-            raise OptionError(f"audio must be copy or drop, not {audio}")
+        if audio not in {"copy", "drop", "disguise"}:
+            raise OptionError(f"audio must be copy, drop or disguise, not {audio}")
         used = codec_for(self._container_name, codec)
         if used != codec:
             self.warnings.append(f"WebM cannot hold H.264; encoded with {used}")
         self._encoder = pick_encoder(used, crf, preset)
         self._options = self._encoder.options(crf, preset)
-        self._audio, self._sound = audio == "copy", sound
+        self._audio, self._sound = audio, sound
         self._keep_metadata, self._overwrite = keep_metadata, overwrite
         self._frames = 0
         self._durations: dict[int, int] = {}  # By time, of the frames that the encoder holds.
@@ -287,6 +288,38 @@ class _Wrapped:
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
         if isinstance(error, av.error.FFmpegError):
             raise MediaError(f"cannot write {self._path}: {error.strerror}") from error
+
+
+def open_output(
+    path: Path | str,
+    film: FilmReader | SequenceReader,
+    *,
+    codec: str = "libx264",
+    crf: int = 18,
+    preset: str | None = None,
+    audio: str = "copy",
+    keep_metadata: bool = False,
+    overwrite: bool = False,
+) -> FilmWriter | SequenceWriter:
+    """The writer of a film's result: a film of a film, pictures of a sequence, which have no encoder and no sound.
+
+    The arguments are those of `FilmWriter`.
+
+    Raises:
+        OptionError: An option has a value that is not supported.
+    """
+    if isinstance(film, SequenceReader):
+        return SequenceWriter(path, film, keep_metadata=keep_metadata, overwrite=overwrite)
+    return FilmWriter(
+        path,
+        film,
+        codec=codec,
+        crf=crf,
+        preset=preset,
+        audio=audio,
+        keep_metadata=keep_metadata,
+        overwrite=overwrite,
+    )
 
 
 def write_film(

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 
 from anonymize.core.errors import AnonymizeError, MediaError
 from anonymize.core.modes import REPLACING
+from anonymize.media import pictures_in
 
 FORMAT, VERSION = "anonymize-tracks", 1
 Action = Literal["generate", "avatar", "blur", "pixelate", "solid", "keep", "drop"]
@@ -81,13 +82,17 @@ class Header:
 
 
 def hash_of(path: Path | str) -> str:
-    """sha256 of a file, hexadecimal.
+    """sha256 of a file, hexadecimal; of a sequence's folder that of the names and hashes of its pictures, in order.
 
     Raises:
         MediaError: It cannot be read.
     """
+    path = Path(path)
+    if path.is_dir():
+        lines = (f"{hash_of(path / name)}  {name}\n" for name in pictures_in(path))
+        return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
     try:
-        with Path(path).open("rb") as file:
+        with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise MediaError(f"cannot read {path}: {error.strerror}") from error

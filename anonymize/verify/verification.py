@@ -46,6 +46,7 @@ def verify(
     *,
     start: float | None = None,
     end: float | None = None,
+    fps: float | None = None,
     in_part: bool = False,
 ) -> Iterator[FrameCheck]:
     """Look up all people whom a detector finds in a film or picture in its anonymized copy, frame by frame.
@@ -58,6 +59,7 @@ def verify(
         detector: Finds the people of the original. A low score finds more of those whom the anonymizer overlooked.
         start: Where the output begins in the original, in seconds.
         end: Where it ends there.
+        fps: Of a folder of pictures, pictures per second; None for the default.
         in_part: Who is left in part counts as visible: a face, a leg. So does background that the detector takes for
             a part of a person.
 
@@ -70,7 +72,7 @@ def verify(
     """
     parts = BodyParts.of(detector)
     with Prefetch() as prefetch:
-        pairs = prefetch(pair_frames(Path(original), Path(output), start=start, end=end), BATCH, "read")
+        pairs = prefetch(pair_frames(Path(original), Path(output), start=start, end=end, fps=fps), BATCH, "read")
         while batch := list(islice(pairs, BATCH)):
             yield from _check_batch(batch, detector, parts, in_part)
 

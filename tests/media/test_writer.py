@@ -578,7 +578,7 @@ def test_a_full_disk(make_film, tmp_path: Path, name: str, room: int) -> None:
         ("out.mp4", {"codec": "h263"}, "no codec h263; there are libx264"),
         ("out.mp4", {"crf": 52}, "crf 52 is not within 0 to 51"),
         ("out.mp4", {"preset": "warp"}, "no preset warp; there are ultrafast"),
-        ("out.mp4", {"audio": "louder"}, "audio must be copy or drop"),
+        ("out.mp4", {"audio": "louder"}, "audio must be copy, drop or disguise"),
     ],
 )
 def test_wrong_options(make_film, tmp_path: Path, name: str, options: dict[str, Any], error: str) -> None:
