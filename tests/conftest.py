@@ -1,3 +1,7 @@
+import os
+import shutil
+import signal
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -5,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -33,6 +38,48 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture
 def shared() -> Path:
     return SHARED
+
+
+@pytest.fixture
+def screenshot(tmp_path: Path) -> Callable[..., tuple[str, UInt8Array]]:
+    """Shows a page in Chromium: what it complains of, and a picture [1200, width, 3] BGR."""
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("Chromium is not installed")
+
+    def take(page: Path, width: int, *, dark: bool = False) -> tuple[str, UInt8Array]:
+        shot = tmp_path / "shot.png"
+        command = [
+            browser,
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-background-networking",
+            "--enable-logging=stderr",
+            f"--blink-settings=preferredColorScheme={0 if dark else 1}",
+            f"--user-data-dir={tmp_path / 'profile'}",
+            f"--window-size={width},1200",
+            f"--screenshot={shot}",
+            page.as_uri(),
+        ]
+        errors = errors_of(command)
+        return errors, np.asarray(cv2.imread(str(shot)), np.uint8)
+
+    return take
+
+
+def errors_of(command: list[str]) -> str:
+    """What a program writes to stderr; it and all its children are ended if it takes too long."""
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as run:
+        try:
+            _, errors = run.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            os.killpg(run.pid, signal.SIGKILL)
+            raise
+    assert run.returncode == 0, errors
+    return errors
 
 
 @dataclass

@@ -22,21 +22,15 @@ class ChosenComposer(CoverPainter):
 
     def __init__(self, usual: CoverPainter, chosen: Mapping[int, CoverPainter]) -> None:
         self._usual, self._chosen = usual, chosen
+        self.over_background = any(each.over_background for each in (usual, *chosen.values()))
 
-    def draw(
-        self,
-        original: UInt8Array,
-        tracks: Tracks,
-        covers: Sequence[RegionMask],
-        image: UInt8Array,
-        edited: BoolArray,
-    ) -> None:
+    def draw(self, tracks: Tracks, covers: Sequence[RegionMask], image: UInt8Array, edited: BoolArray) -> None:
         """See `CoverPainter.draw`."""
         who = [self._chosen.get(track, self._usual) for track in tracks.ids.tolist()]
         for painter in dict.fromkeys([self._usual, *who]):
             rows = np.array([each is painter for each in who], np.bool_)
             theirs = [covers[row] for row in np.flatnonzero(rows).tolist()]
-            painter.draw(original, tracks[rows], theirs, image, edited)
+            painter.draw(tracks[rows], theirs, image, edited)
 
 
 class ChosenGenerator:

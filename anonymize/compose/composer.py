@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from anonymize.compose.background import fill_places
 from anonymize.core.types import BoolArray, Frame, RegionMask, Tracks, UInt8Array
 
 
@@ -29,31 +30,34 @@ class Composer(Protocol):
 
 
 class CoverPainter(Composer, Protocol):
-    """A composer that covers people, also in another picture than the frame."""
+    """A composer that covers people, also in another picture than the frame.
+
+    Attributes:
+        over_background: Whether it draws on the frame without people; else what is behind need not be known.
+    """
+
+    over_background: bool
 
     def compose(self, frame: Frame, tracks: Tracks, covers: Sequence[RegionMask]) -> Frame:
         """Cover the people of one frame, see `Composer`."""
         if len(tracks) == 0:
             return frame
-        image, edited = frame.image.copy(), np.zeros(frame.size_hw, np.bool_)
-        self.draw(frame.image, tracks, covers, image, edited)
+        if self.over_background:
+            background = frame.background or fill_places(frame.image, covers)
+            image, edited = background.image.copy(), background.changed.copy()
+        else:
+            image, edited = frame.image.copy(), np.zeros(frame.size_hw, np.bool_)
+        self.draw(tracks, covers, image, edited)
         return frame.with_edit(image, edited)
 
-    def draw(
-        self,
-        original: UInt8Array,
-        tracks: Tracks,
-        covers: Sequence[RegionMask],
-        image: UInt8Array,
-        edited: BoolArray,
-    ) -> None:
+    def draw(self, tracks: Tracks, covers: Sequence[RegionMask], image: UInt8Array, edited: BoolArray) -> None:
         """Cover people.
 
         Args:
-            original: [H, W, 3] uint8 RGB, the frame. It is looked at within the covers only.
             tracks: The people.
             covers: What must be covered of each of them.
-            image: [H, W, 3] uint8 RGB, drawn on; shows through the rims.
+            image: [H, W, 3] uint8 RGB, drawn on, shows through the rims: the frame, without people if
+                `over_background`.
             edited: [H, W] bool, marked.
         """
         ...

@@ -1,7 +1,8 @@
 """Covering people so that it cannot be undone.
 
-A Gaussian blur is a linear filter, which can be inverted to a good part. Here a person is first reduced to a few cells
-of averaged colour, which is all that goes into the result: what a cell averages away is gone.
+A blurred or pixelated person keeps the colours of the clothes, by which people are recognized across cameras, however
+few the cells. So not the person is blurred here but what is around: a cover shows cells of averaged surroundings, and a
+fixed pattern of light and dark cells that makes it seen. Nothing of the person but the outline goes into the result.
 """
 
 from __future__ import annotations
@@ -19,12 +20,11 @@ from anonymize.core.types import UNKNOWN_TRACK, BoolArray, FloatArray, RegionMas
 MOST_CELLS = 8
 SMALLEST_CELL_PX = 8
 """People of a few pixels have fewer cells, or a cell would be one pixel of theirs."""
-CELL_SPREAD = 0.7
-"""Standard deviation, in cells, by which cells lend each other pixels: a cell at the rim may hold a single pixel of the
-person, whose colour would else show as it is."""
-MEAN_SHARE = 1 / 4
-"""Part of a cell's pixels for which the mean over the whole person is added, for the pixel that has no cells around."""
 RIM_PER_CELL = 1 / 16
+PATTERN_LEVELS = 28.0
+"""Cells are lighter or darker than the surroundings by up to this: on an even wall a cover would not be seen else."""
+PATTERN = np.random.default_rng(0).uniform(-PATTERN_LEVELS, PATTERN_LEVELS, (MOST_CELLS + 1, MOST_CELLS + 1, 1))
+"""By row and column of a cell, the same for all people; a rim may need one cell more."""
 BLACK = "000000"
 
 
@@ -38,8 +38,8 @@ class CoverComposer(CoverPainter):
         """Choose how people look in the result.
 
         Args:
-            mode: "blur": at most 8 cells of averaged colour across the person, smoothed; "pixelate": the cells as they
-                are; "solid": one colour.
+            mode: "pixelate": at most 8 cells along the person, of averaged surroundings; "blur": the same smoothed;
+                "solid": one colour.
             color: The colour of "solid", RRGGBB in hexadecimal, sRGB; None for black.
 
         Raises:
@@ -48,32 +48,27 @@ class CoverComposer(CoverPainter):
         if mode not in COVERING:
             raise OptionError(f"mode {mode!r} is not one of {', '.join(COVERING)}")
         self._mode = mode
+        self.over_background = mode != "solid"
         self._color = parse_color(color or BLACK)
 
-    def draw(
-        self,
-        original: UInt8Array,
-        tracks: Tracks,
-        covers: Sequence[RegionMask],
-        image: UInt8Array,
-        edited: BoolArray,
-    ) -> None:
+    def draw(self, tracks: Tracks, covers: Sequence[RegionMask], image: UInt8Array, edited: BoolArray) -> None:
         """See `CoverPainter.draw`. Where people overlap, the higher ID is always on top."""
         for person in np.argsort(tracks.ids, kind="stable"):
             region = covers[person]
             for part in pieces(region) if tracks.ids[person] == UNKNOWN_TRACK else [region]:
                 if part.area > 0:
-                    self._cover(original, part, image, edited)
+                    self._cover(part, image, edited)
 
-    def _cover(self, original: UInt8Array, region: RegionMask, image: UInt8Array, edited: BoolArray) -> None:
-        """Cover one person in `image`, looking at the `original` within the cover only."""
+    def _cover(self, region: RegionMask, image: UInt8Array, edited: BoolArray) -> None:
+        """Cover one person in `image`."""
         if self._mode == "solid":  # Hard rim: the colour is exact wherever it is painted.
             image[region.slices][region.mask] = self._color
             edited[region.slices] |= region.mask
             return
-        rim = max(1, round(cell_size(region.mask.shape) * RIM_PER_CELL))
-        region = grow_region(region, 2 * rim, original.shape[:2])
-        colours = coarse_colours(original[region.slices], region.mask, smooth=self._mode == "blur")
+        cell = cell_size(region.mask.shape)
+        rim = max(1, round(cell * RIM_PER_CELL))
+        region = grow_region(region, 2 * rim, image.shape[:2])
+        colours = coarse_colours(image[region.slices], cell, smooth=self._mode == "blur")
         opacity = outward_rim(region.mask, rim)[..., None]
         under = image[region.slices].astype(np.float32)
         image[region.slices] = np.rint(under + opacity * (colours - under)).astype(np.uint8)
@@ -115,39 +110,25 @@ def grow_region(region: RegionMask, margin: int, size_hw: tuple[int, ...]) -> Re
     return RegionMask(x, y, mask)
 
 
-def coarse_colours(image: UInt8Array, mask: BoolArray, *, smooth: bool) -> FloatArray:
-    """A person's colours with all detail gone.
-
-    Each cell is the mean over the person's own pixels in it and, with less weight, in the cells around and in all. So
-    a cell without any pixel of the person has a colour too.
+def coarse_colours(image: UInt8Array, cell: int, *, smooth: bool) -> FloatArray:
+    """A picture in cells of averaged colour, lighter and darker by a fixed pattern.
 
     Args:
-        image: [h, w, 3] uint8, the part of the frame around the person.
-        mask: [h, w] bool, the person; at least one pixel. Nothing else of `image` is looked at.
+        image: [h, w, 3] uint8.
+        cell: Side of a cell in pixels; at most 9 of them along either side.
         smooth: Interpolate between the centres of the cells instead of keeping them flat.
 
     Returns:
-        [h, w, 3] float32 in [0, 255], defined on the whole crop.
+        [h, w, 3] float32 in [0, 255].
     """
-    height, width = mask.shape
-    cell = cell_size(mask.shape)
-    masked = np.dstack([image * mask[..., None], mask]).astype(np.float32)  # [h, w, RGB and count]
-    sums = np.add.reduceat(masked, np.arange(0, height, cell), axis=0, dtype=np.float64)
-    sums = np.add.reduceat(sums, np.arange(0, width, cell), axis=1)  # [rows, columns, 4]
-    rows, columns = sums.shape[:2]
-    shared = np.einsum("ij,jkc,lk->ilc", _lending(rows), sums, _lending(columns))
-    whole = sums.sum(axis=(0, 1))
-    shared += whole / whole[3] * (cell * cell * MEAN_SHARE)
-    grid = (shared[..., :3] / shared[..., 3:]).astype(np.float32)
+    height, width = image.shape[:2]
+    rows, columns = -(-height // cell), -(-width // cell)
+    whole = cv2.copyMakeBorder(image, 0, rows * cell - height, 0, columns * cell - width, cv2.BORDER_REPLICATE)
+    grid = cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA) + PATTERN[:rows, :columns]
+    grid = grid.clip(0, 255).astype(np.float32)
     method = cv2.INTER_LINEAR if smooth else cv2.INTER_NEAREST
     colours = np.asarray(cv2.resize(grid, (columns * cell, rows * cell), interpolation=method), np.float32)
     return colours[:height, :width]
-
-
-def _lending(cells: int) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-    """[n, n] Gaussian weight of each of n cells in a row for each other."""
-    place = np.arange(cells)
-    return np.exp(-0.5 * ((place[:, None] - place[None, :]) / CELL_SPREAD) ** 2)
 
 
 def outward_rim(mask: BoolArray, rim: int) -> FloatArray:

@@ -81,8 +81,8 @@ class GeneratedComposer:
 def left_to_cover(tracks: Tracks, covers: Sequence[RegionMask]) -> tuple[Tracks, list[RegionMask]]:
     """The people without a surface, and their covers as far as no person is made on top of them.
 
-    A cover has the colours of what it covers. A person found twice, once with a surface and once without, would get a
-    glow in the colours of their own clothes round the person who replaces them.
+    A person found twice, once with a surface and once without, would get a glow of cells round the person who replaces
+    them.
     """
     known = tracks.detections.has_cse
     made = [covers[row] for row in np.flatnonzero(known).tolist()]
@@ -107,7 +107,7 @@ class Canvas:
             return
         background = frame.background or fill_places(frame.image, covers)
         self._image, self._edited = background.image.copy(), background.changed.copy()
-        painter.draw(frame.image, *left_to_cover(tracks, covers), self._image, self._edited)
+        painter.draw(*left_to_cover(tracks, covers), self._image, self._edited)
 
     def requests(self, boxes_xyxy: IntArray) -> list[PersonRequest]:
         """The people to make, far to near: who stands lower in the picture is nearer."""

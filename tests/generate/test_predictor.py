@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from anonymize.compose import CoverComposer, covers_of
+from anonymize.compose.background import fill_places
 from anonymize.compose.generated import GeneratedComposer, left_to_cover
 from anonymize.core.errors import OptionError, WeightsError
 from anonymize.core.types import Frame, PersonRequest, Replacement, Tracks
@@ -90,7 +91,8 @@ def test_people_without_a_surface_are_covered(generator: EmbeddedGenerator) -> N
     covered = compose(generator, first, tracks)
     alone, [left] = left_to_cover(tracks, (region, made))
     np.testing.assert_array_equal(left.to_full(SIZE), region.to_full(SIZE) & ~made.to_full(SIZE))
-    only = CoverComposer().compose(Frame(second), alone, [left])
+    behind = fill_places(second, [region, made])
+    only = CoverComposer().compose(Frame(second, background=behind), alone, [left])
     far = region.to_full(SIZE)
     far[:, 40:] = False
     np.testing.assert_array_equal(covered.image[far], only.image[far])

@@ -1,16 +1,12 @@
-import os
 import re
-import shutil
-import signal
-import subprocess
 from collections.abc import Callable
 from html.parser import HTMLParser
 from importlib.resources import files
 from pathlib import Path
 
-import cv2
 import pytest
 
+from anonymize.core.types import UInt8Array
 from anonymize.pipeline import Summary
 from anonymize.report import FilmReport, write_page
 from anonymize.report.text import clock, printable
@@ -18,7 +14,6 @@ from anonymize.report.text import clock, printable
 from .conftest import frame, tracks
 
 VOID = {"meta", "link", "img", "br"}
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 class Checker(HTMLParser):
@@ -173,45 +168,15 @@ def test_contrast(scheme: int) -> None:
             assert contrast(mark, ground) >= 3, (mark, ground)  # WCAG 1.4.11, graphics.
 
 
-def errors_of(command: list[str]) -> str:
-    """What a program writes to stderr; it and all its children are ended if it takes too long."""
-    with subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
-    ) as run:
-        try:
-            _, errors = run.communicate(timeout=60)
-        except subprocess.TimeoutExpired:
-            os.killpg(run.pid, signal.SIGKILL)
-            raise
-    assert run.returncode == 0, errors
-    return errors
-
-
 @pytest.mark.chromium
-@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 @pytest.mark.timeout(90)
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [390, 1440])
 def test_a_browser_shows_it_without_complaint(
-    write: Callable[..., Path], tmp_path: Path, width: int, dark: bool
+    write: Callable[..., Path], screenshot: Callable[..., tuple[str, UInt8Array]], width: int, dark: bool
 ) -> None:
-    page, shot = write(), tmp_path / "shot.png"
-    command = [
-        str(CHROMIUM),
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-background-networking",
-        "--enable-logging=stderr",
-        f"--blink-settings=preferredColorScheme={0 if dark else 1}",
-        f"--user-data-dir={tmp_path / 'profile'}",
-        f"--window-size={width},1200",
-        f"--screenshot={shot}",
-        page.as_uri(),
-    ]
-    assert ":CONSOLE" not in errors_of(command)  # The page's policy makes a complaint of every request, too.
-    image = cv2.imread(str(shot))
-    assert image is not None
+    errors, image = screenshot(write(), width, dark=dark)
+    assert ":CONSOLE" not in errors  # The page's policy makes a complaint of every request, too.
     assert image.shape[1] == width
     assert image.std() > 5
     assert (image[:4].mean() < 60) == dark

@@ -106,7 +106,7 @@ def build_anonymizers(
 
 
 def _generated(weights: str, detector: Detector, device: torch.device) -> GeneratedComposer:
-    generator = make_generator(DrawOptions(weights=weights), device, lambda: detector)
+    generator = make_generator(DrawOptions(mode="generate", weights=weights), device, lambda: detector)
     check_pairing(detector.surface, generator.surface)
     return GeneratedComposer(StillPictures(generator), CoverComposer("blur"))
 

@@ -63,6 +63,82 @@ def generator(
 
 
 @app.command()
+def pictures(
+    models: Annotated[
+        list[Path], typer.Argument(metavar="MODEL...", exists=True, dir_okay=False, help="Generators' .safetensors.")
+    ],
+    data: Annotated[Path, typer.Option(exists=True, file_okay=False, help="Dataset of `anonymize dataset`.")],
+    inception: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", show_default="EfficientNet-Lite0", help="For FID: .onnx, RGB in [0, 1]."),
+    ] = None,
+    clip: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="For FID-CLIP: .onnx, as well; without it there is none.")
+    ] = None,
+    lpips: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH", show_default="EfficientNet-Lite0", help="For LPIPS: torchvision's AlexNet or VGG-16."
+        ),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=3, help="At most so many pictures.", show_default=False)] = None,
+    json_output: Annotated[Path | None, typer.Option("--json", metavar="OUT", help="Write the figures here.")] = None,
+) -> None:
+    """FID, FID-CLIP and LPIPS of generators on people they were not trained on (thesis' tables 5.1 and 5.3)."""
+    from anonymize.lab.evaluate.output import check_output, write_json
+    from anonymize.lab.evaluate.picture_networks import load_picture_networks
+    from anonymize.lab.evaluate.pictures import figures, measure, table
+
+    if json_output is not None:
+        check_output(json_output)
+    found = measure(_by_name(models), data, load_picture_networks(inception, clip, lpips), limit)
+    if json_output is not None:
+        write_json(json_output, figures(found))
+    typer.echo(table(found))
+
+
+@app.command()
+def consistency(
+    models: Annotated[
+        list[Path], typer.Argument(metavar="MODEL...", exists=True, dir_okay=False, help="Generators' .safetensors.")
+    ],
+    data: Annotated[
+        Path, typer.Option(exists=True, file_okay=False, help="Dataset of `anonymize dataset`, with rendered people.")
+    ],
+    people: Annotated[int, typer.Option(min=2, help="How many z are drawn.")] = 20,
+    views: Annotated[int, typer.Option(min=2, help="Poses, and places, that each is made in.")] = 4,
+    sheet: Annotated[
+        Path | None, typer.Option(metavar="OUT", help="Write a picture of some of them here, PNG.")
+    ] = None,
+    json_output: Annotated[Path | None, typer.Option("--json", metavar="OUT", help="Write the figures here.")] = None,
+) -> None:
+    """Does a person stay the same in other poses and before other backgrounds? (thesis' figures 5.1 and 5.2)"""
+    from anonymize.lab.evaluate.consistency import measure, table, write_sheet
+    from anonymize.lab.evaluate.output import check_output, write_json
+
+    for path in (sheet, json_output):
+        if path is not None:
+            check_output(path)
+    named = _by_name(models)
+    found = measure(named, data, people=people, views=views)
+    if sheet is not None:
+        write_sheet(sheet, named, data, views=views)
+    if json_output is not None:
+        write_json(json_output, found)
+    typer.echo(table(found))
+
+
+def _by_name(models: list[Path]) -> dict[str, Path]:
+    """Models by the least of their path that tells them apart."""
+    from anonymize.core.errors import OptionError
+
+    if len(set(models)) < len(models):
+        raise OptionError("a model is named twice")
+    stems = [path.stem for path in models]
+    return {str(path) if stems.count(path.stem) > 1 else path.stem: path for path in models}
+
+
+@app.command()
 def tracking(
     truth: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The true tracks, MOTChallenge text.")],
     result: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The tracks to measure, the same.")],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -23,23 +23,19 @@ from anonymize.detect.build import load_network as load_detector
 from anonymize.detect.network import DetectorNetwork
 from anonymize.detect.predictor import EmbeddedDetector
 from anonymize.generate.build import load_network
-from anonymize.generate.latents import draw_latent, draw_noise, truncate
-from anonymize.generate.layered import composite
 from anonymize.generate.network import GeneratorBase
 from anonymize.generate.predictor import EmbeddedGenerator
 from anonymize.lab.evaluate.detection import LARGE_PX
 from anonymize.lab.evaluate.detector import FILM_FPS, FILM_FRAMES, FILM_PLACES, FILMS, HELD_OUT_SEED, SCENE_HW
 from anonymize.lab.evaluate.features import Discriminant, EfficientNetLite0
 from anonymize.lab.evaluate.looks import Looks, Observer, apart, frechet_distance
+from anonymize.lab.evaluate.making import SEED, Maker
 from anonymize.lab.synthesis.film import PLACES, render_film
-from anonymize.lab.train.dataset import NO_VERTEX, SIZE, PersonCrop
-from anonymize.lab.train.dataset_reader import LayeredBatch, People
-from anonymize.lab.train.layered import condition_of
+from anonymize.lab.train.dataset import NO_VERTEX, SIZE
+from anonymize.lab.train.dataset_reader import People
 from anonymize.pipeline import build_tracker
 from anonymize.track import UNSURE_SCORE
 
-SEED = 1_000_000
-BATCH = 8
 POSES_PER_LATENT = 4
 WRONG_ANSWERS = 9
 DRAWS = 6  # of z, for the correlations
@@ -49,7 +45,7 @@ HAIR, CLOTHES = (1, 2), tuple(range(3, 25))
 EQUAL_LEVELS = 2  # grey levels within which a pixel counts as the original's
 
 
-class Studio:
+class Studio(Maker):
     """Held-out people and what a generator makes in their places.
 
     Args:
@@ -68,12 +64,8 @@ class Studio:
         discriminant: Discriminant,
         limit: int | None = None,
     ) -> None:
-        self.network, self.people = network.eval().requires_grad_(False), people
+        super().__init__(network, people, limit)
         self.observer, self.discriminant = observer, discriminant
-        rows = np.arange(len(people))
-        if limit is not None and limit < len(rows):
-            rows = np.linspace(0, len(rows) - 1, limit).astype(int)
-        self.rows: list[int] = rows.tolist()
         self.rendered = [row for row in self.rows if people.notes[row].rendered]
         groups: dict[str, list[int]] = defaultdict(list)
         for row, note in enumerate(people.notes):
@@ -99,20 +91,6 @@ class Studio:
             "appearance": self.discriminant(looks.features),
         }
 
-    def sample(self, row: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Picture, condition and appearance of a person, always the same."""
-        crop: PersonCrop = self.people[row]
-        return self.people.sample(np.random.default_rng([SEED, row]), crop, crop)
-
-    def layered(self, rows: Sequence[int]) -> LayeredBatch:
-        """The same for a generator of layers."""
-        crops = ((row, self.people[row]) for row in rows)
-        samples = (
-            self.people.layered_sample(np.random.default_rng([SEED, row]), crop, crop, paired=False)
-            for row, crop in crops
-        )
-        return LayeredBatch(*(torch.stack(values) for values in zip(*samples, strict=True)))
-
     def true_looks(self, rows: Sequence[int]) -> Looks:
         return self.observer.looks((self.sample(row)[0], self.parts(row)) for row in rows)
 
@@ -120,38 +98,6 @@ class Studio:
         """Looks of people made in the places of `rows` from z [N, latent]; truncated toward the mean."""
         pictures = self.make(rows, z, truncation)
         return self.observer.looks((made, self.parts(row)) for row, made in zip(rows, pictures, strict=True))
-
-    @torch.inference_mode()
-    def make(self, rows: Sequence[int], z: Tensor, truncation: float = 1.0) -> Iterator[Tensor]:
-        """Pictures [3, h, w] in [-1, 1]."""
-        for start in tqdm(range(0, len(rows), BATCH), desc="people", leave=False, disable=None):
-            part = rows[start : start + BATCH]
-            w = truncate(self.network.mapping(z[start : start + BATCH]), self.network.w_mean[None], truncation)
-            if self.network.config.alpha:
-                batch = self.layered(part)
-                condition, behind = condition_of(batch, torch.zeros(len(part), dtype=torch.bool))
-                yield from composite(self.network(condition, w).float(), behind).clamp(-1, 1)
-                continue
-            condition = torch.stack([self.sample(row)[1] for row in part])
-            drawn = [draw_noise(SEED, row, self.network.config.noise_sizes) for row in part]
-            noise = [torch.stack(level) for level in zip(*drawn, strict=True)]
-            yield from self.network(condition, w, noise).float().clamp(-1, 1)
-
-    @torch.inference_mode()
-    def read(self, rows: Sequence[int]) -> Tensor:
-        """z [N, latent] of people, by the appearance mapper."""
-        if not self.network.config.appearance_mapper:
-            raise OptionError("this generator has no appearance mapper")
-        if self.network.config.alpha:
-            return torch.cat([self.network.read(self.layered([row]).appearance)[0] for row in rows])
-        return torch.cat([self.network.read(self.sample(row)[2][None])[0] for row in rows])
-
-    def draw(self, count: int, first: int = 0) -> Tensor:
-        """z [count, latent] as the pipeline draws it."""
-        noise = torch.stack([draw_latent(SEED, first + i, self.network.config.latent) for i in range(count)])
-        with torch.inference_mode():
-            z: Tensor = self.network.prior(noise)
-        return z
 
 
 def parts_of(people: People, row: int) -> np.ndarray:

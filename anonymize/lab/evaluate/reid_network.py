@@ -176,6 +176,26 @@ def _openvino(path: Path) -> EmbeddingNetwork:
 
 
 def _onnx(path: Path) -> EmbeddingNetwork:
+    run, size_hw, batch = open_onnx(path)
+    return EmbeddingNetwork(path.name, run, size_hw, imagenet=True, batch=batch)
+
+
+def open_onnx(
+    path: Path, size_hw: tuple[int, int] = SIZE_HW
+) -> tuple[Callable[[FloatArray], FloatArray], tuple[int, int], int]:
+    """A network that turns pictures into vectors.
+
+    Args:
+        path: `.onnx`.
+        size_hw: Height and width of the pictures, where the file leaves them open.
+
+    Returns:
+        Gives vectors [N, D] of pictures [N, 3, h, w]; h and w; the largest N.
+
+    Raises:
+        WeightsError: The file is damaged or of another kind.
+        BackendError: ONNX Runtime is not installed.
+    """
     try:
         import onnxruntime
     except ImportError as error:
@@ -187,14 +207,15 @@ def _onnx(path: Path) -> EmbeddingNetwork:
     [first, *others] = session.get_inputs()
     if others:
         raise WeightsError(f"{path} has {1 + len(others)} inputs instead of a picture")
-    size_hw, batch = _input_size(path, [side if isinstance(side, int) else None for side in first.shape])
-    return EmbeddingNetwork(
-        path.name, lambda x: session.run(None, {first.name: x})[0], size_hw, imagenet=True, batch=batch
-    )
+    shape = [side if isinstance(side, int) else None for side in first.shape]
+    size_hw, batch = _input_size(path, shape, size_hw)
+    return lambda x: session.run(None, {first.name: x})[0], size_hw, batch
 
 
-def _input_size(path: Path, shape: Sequence[int | None]) -> tuple[tuple[int, int], int]:
+def _input_size(
+    path: Path, shape: Sequence[int | None], size_hw: tuple[int, int] = SIZE_HW
+) -> tuple[tuple[int, int], int]:
     """Height and width of the pictures that a network sees, and how many at once."""
     if len(shape) != 4 or shape[1] not in (3, None):
         raise WeightsError(f"{path} sees {list(shape)} instead of pictures [N, 3, H, W]")
-    return (shape[2] or SIZE_HW[0], shape[3] or SIZE_HW[1]), shape[0] or 16
+    return (shape[2] or size_hw[0], shape[3] or size_hw[1]), shape[0] or 16

@@ -64,8 +64,9 @@ def picture_of(rng: Generator, station: Station, person: Person) -> UInt8Array:
         OptionError: Nothing of the person is to be seen, again and again.
     """
     camera = station.camera
-    for _ in range(TRIES):
-        distance = camera.focal_px * person.height_m / float(rng.uniform(*HEIGHT_PX))
+    for tried in range(TRIES):
+        # ever farther away: a child near enough to be tall is below what a high camera sees
+        distance = (1 + tried / TRIES) * camera.focal_px * person.height_m / float(rng.uniform(*HEIGHT_PX))
         aside = float(rng.uniform(-0.3, 0.3)) * distance * VIEW_HW[1] / camera.focal_px
         pose = walking(rng, run=False) if rng.random() < 0.75 else standing(rng)
         actor = Actor(person, pose, (aside, distance), float(rng.uniform(-180, 180)))

@@ -140,6 +140,18 @@ def test_the_page_asks_for_nothing_and_hides_the_original(found: Comparison, tmp
     assert "none from the original" in pages[0] and "none from the original" not in pages[1]
 
 
+@pytest.mark.chromium
+@pytest.mark.timeout(90)
+@pytest.mark.parametrize("width", [390, 1440])
+def test_a_browser_shows_the_page_without_a_request(
+    found: Comparison, screenshot: Callable[..., tuple[str, UInt8Array]], tmp_path: Path, width: int
+) -> None:
+    write_page(tmp_path / "page.html", found, Path("in.mp4"), show_originals=False)
+    errors, image = screenshot(tmp_path / "page.html", width)
+    assert ":CONSOLE" not in errors  # the page's policy makes a complaint of every request, too
+    assert image.shape[1] == width and image.std() > 5
+
+
 def test_every_other_frame(films: Path, network: EmbeddingNetwork) -> None:
     found = compare([(films / "in.mp4", [films / "solid.mp4"])], ["solid"], Finder(), network, every=2)
     assert found.frames == FRAMES // 2

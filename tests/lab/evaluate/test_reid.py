@@ -2,6 +2,7 @@ import shutil
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -11,11 +12,13 @@ import torch
 from anonymize.compose import CoverComposer
 from anonymize.core.errors import OptionError, WeightsError
 from anonymize.core.types import Detections, Frame, RegionMask, Tracks, UInt8Array
+from anonymize.lab.evaluate import anonymizers
 from anonymize.lab.evaluate.anonymizers import OTHERS, Anonymizer, Studio
 from anonymize.lab.evaluate.reid import CHANCE, ORIGINAL, figures, measure, table
 from anonymize.lab.evaluate.reid_network import EmbeddingNetwork, TrackerAppearance, load_reidentifier
 from anonymize.lab.market1501 import GALLERY, QUERY, ReidFolder, picture_name
 from anonymize.media import write_image
+from anonymize.options import DrawOptions
 
 PEOPLE, CAMERAS = 6, 2
 SIZE = (64, 32)
@@ -178,3 +181,16 @@ def test_a_broken_network_is_one_clear_line(tmp_path: Path, name: str) -> None:
     with pytest.raises(WeightsError) as caught:
         load_reidentifier(tmp_path / name)
     assert "\n" not in str(caught.value)
+
+
+def test_generate_is_the_generator_and_no_avatar(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def make(options: DrawOptions, *_: object) -> SimpleNamespace:
+        asked.append(options.mode)
+        return SimpleNamespace(surface=None)
+
+    monkeypatch.setattr(anonymizers, "make_generator", make)
+    built = anonymizers.build_anonymizers(["generate", "blur"], Finder(), torch.device("cpu"), "embedded")  # type: ignore[arg-type]
+    assert asked == ["generate"] and list(built) == ["generate", "new z each", "blur"]
+    assert not built["new z each"].one_look
