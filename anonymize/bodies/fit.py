@@ -50,6 +50,8 @@ UP_SIGMA = 0.35
 """Where the body's axis points in rest axes as the camera sees them (cameras look down a little), and its spread."""
 LEAST_BOX_PX = 1.0
 """To people whose box is smaller no body is fitted."""
+STEPS = 2
+"""From one picture to the next."""
 FIELD = 96
 """Cells along a side of a distance field."""
 OTHER_SIDE = [
@@ -148,11 +150,11 @@ class Fit:
 
     Attributes:
         pose: Of B people.
-        surprise: [B] float32, mean negative log likelihood of a person's pixels: how badly the surface is explained.
+        costs: [B, 2] float32, how badly the pose explains what is seen, and how badly its mirror image (`flipped`) does.
     """
 
     pose: BodyPose
-    surprise: Tensor
+    costs: Tensor
 
     @property
     def found(self) -> Tensor:
@@ -480,16 +482,20 @@ class BodyFitter:
             pose = improve(many, pose, sigma)
         cost = self.cost(many, pose, 0.06).view(count, 2)
         chosen = cost.argmin(1) + torch.arange(count) * 2
-        pose = pose[chosen]
-        return Fit(pose, surprise(seen, pose, 0.06))
+        return self._judged(seen, pose[chosen])
 
     @torch.no_grad()
-    def follow(self, seen: Observation, before: Before, *, steps: int = 3) -> Fit:
+    def follow(self, seen: Observation, before: Before, *, steps: int = STEPS) -> Fit:
         """Fit people from where they were before."""
         pose = before.pose
         for sigma in np.linspace(0.1, 0.06, steps).tolist():
             pose = improve(seen, pose, sigma, before)
-        return Fit(pose, surprise(seen, pose, 0.06))
+        return self._judged(seen, pose)
+
+    def _judged(self, seen: Observation, pose: BodyPose) -> Fit:
+        rows = torch.arange(len(pose))
+        both = BodyPose.cat([pose, flipped(pose)])
+        return Fit(pose, self.cost(seen[torch.cat([rows, rows])], both, 0.06).view(2, -1).T)
 
     def cost(self, seen: Observation, pose: BodyPose, sigma: float) -> Tensor:
         """[B], what the steps bring down: surface, mask and prior; infinite where the steps failed."""

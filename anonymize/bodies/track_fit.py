@@ -1,4 +1,4 @@
-"""Fits bodies along tracks: frame by frame as they arrive, smoothed over the frames before and after when they are drawn.
+"""Fits bodies along tracks: frame by frame as they arrive, smoothed over those before and after when they are drawn.
 
 A silhouette and a pose in the picture fit two bodies: the one, and its mirror image in depth with left for right, who
 looks the other way. One frame's surface tells the two apart badly; so both stay possible, and a fixed-lag smoother
@@ -49,8 +49,6 @@ STEP_M = 0.15
 STEP_WEIGHT = 3.0
 SMOOTH_FRAMES, REST_FRAMES = 1.2, 6.0
 """Standard deviation of the weights of neighbouring frames: where the body moves, and where it rests."""
-SIGMA_M = 0.06
-"""Standard deviation of a pixel from its landmark, as in the last step of a fit."""
 HEADING_FRAMES, FEWEST_FRAMES = 8, 5
 """Frames before and after in which a person's way is looked at, and how many of them are needed."""
 HEADING_WEIGHT = 8.0
@@ -177,7 +175,7 @@ class TrackFitter:
             else:
                 fit = self.fitter.follow(both, Before.cat([self._before(moment, row) for row in some]))
             joints = pose_landmarks(fit.pose).joint.numpy()
-            costs = torch.stack([self.fitter.cost(both, p, SIGMA_M) for p in (fit.pose, flipped(fit.pose))], 1).numpy()
+            costs = fit.costs.numpy()
             for k, (row, found) in enumerate(zip(some, fit.found.tolist(), strict=True)):
                 track = int(tracks.ids[row])
                 before = self._last.pop(track, None)
@@ -347,7 +345,7 @@ def trust_of(joints: FloatArray, frames: Matrix) -> Matrix:
         near = np.abs(frames - frame) <= SMOOTH_FRAMES
         if np.count_nonzero(near) > 2:
             middle = np.median(joints[near][:, BODY], axis=0)
-            trust[k] = 1 / (1 + np.square((joints[k, BODY] - middle)).sum(1).mean() / ODD_M**2)
+            trust[k] = 1 / (1 + np.square(joints[k, BODY] - middle).sum(1).mean() / ODD_M**2)
     return trust
 
 

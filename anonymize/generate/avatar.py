@@ -15,7 +15,16 @@ from anonymize.bodies.fit import BodyPose, Fit, Observation, responsibilities
 from anonymize.bodies.light import GAMMA, Surroundings, surroundings
 from anonymize.bodies.look import LATENT, Look, Seen, z_of
 from anonymize.bodies.regions import regions
-from anonymize.bodies.renderer import ADULT_M, Standing, Visible, outline, rasterized, stand
+from anonymize.bodies.renderer import (
+    ADULT_M,
+    LARGE_FROM_PX,
+    OUTLINE_BLUR_PX,
+    Standing,
+    Visible,
+    outline,
+    rasterized,
+    stand,
+)
 from anonymize.bodies.shading import encode
 from anonymize.bodies.track_fit import TrackFitter
 from anonymize.core.body_surface import PART_NAMES, load_surface
@@ -226,6 +235,8 @@ class AvatarGenerator(TrackGenerator):
         picture = np.zeros((height, width, 4), np.float32)  # colours times alpha, alpha
         alpha = figure.visible.alpha[..., None]
         drawn = torch.cat([encode(figure.visible.lit(found.light)) * alpha, alpha], 2).numpy()
+        if figure.standing.height_px >= LARGE_FROM_PX:
+            drawn = np.asarray(cv2.GaussianBlur(drawn, (0, 0), OUTLINE_BLUR_PX, borderType=cv2.BORDER_REPLICATE))
         cut_into(picture, drawn, figure.box[0] - box[0], figure.box[1] - box[1])
         reach = max(2, round(REACH * figure.standing.height_px))
         picture *= allowed(request.cover, box, reach)[..., None]
