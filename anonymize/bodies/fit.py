@@ -150,7 +150,7 @@ class Fit:
 
     Attributes:
         pose: Of B people.
-        costs: [B, 2] float32, how badly the pose explains what is seen, and how badly its mirror image (`flipped`) does.
+        costs: [B, 2] float32, how badly the pose and its mirror image (`flipped`) explain what is seen.
     """
 
     pose: BodyPose

@@ -42,6 +42,8 @@ TURN_SIGMA, ROOT_SIGMA, SCALE_SIGMA, PLACE_SIGMA_M = 0.3, 0.2, 0.04, 0.06
 """How much a person's pose may change in a frame: radians of joints and of the body, share of the size, metres."""
 TURN_NOISE, ROOT_NOISE, SCALE_NOISE, PLACE_NOISE_M = 0.05, 0.05, 0.015, 0.01
 """Changes of a smoothed pose of this size are half noise; units as above."""
+INERTIA = 0.6
+"""Share of a joint's last turn by which it is thought to turn on."""
 SIDE_WEIGHT = 0.3
 """Of a frame's evidence which of the two bodies it shows: frames after each other err together."""
 STEP_M = 0.15
@@ -78,6 +80,7 @@ class Fitted:
         costs: [2], of the pose and of its mirror image in this frame alone.
         total: [2], lowest costs of the track up to this frame that end in one or the other.
         box: [4] xyxy of the mask.
+        change: [1, J, 3] radians, how the joints turned since the frame before; 0 where that is not known.
         frame: Number of the frame.
         age: Frames of the track that were fitted before, without a break.
     """
@@ -87,6 +90,7 @@ class Fitted:
     costs: FloatArray
     total: FloatArray
     box: FloatArray
+    change: Tensor
     frame: int
     age: int
 
@@ -221,7 +225,9 @@ class TrackFitter:
         last, box = self._last[track], moment.boxes[track]
         frames = float(moment.frame - last.frame)
         shift = torch.from_numpy(((box - last.box)[:2] + (box - last.box)[2:]) / 2)
-        pose = last.pose if last.total[0] <= last.total[1] else flipped(last.pose)
+        pose = replace(last.pose, turns=last.pose.turns + INERTIA * last.change)
+        if last.total[0] > last.total[1]:
+            pose = flipped(pose)
         camera = pose.camera.clone()
         camera[:, 1:] += shift
 
@@ -289,9 +295,12 @@ def fitted_after(
 ) -> Fitted:
     """A body in the frame after `before`, which is None where nothing is known of the track."""
     costs = np.asarray(SIDE_WEIGHT * (costs - costs.min()), np.float32)
-    fitted = Fitted(pose, joints, costs, costs, box, frame, 1 if before is None else before.age + 1)
+    still = torch.zeros_like(pose.turns)
     if before is None:
-        return fitted
+        return Fitted(pose, joints, costs, costs, box, still, frame, 1)
+    kept = before.total[0] <= before.total[1] and frame == before.frame + 1
+    change = pose.turns - before.pose.turns if kept else still
+    fitted = Fitted(pose, joints, costs, costs, box, change, frame, before.age + 1)
     total = costs + (before.total[:, None] + steps(before, fitted)).min(0)
     return replace(fitted, total=np.asarray(total - total.min(), np.float32))
 

@@ -71,6 +71,16 @@ class FitScores:
             "jitter_95_px": quantile(self.jitter_px, 0.95),
         }
 
+    def table(self) -> str:
+        """The measures as a Markdown table."""
+        units = {"cm": "cm", "px": f"pixels at a height of {HEIGHT_PX:.0f}"}
+        lines = ["| measure | value |", "|---|---|"]
+        for name, value in self.figures().items():
+            stem, _, unit = name.rpartition("_")
+            said = f"{stem.replace('_', ' ')}, {units[unit]}" if unit in units else name.replace("_", " ")
+            lines.append(f"| {said} | {'-' if value is None else f'{value:.3g}'} |")
+        return "\n".join(lines)
+
     def add(self, pose: BodyPose, truth: Truth) -> FloatArray:
         """Count a person of a frame; returns the joints' errors [J, 2] in the picture, pixels at a height of 200."""
         posed = pose_landmarks(pose)
