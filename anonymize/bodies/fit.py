@@ -162,6 +162,17 @@ class Fit:
         finite = [getattr(self.pose, f.name).isfinite().flatten(1).all(1) for f in fields(self.pose)]
         return torch.stack(finite).all(0)
 
+    def or_better(self, rows: Sequence[int], other: Fit) -> Fit:
+        """These, but for those of `rows` whom `other`, of these people alone, explains better."""
+        chosen = other.costs[:, 0] < self.costs[rows, 0]
+        better = torch.tensor(rows)[chosen]
+
+        def put(own: Tensor, theirs: Tensor) -> Tensor:
+            return own.index_copy(0, better, theirs[chosen])
+
+        poses = (put(getattr(self.pose, f.name), getattr(other.pose, f.name)) for f in fields(self.pose))
+        return Fit(BodyPose(*poses), put(self.costs, other.costs))
+
 
 @dataclass(frozen=True, eq=False)
 class Landmarks:
@@ -509,7 +520,8 @@ class BodyFitter:
         tilt = (pose.root[:, :, 2] - torch.tensor(UP)).square().sum(1) / (2 * UP_SIGMA**2)
         aside = seen.heading.norm(dim=1) - (ahead_of(pose) * seen.heading).sum(1)
         cost = WITNESSES * (surprise(seen, pose, sigma) + outside) + unusual + tilt + aside
-        return cost.nan_to_num(nan=torch.inf)
+        known: Tensor = cost.nan_to_num(nan=torch.inf)
+        return known
 
 
 @cache

@@ -36,6 +36,8 @@ Matrix = npt.NDArray[np.float64]
 
 MARGIN = 0.25
 """Share of a person's size round the mask in which it is known where they may be."""
+MUCH_MORE = 1.6
+"""A person whom the border cut off is fitted from nothing again once the box is so many times as large, or whole."""
 LOST_AFTER = 15
 """Frames after which a track is fitted anew."""
 TURN_SIGMA, ROOT_SIGMA, SCALE_SIGMA, PLACE_SIGMA_M = 0.3, 0.2, 0.04, 0.06
@@ -81,6 +83,7 @@ class Fitted:
         total: [2], lowest costs of the track up to this frame that end in one or the other.
         box: [4] xyxy of the mask.
         change: [1, J, 3] radians, how the joints turned since the frame before; 0 where that is not known.
+        begun_px: Area of the box when the track was fitted from nothing, if the frame's border cut it then; else 0.
         frame: Number of the frame.
         age: Frames of the track that were fitted before, without a break.
     """
@@ -91,6 +94,7 @@ class Fitted:
     total: FloatArray
     box: FloatArray
     change: Tensor
+    begun_px: float
     frame: int
     age: int
 
@@ -118,6 +122,15 @@ class Moment:
     place: Matrix
     boxes: dict[int, FloatArray]
     fitted: dict[int, Fitted] = field(default_factory=dict)
+
+    def cuts(self, track: int) -> bool:
+        """Whether the frame's border cuts a person off."""
+        return not whole(self.boxes[track][None], self.tracks.detections.size_hw)[0]
+
+    def area_px(self, track: int) -> float:
+        """Of a person's box."""
+        left, top, right, bottom = self.boxes[track].tolist()
+        return float((right - left) * (bottom - top))
 
 
 class TrackFitter:
@@ -178,14 +191,34 @@ class TrackFitter:
                 fit = self.fitter.begin(both)
             else:
                 fit = self.fitter.follow(both, Before.cat([self._before(moment, row) for row in some]))
+                # what was fitted to a head alone may be a wrong body of the wrong size, from which no step leads on
+                begun = [k for k, row in enumerate(some) if self._shows_more(int(tracks.ids[row]), moment)]
+                if begun:
+                    fit = fit.or_better(begun, self.fitter.begin(both[begun]))
             joints = pose_landmarks(fit.pose).joint.numpy()
             costs = fit.costs.numpy()
             for k, (row, found) in enumerate(zip(some, fit.found.tolist(), strict=True)):
                 track = int(tracks.ids[row])
+                begun_px = self._begun_px(track, moment)
                 before = self._last.pop(track, None)
                 if found:
-                    fitted = fitted_after(before, fit.pose[[k]], joints[k], costs[k], moment.boxes[track], frame)
+                    fitted = fitted_after(
+                        before, fit.pose[[k]], joints[k], costs[k], moment.boxes[track], frame, begun_px
+                    )
                     moment.fitted[track] = self._last[track] = fitted
+
+    def _shows_more(self, track: int, now: Moment) -> bool:
+        """Whether much more of a track is seen than when it was fitted from nothing."""
+        last = self._last.get(track)
+        if last is None or not last.begun_px:
+            return last is None
+        return not now.cuts(track) or now.area_px(track) > MUCH_MORE * last.begun_px
+
+    def _begun_px(self, track: int, now: Moment) -> float:
+        """See `Fitted.begun_px`."""
+        if self._shows_more(track, now):
+            return now.area_px(track) if now.cuts(track) else 0.0
+        return self._last[track].begun_px
 
     def _heading(self, track: int, now: Moment) -> FloatArray:
         """Where a person goes, and so faces, times how sure that is; see `Observation.heading`."""
@@ -256,6 +289,14 @@ class TrackFitter:
         return smoothed(poses, here, frames, trust_of(joints, frames))
 
 
+def whole(boxes: FloatArray, size_hw: tuple[int, int]) -> BoolArray:
+    """[N] bool, which boxes [N, 4] xyxy do not touch the frame's border."""
+    height, width = size_hw
+    left, top, right, bottom = boxes.T
+    inside: BoolArray = (left > 1) & (top > 1) & (right < width - 1) & (bottom < height - 1)
+    return inside
+
+
 def heading_of(boxes: FloatArray, moves: Matrix, frames: IntArray, size_hw: tuple[int, int]) -> FloatArray:
     """Where a person goes, [3] in rest axes as the camera sees them, times how sure it is that they face there.
 
@@ -265,9 +306,8 @@ def heading_of(boxes: FloatArray, moves: Matrix, frames: IntArray, size_hw: tupl
         frames: [N], numbers.
         size_hw: Of the frames.
     """
-    unknown = np.zeros(3, np.float32)
-    height, width = size_hw
-    inside = (boxes[:, 0] > 1) & (boxes[:, 1] > 1) & (boxes[:, 2] < width - 1) & (boxes[:, 3] < height - 1)
+    unknown, width = np.zeros(3, np.float32), size_hw[1]
+    inside = whole(boxes, size_hw)
     turned = np.abs(np.log(np.abs(np.linalg.det(moves[:, :2, :2]))))
     if turned.max() > MOST_ZOOM or np.abs(moves[:, 0, 2]).max() > MOST_PAN * width:
         return unknown  # a camera that drives: what stands still moves as well
@@ -291,16 +331,22 @@ def heading_of(boxes: FloatArray, moves: Matrix, frames: IntArray, size_hw: tupl
 
 
 def fitted_after(
-    before: Fitted | None, pose: BodyPose, joints: FloatArray, costs: FloatArray, box: FloatArray, frame: int
+    before: Fitted | None,
+    pose: BodyPose,
+    joints: FloatArray,
+    costs: FloatArray,
+    box: FloatArray,
+    frame: int,
+    begun_px: float = 0.0,
 ) -> Fitted:
     """A body in the frame after `before`, which is None where nothing is known of the track."""
     costs = np.asarray(SIDE_WEIGHT * (costs - costs.min()), np.float32)
     still = torch.zeros_like(pose.turns)
     if before is None:
-        return Fitted(pose, joints, costs, costs, box, still, frame, 1)
+        return Fitted(pose, joints, costs, costs, box, still, begun_px, frame, 1)
     kept = before.total[0] <= before.total[1] and frame == before.frame + 1
     change = pose.turns - before.pose.turns if kept else still
-    fitted = Fitted(pose, joints, costs, costs, box, change, frame, before.age + 1)
+    fitted = Fitted(pose, joints, costs, costs, box, change, begun_px, frame, before.age + 1)
     total = costs + (before.total[:, None] + steps(before, fitted)).min(0)
     return replace(fitted, total=np.asarray(total - total.min(), np.float32))
 

@@ -26,7 +26,7 @@ from anonymize.bodies.renderer import (
     stand,
 )
 from anonymize.bodies.shading import encode
-from anonymize.bodies.track_fit import TrackFitter
+from anonymize.bodies.track_fit import TrackFitter, whole
 from anonymize.core.body_surface import PART_NAMES, load_surface
 from anonymize.core.errors import OptionError
 from anonymize.core.masks import add_to, span
@@ -48,6 +48,8 @@ REACH = 0.04
 """Share of the height by which an avatar may reach beyond the cover: hair and clothes are not those of the original."""
 MIN_OVERLAP = 0.55
 """Intersection over union of avatar and mask, below which the two disagree."""
+MIN_OVERLAP_CUT = 0.4
+"""The same for people whom the frame's border cuts off: a part of the outline, and of a body of unknown size."""
 LIGHT_EVERY = 5
 LIGHT_STEADINESS = 0.6
 """Frames after which the light is looked at again, and how much of what it was then is kept."""
@@ -147,7 +149,8 @@ class AvatarGenerator(TrackGenerator):
         for row, pose in self._fitter.poses(tracks).items():
             track = int(tracks.ids[row])
             figure = self._figure(self._look(track), pose, found.size_hw)
-            if figure is not None and overlap_of(figure, tracks, row) >= MIN_OVERLAP:
+            cut = not whole(np.array([found.masks[row].box_xyxy], np.float32), found.size_hw)[0]
+            if figure is not None and overlap_of(figure, tracks, row) >= (MIN_OVERLAP_CUT if cut else MIN_OVERLAP):
                 figures[row] = figure
             else:
                 self._fitter.begin_anew(track)

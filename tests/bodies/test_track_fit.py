@@ -165,3 +165,39 @@ def test_people_face_where_they_go() -> None:
         boxes = boxes_of(columns, same)
         boxes[:, 0] = np.maximum(boxes[:, 0], 0)
         assert not track_fit.heading_of(boxes, moves, frames, size).any()
+
+
+def test_who_comes_into_the_picture_is_fitted_from_nothing_again() -> None:
+    fitter = TrackFitter(TABLE)
+    begun, begin = [], fitter.fitter.begin
+
+    def noted(seen: fit.Observation) -> fit.Fit:
+        begun.append(len(seen))
+        return begin(seen)
+
+    fitter.fitter.begin = noted  # type: ignore[method-assign]
+    for top, bottom in ((160, 200), (150, 200), (120, 200), (90, 190), (80, 180)):
+        mask = RegionMask(40, top, np.ones((bottom - top, 50), np.bool_))
+        people = Detections(
+            (200, 160),
+            np.array([mask.box_xyxy], np.float32),
+            np.ones(1, np.float32),
+            (mask,),
+            np.ones(1, np.bool_),
+            TABLE[:56].T[None, :, :, None].repeat(1, 1, 1, 56),
+            torch.ones(1, 56, 56),
+        )
+        tracks = Tracks(people, np.array([3]), np.zeros(1, np.bool_))
+        fitter.arrive(tracks, [0])
+        begun.append(0)
+        fitter.poses(tracks)
+    assert begun == [0, 1, 0, 0, 1, 0, 1, 0]
+
+
+def test_of_two_fits_the_better_one_is_kept() -> None:
+    poses = fit.BodyPose.cat([walker(0.0), walker(1.0), walker(2.0)])
+    first = fit.Fit(poses, torch.tensor([[1.0, 2.0], [5.0, 6.0], [3.0, 4.0]]))
+    other = fit.Fit(fit.BodyPose.cat([walker(3.0), walker(4.0)]), torch.tensor([[4.0, 5.0], [9.0, 9.0]]))
+    both = first.or_better([1, 2], other)
+    torch.testing.assert_close(both.costs, torch.tensor([[1.0, 2.0], [4.0, 5.0], [3.0, 4.0]]))
+    torch.testing.assert_close(both.pose.turns, torch.cat([poses.turns[:1], walker(3.0).turns, poses.turns[2:]]))
