@@ -11,6 +11,7 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -78,6 +79,8 @@ class Option:
         least, most = self.flag.least, self.flag.most
         if least is not None and most is not None and not least <= value <= most:
             raise OptionError(f"{self.name} must be in [{least}, {most}], got {value:g}")
+        if isinstance(value, float) and not isfinite(value):
+            raise OptionError(f"{self.name} must be a number, got {value:g}")
         if least is not None and value < least:
             limit = "not be negative" if least == 0 else f"be at least {least}"
             raise OptionError(f"{self.name} must {limit}, got {value:g}")

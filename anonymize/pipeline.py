@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from anonymize.build import build_composer, own_looks
-from anonymize.compose import BatchComposer, Composer, OverlayComposer, covers_of, with_backgrounds
+from anonymize.compose import BatchComposer, Composer, Covered, OverlayComposer, covers_of, with_backgrounds
 from anonymize.core.body_surface import load_surface
 from anonymize.core.device import resolve_device
 from anonymize.core.errors import AnonymizeError
@@ -27,9 +27,12 @@ from anonymize.detect.build import build_detector
 from anonymize.detect.paired import surface_network
 from anonymize.detect.predictor import DEFAULT_SCORE, Detector
 from anonymize.media import (
+    FilmReader,
     FilmWriter,
+    SequenceReader,
     SequenceWriter,
     check_image_output,
+    check_size,
     open_film,
     open_output,
     read_image,
@@ -243,8 +246,9 @@ def compose(tracked: Iterable[tuple[Frame, Tracks]], composers: Sequence[Compose
     What must be covered is made here, once, and is the same for all composers; and what stands behind it.
     """
     covered = ((frame, tracks, covers_of(tracks)) for frame, tracks in tracked)
-    in_batches = any(isinstance(composer, BatchComposer) for composer in composers)
-    waiting = with_backgrounds(covered) if in_batches else covered
+    batchers = [composer for composer in composers if isinstance(composer, BatchComposer)]
+    in_batches = len(batchers) > 0
+    waiting = with_backgrounds(expected(covered, batchers)) if in_batches else covered
     while batch := list(islice(waiting, BATCH if in_batches else 1)):
         frames, tracks, covers = (list(column) for column in zip(*batch, strict=True))
         for composer in composers:
@@ -253,6 +257,14 @@ def compose(tracked: Iterable[tuple[Frame, Tracks]], composers: Sequence[Compose
             else:
                 frames = [composer.compose(*each) for each in zip(frames, tracks, covers, strict=True)]
         yield from zip(frames, tracks, strict=True)
+
+
+def expected(covered: Iterable[Covered], composers: Sequence[BatchComposer]) -> Iterator[Covered]:
+    """Tell composers of frames that are about to wait."""
+    for each in covered:
+        for composer in composers:
+            composer.expect(*each[1:])
+        yield each
 
 
 def write(
@@ -301,8 +313,10 @@ class Tally:
         self._with_people = 0
         self._ids: set[int] = set()
 
-    def incoming(self, frames: Iterable[Frame]) -> Iterator[Frame]:
-        for frame in frames:
+    def incoming(self, film: FilmReader | SequenceReader) -> Iterator[Frame]:
+        """The frames of a film, which have one size: stages compare frames."""
+        for frame in film:
+            check_size(frame, film.info.size_hw)
             self._read += 1
             yield frame
 

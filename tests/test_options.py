@@ -71,6 +71,8 @@ def test_the_stages_take_the_options_with_the_same_defaults() -> None:
         (lambda: ReadOptions(start=2, end=1), "--end 1 is not after --start 2"),
         (lambda: TrackOptions(lookahead=-1), "lookahead must not be negative, got -1"),
         (lambda: EncodeOptions(audio="loud"), "audio 'loud' is not one of copy, drop, disguise"),  # type: ignore[arg-type]
+        (lambda: TrackOptions(lookahead=float("nan")), "lookahead must be a number, got nan"),
+        (lambda: TrackOptions(lookahead=float("inf")), "lookahead must be a number, got inf"),
         (lambda: ReadOptions(end=-0.5), "end must not be negative, got -0.5"),
         (lambda: FolderOptions(workers=0), "workers must be at least 1, got 0"),
         (lambda: Options(detect=DetectOptions(detector_weights="zoo:moon")), "zoo:moon is no detector"),

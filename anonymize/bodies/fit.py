@@ -10,7 +10,7 @@ weak perspective: pixels = scale * (x, y) + place.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cache
 
 import cv2
@@ -50,8 +50,17 @@ UP_SIGMA = 0.35
 """Where the body's axis points in rest axes as the camera sees them (cameras look down a little), and its spread."""
 LEAST_BOX_PX = 1.0
 """To people whose box is smaller no body is fitted."""
+STEPS = 2
+"""From one picture to the next."""
 FIELD = 96
 """Cells along a side of a distance field."""
+OTHER_SIDE = [
+    JOINTS.index(name[:-1] + {"L": "R", "R": "L"}[name[-1]]) if name[-2:-1] == "." else j
+    for j, name in enumerate(JOINTS)
+]
+"""[J], each joint's one on the other side of the body."""
+MIRRORED_TURN = torch.tensor([1.0, -1.0, -1.0])
+"""Swing and twist of a joint, times this, are those of the other side's in a mirror."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +97,20 @@ class BodyPose:
         return torch.cat([self.root[:, None], local[:, 1:]], 1)
 
 
+def ahead_of(pose: BodyPose) -> Tensor:
+    """[B, 3], where the bodies face, unit vectors in rest axes as the camera sees them."""
+    return -pose.root[:, :, 1]
+
+
+def flipped(pose: BodyPose) -> BodyPose:
+    """The bodies that look the same from the camera but for left and right, and face the other way.
+
+    Mirrored in depth, which a weak perspective does not show, and from left to right, so that it is a body again.
+    """
+    depth, side = torch.tensor([1.0, -1.0, 1.0]), torch.tensor([-1.0, 1.0, 1.0])
+    return replace(pose, root=depth[:, None] * pose.root * side, turns=pose.turns[:, OTHER_SIDE] * MIRRORED_TURN)
+
+
 @dataclass(frozen=True, eq=False)
 class Observation:
     """What is seen of B people.
@@ -98,6 +121,8 @@ class Observation:
         weights: [B, P] float32, 0 where there is no pixel.
         field: [B, 3, F, F] float32: pixels from the nearest place where the person may be, and its gradient.
         field_box: [B, 4] float32 xyxy, where the field lies.
+        heading: [B, 3] float32, where they should face (rest axes as the camera sees them) times how sure that is;
+            0 where nothing is known.
     """
 
     pixels: Tensor
@@ -105,6 +130,7 @@ class Observation:
     weights: Tensor
     field: Tensor
     field_box: Tensor
+    heading: Tensor
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -124,17 +150,28 @@ class Fit:
 
     Attributes:
         pose: Of B people.
-        surprise: [B] float32, mean negative log likelihood of a person's pixels: how badly the surface is explained.
+        costs: [B, 2] float32, how badly the pose and its mirror image (`flipped`) explain what is seen.
     """
 
     pose: BodyPose
-    surprise: Tensor
+    costs: Tensor
 
     @property
     def found(self) -> Tensor:
         """[B] bool, False for those to whom no body can be fitted: their pose holds numbers that are not finite."""
         finite = [getattr(self.pose, f.name).isfinite().flatten(1).all(1) for f in fields(self.pose)]
         return torch.stack(finite).all(0)
+
+    def or_better(self, rows: Sequence[int], other: Fit) -> Fit:
+        """These, but for those of `rows` whom `other`, of these people alone, explains better."""
+        chosen = other.costs[:, 0] < self.costs[rows, 0]
+        better = torch.tensor(rows)[chosen]
+
+        def put(own: Tensor, theirs: Tensor) -> Tensor:
+            return own.index_copy(0, better, theirs[chosen])
+
+        poses = (put(getattr(self.pose, f.name), getattr(other.pose, f.name)) for f in fields(self.pose))
+        return Fit(BodyPose(*poses), put(self.costs, other.costs))
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,8 +257,7 @@ def usual_poses() -> tuple[Tensor, Tensor]:
         y[:, j, 1] = -sign * aside
         z[:, j, 2] = sign * twist
     turns = swing_twist(exponential(z) @ exponential(y) @ exponential(x))
-    other = [JOINTS.index(n[:-1] + {"L": "R", "R": "L"}[n[-1]]) if n[-2:-1] == "." else j for j, n in enumerate(JOINTS)]
-    mirrored = turns[:, other] * torch.tensor([1.0, -1.0, -1.0])
+    mirrored = turns[:, OTHER_SIDE] * MIRRORED_TURN
     free = landmarks().free
     both = torch.cat([turns, mirrored])[:, free]
     low, high = limits()[2:, free]
@@ -438,6 +474,7 @@ class BodyFitter:
             weights=functional.pad(torch.ones(len(cells)), (0, missing))[None],
             field=distance_field(free)[None],
             field_box=torch.tensor([box], dtype=torch.float32),
+            heading=torch.zeros(1, 3),
         )
 
     @torch.no_grad()
@@ -449,25 +486,29 @@ class BodyFitter:
         pose = first_poses(many, torch.arange(STARTS).repeat(count) * (2 * torch.pi / STARTS))
         for sigma in (0.25, 0.2, 0.16, 0.13, 0.1):
             pose = improve(many, pose, sigma)
-        cost = self._cost(many, pose, 0.1).view(count, STARTS)
+        cost = self.cost(many, pose, 0.1).view(count, STARTS)
         best = cost.topk(2, largest=False).indices + torch.arange(count)[:, None] * STARTS
         many, pose = many[best.flatten()], pose[best.flatten()]
         for sigma in (0.1, 0.08, 0.08, 0.06, 0.06, 0.06):
             pose = improve(many, pose, sigma)
-        cost = self._cost(many, pose, 0.06).view(count, 2)
+        cost = self.cost(many, pose, 0.06).view(count, 2)
         chosen = cost.argmin(1) + torch.arange(count) * 2
-        pose = pose[chosen]
-        return Fit(pose, surprise(seen, pose, 0.06))
+        return self._judged(seen, pose[chosen])
 
     @torch.no_grad()
-    def follow(self, seen: Observation, before: Before, *, steps: int = 3) -> Fit:
+    def follow(self, seen: Observation, before: Before, *, steps: int = STEPS) -> Fit:
         """Fit people from where they were before."""
         pose = before.pose
         for sigma in np.linspace(0.1, 0.06, steps).tolist():
             pose = improve(seen, pose, sigma, before)
-        return Fit(pose, surprise(seen, pose, 0.06))
+        return self._judged(seen, pose)
 
-    def _cost(self, seen: Observation, pose: BodyPose, sigma: float) -> Tensor:
+    def _judged(self, seen: Observation, pose: BodyPose) -> Fit:
+        rows = torch.arange(len(pose))
+        both = BodyPose.cat([pose, flipped(pose)])
+        return Fit(pose, self.cost(seen[torch.cat([rows, rows])], both, 0.06).view(2, -1).T)
+
+    def cost(self, seen: Observation, pose: BodyPose, sigma: float) -> Tensor:
         """[B], what the steps bring down: surface, mask and prior; infinite where the steps failed."""
         mean, precision = usual_poses()
         off = (pose.turns[:, landmarks().free] - mean).flatten(1)
@@ -477,8 +518,10 @@ class BodyFitter:
         out = field_at(seen, project(posed.places, pose.camera))[:, 0] / scale[:, None]
         outside = (out.square() / (1 + (out / RIM_M).square() / 4)).mean(1) / RIM_M**2
         tilt = (pose.root[:, :, 2] - torch.tensor(UP)).square().sum(1) / (2 * UP_SIGMA**2)
-        cost = WITNESSES * (surprise(seen, pose, sigma) + outside) + unusual + tilt
-        return cost.nan_to_num(nan=torch.inf)
+        aside = seen.heading.norm(dim=1) - (ahead_of(pose) * seen.heading).sum(1)
+        cost = WITNESSES * (surprise(seen, pose, sigma) + outside) + unusual + tilt + aside
+        known: Tensor = cost.nan_to_num(nan=torch.inf)
+        return known
 
 
 @cache
@@ -616,6 +659,10 @@ def improve(seen: Observation, pose: BodyPose, sigma: float, before: Before | No
     axis, up = pose.root[:, :, 2], torch.tensor(UP)
     normal[:, :3, :3] += (torch.eye(3) - axis[:, :, None] * axis[:, None]) / UP_SIGMA**2
     pull[:, :3] += torch.linalg.cross(axis, up.expand_as(axis)) / UP_SIGMA**2
+    ahead = ahead_of(pose)
+    sure = seen.heading.norm(dim=1)[:, None, None]
+    normal[:, :3, :3] += sure * (torch.eye(3) - ahead[:, :, None] * ahead[:, None])
+    pull[:, :3] += torch.linalg.cross(ahead, seen.heading)
     diagonal += 1.0  # steps stay where the model is true
     normal = normal + torch.diag_embed(diagonal)
     factor, failed = torch.linalg.cholesky_ex(normal)

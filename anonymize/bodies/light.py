@@ -19,6 +19,8 @@ COLOURED = 0.6
 SUN_SHARE = 0.4
 """Share of the light that comes from one side."""
 MOST_BLUR_PX = 2.0
+SAME_LIGHT = 1.5
+"""Light that is so many times as strong is another one."""
 FEWEST_PIXELS = 400
 FEWEST_SAMPLES = 50
 """Of the pixels that light is read from; with fewer it counts as unknown."""
@@ -68,6 +70,11 @@ class Surroundings:
             (1 - share) * self.noise + share * before.noise,
             (1 - share) * self.colourful + share * before.colourful,
         )
+
+    def near(self, other: Surroundings) -> bool:
+        """Whether the light may be the same, a little later; after a cut it is not."""
+        level, before = float(self.ambient.mean()), float(other.ambient.mean())
+        return max(level, before) < SAME_LIGHT * min(level, before)
 
     @property
     def light(self) -> Light:

@@ -76,8 +76,14 @@ class Person:
     def posed(self, angles: Angles, *, coarse: bool = False) -> tuple[Tensor, Tensor]:
         """World vertices and normals [N, 3]: facing -y, standing on z = 0 with the root above the origin."""
         vertices, normals = self._moved(angles, self.coarse if coarse else self.mesh)
-        origin = torch.stack([self.joints[0, 0], self.joints[0, 1], vertices[:, 2].min()])
-        return vertices - origin, normals
+        return vertices - self._origin(vertices), normals
+
+    def origin(self, angles: Angles) -> Tensor:
+        """[3], the point of the body model's world that `posed` puts at 0."""
+        return self._origin(self._moved(angles, self.coarse)[0])
+
+    def _origin(self, vertices: Tensor) -> Tensor:
+        return torch.stack([self.joints[0, 0], self.joints[0, 1], vertices[:, 2].min()])
 
     def seat_m(self, angles: Angles) -> float:
         """Height of the seat under a person in a sitting pose whose lowest point is at 0."""

@@ -21,6 +21,9 @@ from anonymize.bodies.wardrobe import HAIR
 
 FINE = 2
 """Samples along a side of a pixel."""
+LARGE_FROM_PX = 300
+"""People of this height have details larger than a pixel: one sample, and the outline is smoothed."""
+OUTLINE_BLUR_PX = 0.5
 COARSE_BELOW_PX = 90
 """People of a smaller height are drawn from the coarse mesh."""
 FAR_M = 100.0
@@ -134,18 +137,19 @@ def rasterized(look: Look, standing: Standing, box_xyxy: tuple[int, int, int, in
     left, top, right, bottom = box_xyxy
     height, width = bottom - top, right - left
     mesh = mesh_of(look, low=standing.height_px < COARSE_BELOW_PX)
+    fine = FINE if standing.height_px < LARGE_FROM_PX else 1
     points = standing.points.clone()
-    points[:, 0] = (points[:, 0] - left) * FINE
-    points[:, 1] = (points[:, 1] - top) * FINE
+    points[:, 0] = (points[:, 0] - left) * fine
+    points[:, 1] = (points[:, 1] - top) * fine
     corners = points[mesh.faces, :2]
     one, two = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     ahead = one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0] < 0  # the outside of closed surfaces
     kept = (ahead | (mesh.pixel_class == HAIR)).nonzero()[:, 0]
     faces = mesh.faces[kept]
-    visible = rasterize(points, faces, (height * FINE, width * FINE))
-    wide = width * FINE
-    pixel = torch.div(visible.pixel, wide * FINE, rounding_mode="floor") * width
-    pixel = pixel + torch.div(visible.pixel % wide, FINE, rounding_mode="floor")
+    visible = rasterize(points, faces, (height * fine, width * fine))
+    wide = width * fine
+    pixel = torch.div(visible.pixel, wide * fine, rounding_mode="floor") * width
+    pixel = pixel + torch.div(visible.pixel % wide, fine, rounding_mode="floor")
     material = mesh.material[kept][visible.face]
     layer = (visible.depth / LAYER_M).long() % 16
     key, order = ((pixel * len(mesh.table) + material) * 16 + layer).sort(stable=True)
@@ -156,7 +160,7 @@ def rasterized(look: Look, standing: Standing, box_xyxy: tuple[int, int, int, in
     values = seen.interpolate(columns, faces)
     taken = seen.occlusion((height, width), standing.height_px / ADULT_M)
     return Visible(
-        alpha=(torch.bincount(pixel, minlength=height * width) / FINE**2).view(height, width),
+        alpha=(torch.bincount(pixel, minlength=height * width) / fine**2).view(height, width),
         pixel=seen.pixel,
         share=count.float(),
         material=material[chosen],

@@ -6,7 +6,7 @@ from anonymize.compose.cover import CoverComposer
 from anonymize.compose.generated import GeneratedComposer, PersonGenerator
 from anonymize.compose.margin import covers_of
 from anonymize.compose.overlay import OverlayComposer
-from anonymize.compose.plate import with_backgrounds
+from anonymize.compose.plate import Covered, with_backgrounds
 
 __all__ = [
     "BatchComposer",
@@ -15,6 +15,7 @@ __all__ = [
     "Composer",
     "CoverComposer",
     "CoverPainter",
+    "Covered",
     "GeneratedComposer",
     "OverlayComposer",
     "PersonGenerator",

@@ -43,14 +43,17 @@ class ChosenGenerator:
     def __init__(self, makers: Mapping[int, PersonGenerator]) -> None:
         self._makers = makers
 
+    def expect(self, tracks: Tracks, covers: Sequence[RegionMask]) -> None:
+        """See `PersonGenerator.expect`."""
+        for maker, own in self._rows(tracks):
+            maker.expect(_only(tracks, own), covers)
+
     def accept(self, tracks: Tracks, covers: Sequence[RegionMask]) -> Tracks:
         """See `PersonGenerator.accept`."""
-        found = tracks.detections
         made = np.zeros(len(tracks), np.bool_)
         for maker, own in self._rows(tracks):
-            asked = replace(tracks, detections=replace(found, has_cse=found.has_cse & own))
-            made |= maker.accept(asked, covers).detections.has_cse & own
-        return replace(tracks, detections=replace(found, has_cse=made))
+            made |= maker.accept(_only(tracks, own), covers).detections.has_cse & own
+        return replace(tracks, detections=replace(tracks.detections, has_cse=made))
 
     def place(self, tracks: Tracks, covers: Sequence[RegionMask]) -> IntArray:
         """See `PersonGenerator.place`."""
@@ -75,3 +78,9 @@ class ChosenGenerator:
             rows = [row for row, each in enumerate(makers) if each is maker]
             pictures |= zip(rows, maker.generate([requests[row] for row in rows]), strict=True)
         return [pictures[row] for row in range(len(requests))]
+
+
+def _only(tracks: Tracks, own: BoolArray) -> Tracks:
+    """The people of a frame, of whom only some [N] bool can be made."""
+    found = tracks.detections
+    return replace(tracks, detections=replace(found, has_cse=found.has_cse & own))

@@ -67,6 +67,10 @@ class CoverPainter(Composer, Protocol):
 class BatchComposer(Composer, Protocol):
     """A composer that works better on several frames at once, and draws on their backgrounds."""
 
+    def expect(self, tracks: Tracks, covers: Sequence[RegionMask]) -> None:
+        """Look at the people of a frame that will be drawn later; called once a frame, in order, or not at all."""
+        ...
+
     def compose_batch(
         self, frames: Sequence[Frame], tracks: Sequence[Tracks], covers: Sequence[Sequence[RegionMask]]
     ) -> list[Frame]:

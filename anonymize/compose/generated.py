@@ -11,6 +11,7 @@ import numpy as np
 from anonymize.compose.background import fill_places
 from anonymize.compose.composer import CoverPainter
 from anonymize.core.types import (
+    UNKNOWN_TRACK,
     BoolArray,
     FloatArray,
     Frame,
@@ -28,6 +29,10 @@ BODY_FROM, BODY_TO = 0.3, 0.6
 
 class PersonGenerator(Protocol):
     """What makes the people."""
+
+    def expect(self, tracks: Tracks, covers: Sequence[RegionMask]) -> None:
+        """Look at a frame that will be drawn later; called once a frame, in order, or not at all."""
+        ...
 
     def accept(self, tracks: Tracks, covers: Sequence[RegionMask]) -> Tracks:
         """The people, `has_cse` taken from those who cannot be made, who are covered; called once a frame, in order."""
@@ -57,6 +62,10 @@ class GeneratedComposer:
         self._generator = generator
         self._cover = cover
 
+    def expect(self, tracks: Tracks, covers: Sequence[RegionMask]) -> None:
+        """See `BatchComposer.expect`."""
+        self._generator.expect(tracks, covers)
+
     def compose(self, frame: Frame, tracks: Tracks, covers: Sequence[RegionMask]) -> Frame:
         """Replace the people of one frame, see `Composer`."""
         return self.compose_batch([frame], [tracks], [covers])[0]
@@ -73,8 +82,7 @@ class GeneratedComposer:
         requests = [canvas.requests(self._generator.place(canvas.tracks, canvas.covers)) for canvas in canvases]
         made = iter(self._generator.generate([request for several in requests for request in several]))
         for canvas, several in zip(canvases, requests, strict=True):
-            for request in several:
-                canvas.draw(request, next(made))
+            canvas.draw([(request, next(made)) for request in several])
         return [canvas.frame() for canvas in canvases]
 
 
@@ -82,11 +90,14 @@ def left_to_cover(tracks: Tracks, covers: Sequence[RegionMask]) -> tuple[Tracks,
     """The people without a surface, and their covers as far as no person is made on top of them.
 
     A person found twice, once with a surface and once without, would get a glow of cells round the person who replaces
-    them.
+    them. Regions that are covered in any case (IDs below 0) stay whole: beside a made person stands what the film shows
+    of the place, which may be what to hide.
     """
     known = tracks.detections.has_cse
     made = [covers[row] for row in np.flatnonzero(known).tolist()]
-    return tracks[~known], [covers[row].without(made) for row in np.flatnonzero(~known).tolist()]
+    left = np.flatnonzero(~known).tolist()
+    asked = tracks.ids < UNKNOWN_TRACK
+    return tracks[~known], [covers[row] if asked[row] else covers[row].without(made) for row in left]
 
 
 class Canvas:
@@ -122,13 +133,29 @@ class Canvas:
             for row in rows
         ]
 
-    def draw(self, request: PersonRequest, person: Replacement) -> None:
-        """Put a made person in place of the original."""
-        paste(self._image, self._edited, request, person)
+    def draw(self, made: Sequence[tuple[PersonRequest, Replacement]]) -> None:
+        """Put made people in place of the originals, the far ones first; their shadows fall on the ground alone."""
+        for request, person in made:
+            if person.shadow is not None:
+                darken(self._image, self._edited, request, person.shadow)
+        for request, person in made:
+            paste(self._image, self._edited, request, person)
 
     def frame(self) -> Frame:
         """The frame with all people replaced."""
         return self._frame.with_edit(self._image, self._edited) if self._drawn else self._frame
+
+
+def darken(image: UInt8Array, edited: BoolArray, request: PersonRequest, shadow: UInt8Array) -> None:
+    """Draw a made person's shadow.
+
+    Args:
+        image: [H, W, 3] uint8 RGB, drawn on.
+        edited: [H, W] bool, marked.
+        request: What was asked for.
+        shadow: [h, w] uint8, see `Replacement`.
+    """
+    paste(image, edited, request, Replacement(np.zeros((*shadow.shape, 3), np.uint8), shadow))
 
 
 def paste(image: UInt8Array, edited: BoolArray, request: PersonRequest, person: Replacement) -> None:

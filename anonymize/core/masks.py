@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from anonymize.core.types import FloatArray, RegionMask
+from anonymize.core.types import BoolArray, FloatArray, RegionMask
 
 
 def tighten(region: RegionMask) -> RegionMask:
@@ -63,3 +63,15 @@ def paste(values: FloatArray, box_xyxy: FloatArray, size_hw: tuple[int, int], *,
     grid_x, grid_y = np.meshgrid(map_x.astype(np.float32), map_y.astype(np.float32))
     stretched = cv2.remap(values.astype(np.float32), grid_x, grid_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return RegionMask(left, top, stretched > threshold)
+
+
+def add_to(canvas: BoolArray, mask: BoolArray, x: int, y: int) -> None:
+    """Mark a mask, whose first pixel lies at column x and row y of the canvas, as far as it lies on it."""
+    rows, columns = span(y, mask.shape[0], canvas.shape[0]), span(x, mask.shape[1], canvas.shape[1])
+    canvas[rows, columns] |= mask[rows.start - y : rows.stop - y, columns.start - x : columns.stop - x]
+
+
+def span(start: int, length: int, limit: int) -> slice:
+    """The part of `length` places from `start` on that lies in [0, limit); empty ones begin at `start` clipped."""
+    low = min(max(start, 0), limit)
+    return slice(low, min(max(start + length, low), limit))

@@ -326,13 +326,17 @@ class Replacement:
         image: [h, w, 3] uint8 RGB.
         alpha: [h, w] uint8, opacity of the person: 255 where they hide what is behind them, 0 where they are not. None
             where the generator does not say what of the picture is the person.
+        shadow: [h, w] uint8, opacity of the shadow that the person casts on the ground; None where there is none.
     """
 
     image: UInt8Array = field(repr=False)
     alpha: UInt8Array | None = field(default=None, repr=False)
+    shadow: UInt8Array | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.dtype != np.uint8:
             raise ValueError(f"image must be [h, w, 3] uint8, got {self.image.shape} {self.image.dtype}")
         if self.alpha is not None and (self.alpha.shape != self.image.shape[:2] or self.alpha.dtype != np.uint8):
             raise ValueError(f"alpha must be {self.image.shape[:2]} uint8, got {self.alpha.shape} {self.alpha.dtype}")
+        if self.shadow is not None and (self.shadow.shape != self.image.shape[:2] or self.shadow.dtype != np.uint8):
+            raise ValueError(f"shadow must be {self.image.shape[:2]} uint8, got {self.shadow.shape}")

@@ -11,15 +11,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from anonymize.bodies.articulation import exponential
-from anonymize.bodies.fit import Before, BodyFitter, BodyPose, Fit, Observation, responsibilities, rotation_vector
+from anonymize.bodies.fit import BodyPose, Fit, Observation, responsibilities
 from anonymize.bodies.light import GAMMA, Surroundings, surroundings
 from anonymize.bodies.look import LATENT, Look, Seen, z_of
 from anonymize.bodies.regions import regions
-from anonymize.bodies.renderer import ADULT_M, Standing, Visible, outline, rasterized, stand
+from anonymize.bodies.renderer import (
+    ADULT_M,
+    LARGE_FROM_PX,
+    OUTLINE_BLUR_PX,
+    Standing,
+    Visible,
+    outline,
+    rasterized,
+    stand,
+)
 from anonymize.bodies.shading import encode
+from anonymize.bodies.track_fit import TrackFitter, whole
 from anonymize.core.body_surface import PART_NAMES, load_surface
 from anonymize.core.errors import OptionError
+from anonymize.core.masks import add_to, span
 from anonymize.core.types import (
     UNKNOWN_TRACK,
     BoolArray,
@@ -34,45 +44,21 @@ from anonymize.core.types import (
 )
 from anonymize.generate.base import TrackGenerator, remember
 
-MARGIN = 0.25
-"""Share of a person's size round the mask in which it is known where they may be."""
 REACH = 0.04
 """Share of the height by which an avatar may reach beyond the cover: hair and clothes are not those of the original."""
 MIN_OVERLAP = 0.55
 """Intersection over union of avatar and mask, below which the two disagree."""
-LOST_AFTER = 15
-"""Frames after which a track is fitted anew."""
-TURN_SIGMA, ROOT_SIGMA, SCALE_SIGMA, PLACE_SIGMA_M = 0.3, 0.2, 0.04, 0.06
-"""How much a person's pose may change in a frame: radians of joints and of the body, share of the size, metres."""
-TURN_NOISE, ROOT_NOISE, SCALE_NOISE, PLACE_NOISE_M = 0.12, 0.1, 0.03, 0.02
-"""Changes of a fitted pose of this size are half noise; units as above."""
-LEAST_NEWS = 0.1
+MIN_OVERLAP_CUT = 0.4
+"""The same for people whom the frame's border cuts off: a part of the outline, and of a body of unknown size."""
 LIGHT_EVERY = 5
 LIGHT_STEADINESS = 0.6
 """Frames after which the light is looked at again, and how much of what it was then is kept."""
+LIGHT_LASTS = 25
+"""Frames after which nothing is kept of it: the person may come back in another place."""
 FEWEST_OF_PART = 4.0
 """Pixels of a part, of those looked at, of which its colour is read."""
 TYPICAL = 8
 """Typical looks that a multi-modal truncation pulls toward."""
-
-
-@dataclass(eq=False)
-class Follow:
-    """What is known of a track.
-
-    Attributes:
-        pose: [1], as fitted in the last frame.
-        steady: [1], the same without the jitter; what is drawn.
-        box: [4] xyxy of the mask then.
-        frame: Number of that frame.
-        age: Frames that were fitted.
-    """
-
-    pose: BodyPose
-    steady: BodyPose
-    box: np.ndarray
-    frame: int
-    age: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,8 +120,7 @@ class AvatarGenerator(TrackGenerator):
             identities=identities,
             device="cpu",
         )
-        self._fitter = BodyFitter(vertex_embedding)
-        self._follows: OrderedDict[int, Follow] = OrderedDict()
+        self._fitter = TrackFitter(vertex_embedding)
         self._looks: OrderedDict[int, Look] = OrderedDict()
         self._accepted: list[Accepted] = []
         self._lights: OrderedDict[int, tuple[int, Surroundings]] = OrderedDict()
@@ -144,21 +129,31 @@ class AvatarGenerator(TrackGenerator):
         self._centers = torch.randn(TYPICAL, LATENT, generator=generator)
 
     @torch.inference_mode()
-    def accept(self, tracks: Tracks, covers: Sequence[RegionMask]) -> Tracks:
-        """See `PersonGenerator.accept`: those to whom no body can be fitted are not made."""
-        self._frame += 1
+    def expect(self, tracks: Tracks, covers: Sequence[RegionMask]) -> None:
+        """See `PersonGenerator.expect`: bodies are fitted, to be smoothed when they are drawn."""
         found = tracks.detections
         if found.surface != self.surface:
             raise OptionError(f"avatars need the surface {self.surface!r}, got {found.surface!r}")
         numbers = tracks.ids.tolist()
         rows = [row for row, k in enumerate(numbers) if found.has_cse[row] and covers[row].area and k > UNKNOWN_TRACK]
+        self._fitter.arrive(tracks, rows)
+
+    @torch.inference_mode()
+    def accept(self, tracks: Tracks, covers: Sequence[RegionMask]) -> Tracks:
+        """See `PersonGenerator.accept`: those to whom no body can be fitted are not made."""
+        if not self._fitter.has_arrived(tracks):
+            self.expect(tracks, covers)
+        self._frame += 1
+        found = tracks.detections
         figures: dict[int, Figure] = {}
-        for row, pose in self._fit(tracks, rows).items():
-            figure = self._figure(self._look(numbers[row]), pose, found.size_hw)
-            if figure is not None and overlap_of(figure, tracks, row) >= MIN_OVERLAP:
+        for row, pose in self._fitter.poses(tracks).items():
+            track = int(tracks.ids[row])
+            figure = self._figure(self._look(track), pose, found.size_hw)
+            cut = not whole(np.array([found.masks[row].box_xyxy], np.float32), found.size_hw)[0]
+            if figure is not None and overlap_of(figure, tracks, row) >= (MIN_OVERLAP_CUT if cut else MIN_OVERLAP):
                 figures[row] = figure
             else:
-                self._follows.pop(numbers[row], None)  # fitted anew in the next frame
+                self._fitter.begin_anew(track)
         able = np.zeros(len(tracks), np.bool_)
         able[list(figures)] = True
         accepted = replace(tracks, detections=replace(found, has_cse=able))
@@ -190,8 +185,8 @@ class AvatarGenerator(TrackGenerator):
         people = Tracks(detections, np.arange(1, count + 1), np.zeros(count, np.bool_))
         areas = np.array([mask.area for mask in detections.masks]) * detections.has_cse
         for row in np.argsort(-areas, kind="stable").tolist():
-            seen = self._observe(people, row) if areas[row] else None
-            fit = None if seen is None else self._fitter.begin(seen)
+            seen = self._fitter.observe(people, row) if areas[row] else None
+            fit = None if seen is None else self._fitter.fitter.begin(seen)
             if seen is not None and fit is not None and fit.found.all():
                 hidden = np.zeros(detections.size_hw, np.bool_)
                 for mask in detections.masks:
@@ -215,82 +210,6 @@ class AvatarGenerator(TrackGenerator):
             remember(self._looks, track, Look.of(self._truncate(z, torch.zeros(LATENT), self._centers)[0]))
         return self._looks[track]
 
-    def _fit(self, tracks: Tracks, rows: Sequence[int]) -> dict[int, BodyPose]:
-        """The steadied pose [1] of each person of a frame who shows enough."""
-        seen: dict[int, Observation] = {}
-        for row in rows:
-            observation = self._observe(tracks, row)
-            if observation is not None:
-                seen[row] = observation
-        poses: dict[int, BodyPose] = {}
-        known = [row for row in seen if self._known(int(tracks.ids[row])) is not None]
-        fresh = [row for row in seen if row not in known]
-        for some in (known, fresh):
-            if not some:
-                continue
-            both = Observation.cat([seen[row] for row in some])
-            if some is fresh:
-                fit = self._fitter.begin(both)
-            else:
-                before = [self._before(int(tracks.ids[row]), tracks, row) for row in some]
-                fit = self._fitter.follow(both, Before.cat(before))
-            for k, (row, found) in enumerate(zip(some, fit.found.tolist(), strict=True)):
-                track = int(tracks.ids[row])
-                if found:
-                    poses[row] = self._steadied(track, fit.pose[[k]], tracks.detections.masks[row])
-                else:
-                    self._follows.pop(track, None)
-        return poses
-
-    def _observe(self, tracks: Tracks, row: int) -> Observation | None:
-        found = tracks.detections
-        mask = found.masks[row]
-        if found.embeddings is None or not mask.area:
-            return None
-        return self._fitter.observe(
-            found.boxes_xyxy[row],
-            mask.mask,
-            (mask.x, mask.y),
-            possible(tracks, row, round(MARGIN * max(mask.mask.shape))),
-            found.embeddings[row],
-        )
-
-    def _known(self, track: int) -> Follow | None:
-        follow = self._follows.get(track)
-        return follow if follow is not None and self._frame - follow.frame <= LOST_AFTER else None
-
-    def _before(self, track: int, tracks: Tracks, row: int) -> Before:
-        follow = self._follows[track]
-        frames = float(self._frame - follow.frame)
-        box = np.array(tracks.detections.masks[row].box_xyxy, np.float32)
-        shift = torch.from_numpy(((box - follow.box)[:2] + (box - follow.box)[2:]) / 2)
-        camera = follow.pose.camera.clone()
-        camera[:, 1:] += shift
-
-        def sigma(one: float) -> Tensor:
-            return torch.tensor([one * frames**0.5])
-
-        return Before(
-            pose=replace(follow.pose, camera=camera),
-            turn_sigma=sigma(TURN_SIGMA),
-            root_sigma=sigma(ROOT_SIGMA),
-            shape_sigma=torch.tensor([1 / (1 + follow.age)]),
-            scale_sigma=sigma(SCALE_SIGMA),
-            place_sigma=sigma(PLACE_SIGMA_M),
-        )
-
-    def _steadied(self, track: int, pose: BodyPose, mask: RegionMask) -> BodyPose:
-        """A track's pose without jitter, noted for the next frame."""
-        box = np.array(mask.box_xyxy, np.float32)
-        follow = self._known(track)
-        if follow is None:
-            remember(self._follows, track, Follow(pose, pose, box, self._frame))
-            return pose
-        shift = torch.from_numpy(((box - follow.box)[:2] + (box - follow.box)[2:]) / 2)
-        steady = steadied(follow.steady, pose, shift)
-        remember(self._follows, track, Follow(pose, steady, box, self._frame, follow.age + 1))
-        return steady
-
     def _figure(self, look: Look, pose: BodyPose, size_hw: tuple[int, int]) -> Figure | None:
         """The avatar where it is seen; None where it is not in the frame."""
         standing = stand(look, pose)
@@ -305,7 +224,7 @@ class AvatarGenerator(TrackGenerator):
         if known is not None and frame - known[0] < LIGHT_EVERY:
             return known[1]
         found = surroundings(request.image, request.hidden, tuple(request.box_xyxy.tolist()))
-        if known is not None:
+        if known is not None and frame - known[0] < LIGHT_LASTS and found.near(known[1]):
             found = found.blended(known[1], LIGHT_STEADINESS)
         remember(self._lights, track, (frame, found))
         return found
@@ -319,11 +238,13 @@ class AvatarGenerator(TrackGenerator):
         picture = np.zeros((height, width, 4), np.float32)  # colours times alpha, alpha
         alpha = figure.visible.alpha[..., None]
         drawn = torch.cat([encode(figure.visible.lit(found.light)) * alpha, alpha], 2).numpy()
+        if figure.standing.height_px >= LARGE_FROM_PX:
+            drawn = np.asarray(cv2.GaussianBlur(drawn, (0, 0), OUTLINE_BLUR_PX, borderType=cv2.BORDER_REPLICATE))
         cut_into(picture, drawn, figure.box[0] - box[0], figure.box[1] - box[1])
         reach = max(2, round(REACH * figure.standing.height_px))
         picture *= allowed(request.cover, box, reach)[..., None]
-        picture = with_shadow(picture, figure.standing, box, found.shadow)
-        return found.filmed(picture, seed=(abs(self.seed), track, accepted.frame))
+        made = found.filmed(picture, seed=(abs(self.seed), track, accepted.frame))
+        return replace(made, shadow=shadow_of(figure.standing, box, found.shadow))
 
 
 def colours_of(image: UInt8Array, seen: Observation, fit: Fit, ambient: FloatArray) -> Seen:
@@ -375,39 +296,10 @@ def colours_of(image: UInt8Array, seen: Observation, fit: Fit, ambient: FloatArr
     )
 
 
-def possible(tracks: Tracks, row: int, margin: int) -> BoolArray:
-    """Where a person may be, seen or not, [h + 2 m, w + 2 m] round the mask: it, other people, outside of the frame."""
-    found = tracks.detections
-    mask = found.masks[row]
-    height, width = mask.mask.shape
-    left, top = mask.x - margin, mask.y - margin
-    free = np.ones((height + 2 * margin, width + 2 * margin), np.bool_)
-    inner = (
-        slice(max(0, -top), max(0, found.size_hw[0] - top)),
-        slice(max(0, -left), max(0, found.size_hw[1] - left)),
-    )
-    free[inner] = False
-    for other in found.masks:
-        add_to(free, other.mask, other.x - left, other.y - top)
-    return free
-
-
-def add_to(canvas: BoolArray, mask: BoolArray, x: int, y: int) -> None:
-    """Mark a mask, whose first pixel lies at column x and row y of the canvas, as far as it lies on it."""
-    rows, columns = span(y, mask.shape[0], canvas.shape[0]), span(x, mask.shape[1], canvas.shape[1])
-    canvas[rows, columns] |= mask[rows.start - y : rows.stop - y, columns.start - x : columns.stop - x]
-
-
 def cut_into(canvas: FloatArray, part: FloatArray, x: int, y: int) -> None:
     """Put a part [h, w, C], whose first pixel lies at column x and row y, into a canvas, as far as it lies on it."""
     rows, columns = span(y, part.shape[0], canvas.shape[0]), span(x, part.shape[1], canvas.shape[1])
     canvas[rows, columns] = part[rows.start - y : rows.stop - y, columns.start - x : columns.stop - x]
-
-
-def span(start: int, length: int, limit: int) -> slice:
-    """The part of `length` places from `start` on that lies in [0, limit); empty ones begin at `start` clipped."""
-    low = min(max(start, 0), limit)
-    return slice(low, min(max(start + length, low), limit))
 
 
 def overlap_of(figure: Figure, tracks: Tracks, row: int) -> float:
@@ -432,10 +324,10 @@ def allowed(cover: RegionMask, box: tuple[int, int, int, int], reach: int) -> Fl
     return np.clip(2 - 2 * distance / reach, 0, 1)
 
 
-def with_shadow(picture: FloatArray, standing: Standing, box: tuple[int, int, int, int], strength: float) -> FloatArray:
-    """An avatar [h, w, 4], colours times alpha and alpha, over the soft shadow of its feet on the ground."""
+def shadow_of(standing: Standing, box: tuple[int, int, int, int], strength: float) -> UInt8Array:
+    """Opacity [h, w] of the soft shadow of an avatar's feet on the ground, over a rectangle."""
     radius = 0.17 * standing.height_px / ADULT_M
-    height, width = picture.shape[:2]
+    height, width = box[3] - box[1], box[2] - box[0]
     dark = np.zeros((height, width), np.float32)
     for x, y in (standing.feet - torch.tensor(box[:2])).tolist():
         rows, columns = (
@@ -444,32 +336,4 @@ def with_shadow(picture: FloatArray, standing: Standing, box: tuple[int, int, in
         across = ((np.arange(columns.start, columns.stop, dtype=np.float32) + 0.5 - x) / radius) ** 2
         down = ((np.arange(rows.start, rows.stop, dtype=np.float32) + 0.5 - y) / (0.4 * radius)) ** 2
         dark[rows, columns] = np.maximum(dark[rows, columns], strength * np.exp(-across - down[:, None]))
-    out = picture.copy()
-    out[..., 3] += (1 - picture[..., 3]) * dark
-    return out
-
-
-def steadied(before: BodyPose, now: BodyPose, shift: Tensor) -> BodyPose:
-    """A pose between the last one drawn and the one fitted: the smaller the change, the more it is taken for noise.
-
-    Args:
-        before: Drawn in the last frame.
-        now: Fitted in this one.
-        shift: [2], how far the mask has moved since, pixels.
-    """
-
-    def news(change: Tensor, noise: float) -> Tensor:
-        return (change / (change + noise)).clamp(min=LEAST_NEWS)
-
-    root = rotation_vector(now.root @ before.root.transpose(1, 2))
-    root = exponential(root * news(root.norm(dim=1, keepdim=True), ROOT_NOISE)) @ before.root
-    turn = now.turns - before.turns
-    turns = before.turns + turn * news(turn.norm(dim=2, keepdim=True), TURN_NOISE)
-    camera = before.camera.clone()
-    camera[:, 1:] += shift
-    change = now.camera - camera
-    scale = now.camera[:, :1].exp()
-    size = torch.cat([change[:, :1].abs(), (change[:, 1:] / scale).norm(dim=1, keepdim=True).expand(-1, 2)], 1)
-    noise = torch.tensor([SCALE_NOISE, PLACE_NOISE_M, PLACE_NOISE_M])
-    camera = camera + change * (size / (size + noise)).clamp(min=LEAST_NEWS)
-    return BodyPose(root, turns, before.shape + 0.2 * (now.shape - before.shape), camera)
+    return np.rint(255 * dark).astype(np.uint8)

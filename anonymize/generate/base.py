@@ -72,6 +72,9 @@ class TrackGenerator(ABC):
         self.device = torch.device(device)
         self._boxes: OrderedDict[int, FloatArray] = OrderedDict()
 
+    def expect(self, tracks: Tracks, covers: Sequence[RegionMask]) -> None:  # noqa: B027 - most look at no frame ahead
+        """Look at a frame that will be drawn later; called once a frame, in the frames' order, or not at all."""
+
     def accept(self, tracks: Tracks, covers: Sequence[RegionMask]) -> Tracks:
         """The people, `has_cse` taken from those who cannot be made; call once a frame, in the frames' order.
 

@@ -7,6 +7,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from anonymize.core.errors import MediaError
+from anonymize.core.types import Frame
 from anonymize.media.colour import matrix_or_default
 from anonymize.media.orientation import Orientation
 
@@ -80,3 +82,17 @@ class FilmInfo:
 def fraction(value: Any) -> Fraction:
     """libav's rational, 0 where it is unset."""
     return Fraction(value.numerator, value.denominator) if value else Fraction(0)
+
+
+def check_size(frame: Frame, size_hw: tuple[int, int]) -> None:
+    """Refuse a frame that has another size than its film.
+
+    Raises:
+        MediaError: It has.
+    """
+    if frame.size_hw != size_hw:
+        (height, width), (now_height, now_width) = size_hw, frame.size_hw
+        raise MediaError(
+            f"the picture changes its size at {frame.pts_seconds:.3f} s, "
+            f"from {width}x{height} to {now_width}x{now_height}"
+        )

@@ -20,7 +20,7 @@ from anonymize.core.formats import codec_for, container_of
 from anonymize.core.types import FloatArray, Frame, UInt8Array
 from anonymize.media.colour import paint
 from anonymize.media.encoders import Encoder, pick_encoder
-from anonymize.media.film import FULL, LIMITED, UNSPECIFIED, ColourTags, FilmInfo, fraction
+from anonymize.media.film import FULL, LIMITED, UNSPECIFIED, ColourTags, FilmInfo, check_size, fraction
 from anonymize.media.integrity import is_cut_short
 from anonymize.media.reader import SWS_MATRIX, FilmReader
 from anonymize.media.sequence import SequenceReader, SequenceWriter
@@ -129,11 +129,7 @@ class FilmWriter:
         Raises:
             MediaError: It cannot be written: a full disk, another size than the film's, a time that AVI cannot hold.
         """
-        if frame.size_hw != self.info.size_hw:
-            raise MediaError(
-                f"the picture changes its size at {frame.pts_seconds:.3f} s, from "
-                f"{self.info.size_hw[1]}x{self.info.size_hw[0]} to {frame.size_hw[1]}x{frame.size_hw[0]}"
-            )
+        check_size(frame, self.info.size_hw)
         picture = self._picture(frame)
         time = frame.pts * frame.time_base
         picture.pts = round(time / self._time_base)

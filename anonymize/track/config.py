@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
 from anonymize.core.errors import OptionError
 
@@ -324,8 +325,8 @@ class TrackerConfig:
     """Weight of a new prediction of a person who stands still."""
 
     def __post_init__(self) -> None:
-        if self.lookahead_seconds < 0 or self.memory_seconds < 0:
-            raise OptionError("look-ahead and memory must not be negative")
+        if not (0 <= self.lookahead_seconds < inf and self.memory_seconds >= 0):
+            raise OptionError("look-ahead and memory must be numbers that are not negative")
 
     @property
     def certain_score(self) -> float:

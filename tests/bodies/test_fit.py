@@ -45,6 +45,7 @@ def seen_of(pose: fit.BodyPose, *, mirrored: float = 0.0, noise: float = 0.0, cu
         weights=torch.ones(1, fit.PIXELS),
         field=torch.zeros(1, 3, fit.FIELD, fit.FIELD),
         field_box=torch.tensor([[0.0, 0, 400, 400]]),
+        heading=torch.zeros(1, 3),
     )
 
 
@@ -87,7 +88,8 @@ def test_following_starts_from_before_and_arrives() -> None:
     known = fit.Before(before, loose, loose, loose, loose, loose)
     found = fitter.follow(seen_of(true), known)
     assert np.median(errors_cm(found.pose, true)) < 3 < np.median(errors_cm(before, true))
-    assert float(found.surprise) < float(fit.surprise(seen_of(true), before, 0.06))
+    assert fit.surprise(seen_of(true), found.pose, 0.06) < fit.surprise(seen_of(true), before, 0.06)
+    assert found.costs.shape == (1, 2) and float(found.costs[0, 0]) < float(found.costs[0, 1])
     stiff = torch.tensor([1e-3])
     held = fitter.follow(seen_of(true), fit.Before(before, stiff, stiff, stiff, stiff, stiff)).pose
     torch.testing.assert_close(held.camera, before.camera, atol=0.2, rtol=0)
@@ -121,6 +123,20 @@ def test_a_body_is_drawn_into_the_mask() -> None:
     for _ in range(8):
         pose = fit.improve(seen, pose, 0.06)
     assert float((pose.camera - true.camera)[0, 1].abs()) < 6
+
+
+def test_without_a_surface_a_body_turns_to_where_it_goes() -> None:
+    pose = pose_of(0.0, seed=3, loose=0.0)
+    heading = 8.0 * torch.tensor([[0.8, -0.6, 0.0]])
+    seen = seen_of(pose)
+    seen = dataclasses.replace(seen, weights=0 * seen.weights, heading=heading)
+    turned = pose
+    for _ in range(8):
+        turned = fit.improve(seen, turned, 0.06)
+    assert float(fit.ahead_of(pose) @ heading.T) < 6 < 7.6 < float(fit.ahead_of(turned) @ heading.T)
+    fitter = fit.BodyFitter(torch.from_numpy(UNIT))
+    assert float(fitter.cost(seen, turned, 0.06)) < float(fitter.cost(seen, pose, 0.06))
+    assert float(fitter.cost(seen, turned, 0.06)) < float(fitter.cost(seen, fit.flipped(turned), 0.06)) - 5
 
 
 def test_nothing_is_seen_of_who_has_too_few_pixels() -> None:

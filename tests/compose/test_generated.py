@@ -1,3 +1,4 @@
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -33,6 +34,9 @@ class Painter:
     def __init__(self, alpha: bool) -> None:
         self.alpha = alpha
         self.seen: list[PersonRequest] = []
+
+    def expect(self, tracks: Tracks, covers: Sequence[RegionMask]) -> None:
+        pass
 
     def accept(self, tracks: Tracks, covers: Sequence[RegionMask]) -> Tracks:
         return tracks
@@ -82,6 +86,31 @@ def test_nearer_people_are_drawn_over_those_behind() -> None:
     for boxes, front in (((FAR, NEAR), 100), ((NEAR, FAR), 50)):
         done, _ = draw(crowd(*boxes), Painter(alpha=True))
         assert (done.image[60, 54:64] == front).all()
+
+
+def test_a_shadow_falls_on_the_ground_and_on_no_person() -> None:
+    class Shady(Painter):
+        def generate(self, requests: Sequence[PersonRequest]) -> list[Replacement]:
+            shadow = np.full((16, 8), 128, np.uint8)
+            return [dataclasses.replace(made, shadow=shadow) for made in super().generate(requests)]
+
+    done, _ = draw(crowd(FAR, NEAR), Shady(alpha=True))
+    lit, _ = draw(crowd(FAR, NEAR), Painter(alpha=True))
+    assert (lit.image[85, 34:46] == 50).all()
+    np.testing.assert_array_equal(done.image[30:85, 34:46], lit.image[30:85, 34:46])
+    assert (done.image[100:105, 80:88] == 3).all() and (lit.image[100:105, 80:88] == 7).all()
+
+
+def test_what_is_to_be_covered_in_any_case_stays_covered_under_a_made_person() -> None:
+    """Beside the made person stands what the film shows of the place: at another time, what is to be covered."""
+    tracks = crowd(FAR, NEAR)
+    found = dataclasses.replace(tracks.detections, has_cse=np.array([True, False]))
+    hidden = dataclasses.replace(tracks, detections=found, ids=np.array([1, -1]))
+    done, _ = draw(hidden, Painter(alpha=True))
+    assert (done.image[40:85, 60:68] > 190).all(), "the region's averaged colours, not the 7 of the place"
+    person = dataclasses.replace(hidden, ids=np.array([1, 2]))
+    done, _ = draw(person, Painter(alpha=True))
+    assert (done.image[40:85, 60:68] == 7).all()
 
 
 def test_a_generator_sees_the_frame_without_people_and_where_its_own_was() -> None:

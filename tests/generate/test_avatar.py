@@ -100,9 +100,8 @@ def test_an_avatar_reaches_little_beyond_the_cover() -> None:
     maker = generator()
     [request] = requests_of(maker, tracks_of(found([body(100)])))
     [made] = maker.generate([request])
-    shadow_rows = 25
     far = avatar.allowed(request.cover, tuple(request.box_xyxy.tolist()), 12) == 0
-    assert made.alpha is not None and far.any() and made.alpha[:-shadow_rows][far[:-shadow_rows]].max() < 30
+    assert made.alpha is not None and far.any() and made.alpha[far].max() < 30
 
 
 def test_who_disagrees_with_the_mask_is_not_made() -> None:
@@ -158,7 +157,7 @@ def test_who_stands_still_does_not_jitter() -> None:
         noisy = replace(still, embeddings=still.embeddings + 0.15 * torch.randn(still.embeddings.shape, generator=rng))
         tracks = tracks_of(noisy)
         maker.accept(tracks, covers_of(tracks))
-        steady = maker._follows[1].steady
+        steady = maker._fitter.poses(tracks)[0]
         places.append(project(pose_landmarks(steady).joint, steady.camera)[0])
     late = torch.stack(places[6:])
     assert float((late - late.mean(0)).norm(dim=2).mean()) < 0.5
@@ -260,7 +259,7 @@ def test_to_whom_no_body_can_be_fitted_is_covered_and_forgotten() -> None:
         tracks = tracks_of(replace(people, embeddings=embeddings))
         accepted = maker.accept(tracks, covers_of(tracks))
         assert accepted.detections.has_cse.tolist() == [not broken, True]
-    assert list(maker._follows) == [2]
+    assert list(maker._fitter._last) == [2]
 
 
 def test_who_has_no_area_is_covered() -> None:

@@ -189,9 +189,10 @@ def test_each_film_begins_anew() -> None:
     assert [tracks.ids.tolist() for _, tracks in first] == [tracks.ids.tolist() for _, tracks in second]
 
 
-def test_a_negative_look_ahead_is_refused() -> None:
-    with pytest.raises(OptionError):
-        TrackerConfig(lookahead_seconds=-1)
+@pytest.mark.parametrize("seconds", [-1.0, float("nan"), float("inf")])
+def test_a_look_ahead_that_is_no_length_of_time_is_refused(seconds: float) -> None:
+    with pytest.raises(OptionError, match="look-ahead"):
+        TrackerConfig(lookahead_seconds=seconds)
 
 
 def test_a_gap_is_covered_before_it_is_decided_who_came_after_it() -> None:

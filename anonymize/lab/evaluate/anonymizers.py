@@ -47,6 +47,10 @@ class StillPictures:
     def __init__(self, generator: TrackGenerator) -> None:
         self._generator, self._next = generator, 1
 
+    def expect(self, tracks: Tracks, covers: Sequence[RegionMask]) -> None:
+        """See `PersonGenerator`."""
+        self._generator.expect(tracks, covers)
+
     def accept(self, tracks: Tracks, covers: Sequence[RegionMask]) -> Tracks:
         """See `PersonGenerator`."""
         return self._generator.accept(tracks, covers)

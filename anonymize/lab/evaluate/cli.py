@@ -313,3 +313,38 @@ def people(
     if json_output is not None:
         write_json(json_output, found.figures())
     typer.echo(found.table())
+
+
+@app.command()
+def avatars(
+    films: Annotated[int, typer.Option(min=1, help="Rendered films to fit bodies on.")] = 4,
+    frames: Annotated[int, typer.Option(min=2, help="Of each film.")] = 30,
+    weights: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, show_default="the embedded ones", help="A detector's .safetensors."),
+    ] = None,
+    true_surface: Annotated[
+        bool,
+        typer.Option("--true-surface", help="Masks, surfaces and tracks from the truth: what the fit alone loses."),
+    ] = False,
+    lookahead: Annotated[int, typer.Option(min=0, help="Frames that wait after the one that is drawn.")] = 10,
+    json_output: Annotated[Path | None, typer.Option("--json", metavar="OUT", help="Write the figures here.")] = None,
+    device: Annotated[DeviceName, typer.Option(help="Where the detector runs.")] = "auto",
+) -> None:
+    """Are the bodies of avatars where people are? Joints, left and right, and jitter on rendered films."""
+    from anonymize.core.device import resolve_device
+    from anonymize.core.resources import DETECTOR, weights_path
+    from anonymize.detect.build import load_network
+    from anonymize.detect.predictor import EmbeddedDetector
+    from anonymize.lab.evaluate.avatars import measure
+    from anonymize.lab.evaluate.output import check_output, write_json
+    from anonymize.track import UNSURE_SCORE
+
+    if json_output is not None:
+        check_output(json_output)
+    network = load_network(weights_path(DETECTOR) if weights is None else weights)
+    detector = EmbeddedDetector(network, device=resolve_device(device), unsure=UNSURE_SCORE)
+    found = measure(detector, films=films, frames=frames, true_surface=true_surface, lookahead=lookahead)
+    if json_output is not None:
+        write_json(json_output, found.figures())
+    typer.echo(found.table())

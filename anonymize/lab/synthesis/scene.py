@@ -55,6 +55,15 @@ class Actor:
         shift = vertices.new_tensor([*self.xy, self.lift_m])
         return vertices @ spin.T + shift, normals @ spin.T
 
+    def joints(self) -> Tensor:
+        """Where the body's joints are in the world, [J, 3]."""
+        person = self.person
+        transforms = person.transforms(self.angles)
+        own = (transforms[:, :, :3] @ person.joints[:, :, None])[:, :, 0] + transforms[:, :, 3]
+        spin = torch.from_numpy(turn(2, self.heading_degrees).astype(np.float32)).to(own)
+        # as `Person.posed`: the root above the origin, the lowest point on the ground
+        return (own - person.origin(self.angles)) @ spin.T + own.new_tensor([*self.xy, self.lift_m])
+
 
 @dataclass(frozen=True, eq=False)
 class Scene:
@@ -69,6 +78,7 @@ class Scene:
         track_ids: [N] int64.
         heights_px: [N] float32, from head to feet as if nothing were in front, also beyond the picture.
         camera: The camera.
+        actors: The N people as they stand.
     """
 
     image: UInt8Array
@@ -79,6 +89,7 @@ class Scene:
     track_ids: IntArray
     heights_px: FloatArray
     camera: Camera
+    actors: tuple[Actor, ...] = field(repr=False)
 
     def __len__(self) -> int:
         return len(self.boxes_xyxy)
@@ -393,6 +404,7 @@ def compose(
         track_ids=np.array([actors[k].track_id for k in kept], np.int64),
         heights_px=heights[kept],
         camera=camera,
+        actors=tuple(actors[k] for k in kept),
     )
 
 

@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 from anonymize.cli import app
 
 
-@pytest.mark.parametrize("command", ["detector", "generator", "tracking", "reid", "people", "compare"])
+@pytest.mark.parametrize("command", ["detector", "generator", "tracking", "reid", "people", "compare", "avatars"])
 def test_each_command_has_help(command: str) -> None:
     result = CliRunner().invoke(app, ["evaluate", command, "--help"])
     assert result.exit_code == 0 and "Usage" in result.stdout
