@@ -381,6 +381,22 @@ class RenderOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReviewOptions:
+    """How the page of `anonymize review` is served.
+
+    Attributes:
+        port: Of 127.0.0.1; 0 for a free one.
+        no_browser: Print the address only.
+    """
+
+    port: Annotated[int, Flag("Port on this machine; 0 for a free one.", least=0, most=65535)] = 0
+    no_browser: Annotated[bool, Flag("Print the address, and open no browser.")] = False
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+
+@dataclass(frozen=True, kw_only=True)
 class FolderOptions:
     """How the files of a folder are shared out.
 

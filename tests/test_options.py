@@ -18,6 +18,7 @@ from anonymize.options import (
     Options,
     ReadOptions,
     RenderOptions,
+    ReviewOptions,
     StoredOptions,
     TrackOptions,
     options_of,
@@ -32,8 +33,8 @@ def defaults(function: Any) -> dict[str, Any]:
 
 
 def test_every_field_has_a_flag_and_no_name_stands_twice() -> None:
-    names = [option.name for group in (*GROUPS, FolderOptions) for option in options_of(group)]
-    assert names == [field.name for group in (*GROUPS, FolderOptions) for field in fields(group)]
+    names = [option.name for group in (*GROUPS, FolderOptions, ReviewOptions) for option in options_of(group)]
+    assert names == [field.name for group in (*GROUPS, FolderOptions, ReviewOptions) for field in fields(group)]
     assert len(set(names)) == len(names)
 
 

@@ -18,6 +18,7 @@ from anonymize.core.errors import BackendError
 SUBCOMMANDS = {
     "detect": ("anonymize.cli.detect", "Write who is where in a film into a file that can be edited."),
     "render": ("anonymize.cli.render", "Draw a film from such a file."),
+    "review": ("anonymize.cli.review", "Correct such a file on a page in the browser."),
     "train": ("anonymize.lab.train_cli", "Train the embedded weights (extra `train`)."),
     "dataset": ("anonymize.lab.train.dataset_cli", "Make the generator's dataset (extra `train`)."),
     "weights": ("anonymize.cli.weights", "Fetch and check the weights of others."),

@@ -117,6 +117,11 @@ class FilmReader:
     ) -> None:
         self.close()
 
+    @property
+    def origin(self) -> Fraction:
+        """The time in the file, in seconds, from which `start` and `end` count."""
+        return self._origin
+
     def close(self) -> None:
         """Release the file."""
         self._container.close()

@@ -57,13 +57,13 @@ def write_tracks(
         whole_file(path, source=film, overwrite=overwrite) as partial,
         tempfile.TemporaryFile(dir=path.parent) as body,
     ):
-        with _text(body, compress) as lines:
+        with TextFile(body, compress) as lines:
             for frame, tracks in tracked:
-                lines.write((",\n" if contents.frames else "\n") + _line(contents.add(frame, tracks)))
+                lines.write((",\n" if contents.frames else "\n") + to_line(contents.add(frame, tracks)))
                 yield frame, tracks
             lines.write("\n]}\n")
         with partial.open("wb") as file:
-            with _text(file, compress) as head:
+            with TextFile(file, compress) as head:
                 head.write(contents.head(hash_of(film), settings))
             body.seek(0)
             shutil.copyfileobj(body, file)
@@ -71,6 +71,11 @@ def write_tracks(
 
 class TracksFile:
     """A tracks file that is read: what stands before the frames at once, the frames one by one.
+
+    Attributes:
+        path: The file.
+        members: What stands before the frames, as it was read.
+        header: The same, checked.
 
     Raises:
         AnonymizeError: The file cannot be read, or makes no sense.
@@ -88,7 +93,8 @@ class TracksFile:
         try:
             self._stream = JsonStream(self._text)
             with self._errors("its beginning"):
-                self.header: Header = read_header(self._stream.head("frames"))
+                self.members = self._stream.head("frames")
+                self.header: Header = read_header(self.members)
         except BaseException:
             self.close()
             raise
@@ -110,8 +116,22 @@ class TracksFile:
         Raises:
             AnonymizeError: It is another film.
         """
-        if hash_of(film) != self.header.sha256:
-            raise AnonymizeError(f"{self.path} was made from another film than {film}: their sha256 differ")
+        self.header.check_film(film, self.path)
+
+    def entries(self) -> Iterator[Any]:
+        """The entries of the frames as they were read, unchecked; once, and not together with `join`.
+
+        Raises:
+            AnonymizeError: The file is damaged.
+        """
+        entries, number = self._stream.entries(), 0
+        while True:
+            with self._errors(f"frame {number}"):
+                entry = next(entries, None)
+            if entry is None:
+                return
+            yield entry
+            number += 1
 
     def join(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, Tracks]]:
         """A stage that gives the film's frames their people.
@@ -167,11 +187,11 @@ class TracksFile:
         camera = None if "camera" not in entry else _camera(entry["camera"])
         return Tracks(found, np.array([person["id"] for person in people], np.int64), filled, camera)
 
-    def _errors(self, where: str) -> _Errors:
-        return _Errors(self.path, where)
+    def _errors(self, where: str) -> ErrorsAt:
+        return ErrorsAt(self.path, where)
 
 
-class _Errors:
+class ErrorsAt:
     """Whatever is wrong with the file is one line that says where."""
 
     def __init__(self, path: Path, where: str) -> None:
@@ -189,12 +209,22 @@ class _Errors:
             raise AnonymizeError(f"{self._path}, {self._where}: {error}") from error
 
 
-@dataclass
-class _Track:
+@dataclass(slots=True)
+class TrackExtent:
+    """Where a track is: numbers of its first and last frame, how many frames it has, and its highest score."""
+
     first: int
     last: int = 0
     frames: int = 0
     score: float = 0.0
+
+    def add(self, frame: int, score: float) -> None:
+        """Count a frame in."""
+        self.last, self.frames, self.score = frame, self.frames + 1, max(self.score, score)
+
+    def to_json(self) -> dict[str, Any]:
+        """The members of the track's entry that tell it."""
+        return {"first": self.first, "last": self.last, "frames": self.frames, "score": round(self.score, 3)}
 
 
 @dataclass
@@ -206,16 +236,14 @@ class _Contents:
     surface: str = "anny"
     channels: int = 0
     size: int = 0
-    tracks: dict[int, _Track] = field(default_factory=dict)
+    tracks: dict[int, TrackExtent] = field(default_factory=dict)
 
     def add(self, frame: Frame, tracks: Tracks) -> dict[str, Any]:
         """Take in a frame; returns its entry."""
         found, people = tracks.detections, []
         self.surface = found.surface if len(found) else self.surface
         for row, (number, mask) in enumerate(zip(tracks.ids.tolist(), found.masks, strict=True)):
-            track = self.tracks.setdefault(number, _Track(self.frames))
-            track.last, track.frames = self.frames, track.frames + 1
-            track.score = max(track.score, float(found.scores[row]))
+            self.tracks.setdefault(number, TrackExtent(self.frames)).add(self.frames, float(found.scores[row]))
             counts = rle.encode(mask, frame.size_hw)
             person: dict[str, Any] = {"id": number, "box": _short(found.boxes_xyxy[row])}
             person |= {"score": _short(found.scores[row : row + 1])[0]}
@@ -239,22 +267,21 @@ class _Contents:
         film = {"sha256": sha256, "frames": self.frames, "size_hw": list(self.size_hw)}
         surface = {"name": self.surface, "channels": self.channels, "size": self.size}
         action = settings["mode"]
-        rows = [
-            {
-                "id": k,
-                "action": action,
-                "first": t.first,
-                "last": t.last,
-                "frames": t.frames,
-                "score": round(t.score, 3),
-            }
-            for k, t in sorted(self.tracks.items())
-        ]
-        tracks = ",\n".join(_line(row, spaced=True) for row in rows)
+        rows = [{"id": k, "action": action, **t.to_json()} for k, t in sorted(self.tracks.items())]
         members = {"format": FORMAT, "version": VERSION, "film": film, "surface": surface, "settings": dict(settings)}
-        lines = [f'"{name}": {_line(value, spaced=True)}' for name, value in members.items()]
-        lines += ['"tracks": [\n' + tracks + "\n]", '"boxes": []', '"frames": [']
-        return "{" + ",\n".join(lines)
+        return head_text({**members, "tracks": rows, "boxes": []})
+
+
+def head_text(members: Mapping[str, Any]) -> str:
+    """A tracks file up to its frames, an entry of `tracks` and `boxes` a line."""
+    lines = []
+    for name, value in members.items():
+        if name in ("tracks", "boxes") and value:
+            rows = ",\n".join(to_line(row, spaced=True) for row in value)
+            lines.append(f'"{name}": [\n{rows}\n]')
+        else:
+            lines.append(f'"{name}": {to_line(value, spaced=True)}')
+    return "{" + ",\n".join([*lines, '"frames": ['])
 
 
 def _camera(numbers: Any) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
@@ -270,11 +297,12 @@ def _short(values: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> list[fl
     return [float(str(value)) for value in values]
 
 
-def _line(value: object, *, spaced: bool = False) -> str:
+def to_line(value: object, *, spaced: bool = False) -> str:
+    """A JSON value in one line; `spaced` for those that a person reads."""
     return json.dumps(value, separators=(", ", ": ") if spaced else (",", ":"), allow_nan=False)
 
 
-class _text:  # noqa: N801 - used as a function
+class TextFile:
     """A text file over an open one, compressed if asked for; the open one stays open."""
 
     def __init__(self, file: BinaryIO | Any, compress: bool) -> None:

@@ -80,6 +80,19 @@ class Header:
     tracks: Mapping[int, TrackEntry]
     boxes: tuple[AddedBox, ...]
 
+    def check_film(self, film: Path | str, tracks: Path) -> None:
+        """Refuse another film than the one that was looked at.
+
+        Args:
+            film: The film.
+            tracks: The tracks file, for the message.
+
+        Raises:
+            AnonymizeError: It is another film, or cannot be read.
+        """
+        if hash_of(film) != self.sha256:
+            raise AnonymizeError(f"{tracks} was made from another film than {film}: their sha256 differ")
+
 
 def hash_of(path: Path | str) -> str:
     """sha256 of a file, hexadecimal; of a sequence's folder that of the names and hashes of its pictures, in order.
