@@ -15,12 +15,10 @@ from anonymize.core.errors import OptionError
 from anonymize.core.resources import DETECTOR, GENERATOR, weights_path
 from anonymize.core.types import Tracks
 from anonymize.detect.build import load_vertex_embedding
-from anonymize.detect.detectron2 import Detectron2Detector
 from anonymize.detect.names import EMBEDDED, DetectorName
 from anonymize.detect.paired import surface_network
 from anonymize.detect.predictor import DEFAULT_SCORE, Detector
 from anonymize.detect.zoo.nearest import VertexIndex
-from anonymize.detect.zoo.predictor import ZooDetector
 from anonymize.generate.avatar import AvatarGenerator
 from anonymize.generate.base import DEFAULT_TRUNCATION, TrackGenerator
 from anonymize.generate.build import build_generator, check_pairing
@@ -104,6 +102,9 @@ def make_generator(
         options.weights, seed=own, truncation=truncation, multi_modal=options.multi_modal, device=device
     )
     if isinstance(generator, ZooGenerator) and generator.surface is not None:
+        from anonymize.detect.detectron2 import Detectron2Detector
+        from anonymize.detect.zoo.predictor import ZooDetector  # torchvision takes seconds
+
         finder = detector()
         check_pairing(finder.surface, generator.surface)
         vertices = finder.vertices() if isinstance(finder, ZooDetector | Detectron2Detector) else None

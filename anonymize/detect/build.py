@@ -10,12 +10,10 @@ import torch
 from anonymize.core.errors import WeightsError
 from anonymize.core.parameters import read_safetensors, write_safetensors
 from anonymize.core.resources import DETECTOR, weights_path
-from anonymize.detect.detectron2 import build_detectron2_detector
 from anonymize.detect.names import DetectorName
 from anonymize.detect.network import DetectorConfig, DetectorNetwork
 from anonymize.detect.paired import PairedDetector
 from anonymize.detect.predictor import DEFAULT_SCORE, Detector, EmbeddedDetector
-from anonymize.detect.zoo.predictor import build_zoo_detector
 from anonymize.downloads.cache import locate
 
 NETWORK = "embedded detector"
@@ -83,10 +81,14 @@ def build_detector(
     networks = [name.masks] if name.uses_embedded else [name.masks, name.surface]
     masks: Detector
     if name.family == "zoo":
+        from anonymize.detect.zoo.predictor import build_zoo_detector  # torchvision takes seconds
+
         pulled = "zoo" if weights == "zoo" else " ".join(networks)
         files = [locate(network, pull=pulled) for network in networks]
         masks = build_zoo_detector(*files, score=score, device=device)
     else:
+        from anonymize.detect.detectron2 import build_detectron2_detector
+
         masks = build_detectron2_detector("+".join(networks), score=score, device=device)
     if not name.uses_embedded:
         return masks

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
+import cv2
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.ops import batched_nms, clip_boxes_to_image, roi_align
 
 from anonymize.detect.backbone import CHANNELS, EfficientNetLite
 
@@ -241,15 +242,27 @@ def best_boxes(
         lowest: People of a lower score are left out.
     """
     found, scores = [], []
+    border = boxes.new_tensor(size_hw[::-1])
     all_scores = (config.score_scale * logits + config.score_shift).sigmoid()
     for row_scores, row_boxes in zip(all_scores, boxes, strict=True):
         values, order = row_scores.topk(min(CANDIDATES, len(row_scores)))
         order = order[values >= lowest]
-        candidates = clip_boxes_to_image(row_boxes[order], size_hw)
-        kept = batched_nms(candidates, row_scores[order], torch.zeros_like(order), NMS_IOU)[:MAX_DETECTIONS]
+        candidates = row_boxes[order].reshape(-1, 2, 2).clamp(row_boxes.new_zeros(2), border).reshape(-1, 4)
+        kept = _suppressed(candidates, row_scores[order])[:MAX_DETECTIONS]
         found.append(candidates[kept])
         scores.append(row_scores[order][kept])
     return found, scores
+
+
+def _suppressed(boxes: Tensor, scores: Tensor) -> Tensor:
+    """Rows [K] of the boxes [N, 4] that stay after non-maximum suppression, best first; scores [N] fall.
+
+    By OpenCV: torchvision, which a processor needs for nothing else here, takes as long to import as all the rest.
+    """
+    corners = boxes.double().cpu().numpy()
+    rectangles = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
+    kept = cv2.dnn.NMSBoxes(rectangles.tolist(), scores.double().cpu().tolist(), 0.0, NMS_IOU)
+    return torch.as_tensor(np.asarray(kept, np.int64).reshape(-1), device=boxes.device)
 
 
 def region_boxes(boxes: Sequence[Tensor]) -> Tensor:
@@ -259,6 +272,8 @@ def region_boxes(boxes: Sequence[Tensor]) -> Tensor:
 
 def pool(merged: Tensor, boxes: Tensor) -> Tensor:
     """Features [K, M, 28, 28] over boxes [K, 5], see `region_boxes`, of merged maps [B, M, H / 4, W / 4], float32."""
+    from torchvision.ops import roi_align  # takes seconds, and ONNX Runtime does without
+
     pooled: Tensor = roi_align(merged, boxes, POOLED_SIZE, 1 / MERGED_STRIDE, 2, True)
     return pooled
 

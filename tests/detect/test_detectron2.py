@@ -110,7 +110,7 @@ def test_alone_it_gets_the_embedded_surface(tmp_path: Path, monkeypatch: pytest.
     torch.nn.init.constant_(network.region_head.points.bias[:1], 9.0)
     save_weights(tmp_path / "random.safetensors", network, {})
     monkeypatch.setattr(build, "weights_path", lambda _name: tmp_path / "random.safetensors")
-    monkeypatch.setattr(build, "build_detectron2_detector", build_double)
+    monkeypatch.setattr("anonymize.detect.detectron2.build_detectron2_detector", build_double)
     for name in ("detectron2", "detectron2:a.yaml=b.pkl", "detectron2:a.yaml+embedded"):
         detector = build_detector(name)
         (found,) = detector.detect([np.zeros((*SIZE, 3), np.uint8)])
