@@ -40,6 +40,7 @@ def anonymize_video(
     detector_weights: str | Path | None = None,
     score: float | None = None,
     detect_every: int = DetectOptions.detect_every,
+    plates: bool = False,
     lookahead: float = TrackOptions.lookahead,
     device: DeviceName = "auto",
     codec: str = EncodeOptions.codec,
@@ -88,6 +89,7 @@ def anonymize_video(
         overlay: Draw boxes, outlines, IDs and scores over the result, for checking.
         score: Lowest score of a detection, in [0, 1]; None for the default of the weights.
         detect_every: Of so many frames the detector looks at one, and people are carried over to the others.
+        plates: Cover number plates too, each in one colour.
         lookahead: How long frames wait for what comes after them, in seconds, so that gaps are filled; 0 fills none.
         device: "auto", "cpu", "cuda" or "mps".
         codec: Video encoder, such as "libx264".
@@ -124,9 +126,7 @@ def anonymize_video(
             weights=str(weights),
         ),
         detect=DetectOptions(
-            detector_weights=None if detector_weights is None else str(detector_weights),
-            score=score,
-            detect_every=detect_every,
+            detector_weights=_text(detector_weights), score=score, detect_every=detect_every, plates=plates
         ),
         track=TrackOptions(lookahead=lookahead),
         encode=EncodeOptions(codec=codec, crf=crf, preset=preset, audio=audio, keep_metadata=keep_metadata),
@@ -162,6 +162,7 @@ def anonymize_image(
     weights: str | Path = DrawOptions.weights,
     detector_weights: str | Path | None = None,
     score: float | None = None,
+    plates: bool = False,
     device: DeviceName = "auto",
     keep_metadata: bool = False,
     always_cover: Path | str | None = None,
@@ -188,7 +189,7 @@ def anonymize_image(
             seed=seed,
             weights=str(weights),
         ),
-        detect=DetectOptions(detector_weights=None if detector_weights is None else str(detector_weights), score=score),
+        detect=DetectOptions(detector_weights=_text(detector_weights), score=score, plates=plates),
         encode=EncodeOptions(keep_metadata=keep_metadata),
         render=RenderOptions(always_cover=_path(always_cover), never_cover=_path(never_cover), overlay=overlay),
         device=device,
@@ -219,6 +220,7 @@ def detect_film(
     detector_weights: str | Path | None = None,
     score: float | None = None,
     detect_every: int = DetectOptions.detect_every,
+    plates: bool = False,
     lookahead: float = TrackOptions.lookahead,
     device: DeviceName = "auto",
     start: float | None = None,
@@ -250,9 +252,7 @@ def detect_film(
             weights=str(weights),
         ),
         detect=DetectOptions(
-            detector_weights=None if detector_weights is None else str(detector_weights),
-            score=score,
-            detect_every=detect_every,
+            detector_weights=_text(detector_weights), score=score, detect_every=detect_every, plates=plates
         ),
         track=TrackOptions(lookahead=lookahead),
         read=ReadOptions(start=start, end=end, tolerate_corrupt=tolerate_corrupt, sequence=sequence, fps=fps),
@@ -307,3 +307,7 @@ def render_film(
 
 def _path(path: Path | str | None) -> Path | None:
     return None if path is None else Path(path)
+
+
+def _text(path: Path | str | None) -> str | None:
+    return None if path is None else str(path)

@@ -12,11 +12,11 @@ import torch
 
 from anonymize.compose import Composer, CoverComposer, GeneratedComposer, covers_of
 from anonymize.core.errors import OptionError
-from anonymize.core.resources import DETECTOR, GENERATOR, weights_path
+from anonymize.core.resources import DETECTOR, GENERATOR, PLATES, weights_path
 from anonymize.core.types import Tracks
 from anonymize.detect.build import load_vertex_embedding
 from anonymize.detect.names import EMBEDDED, DetectorName
-from anonymize.detect.paired import surface_network
+from anonymize.detect.paired import surface_network, without_plates
 from anonymize.detect.predictor import DEFAULT_SCORE, Detector
 from anonymize.detect.zoo.nearest import VertexIndex
 from anonymize.generate.avatar import AvatarGenerator
@@ -38,7 +38,9 @@ def weights_files(options: Options) -> list[Path]:
     found = [weights_path(DETECTOR) if DetectorName.read(detector).uses_embedded else Path(detector)]
     if options.draw.mode == "generate":
         found.append(weights_path(GENERATOR) if generator == EMBEDDED else Path(generator))
-    return [path for path in found if path.is_file()]
+    if options.detect.plates:
+        found += [weights_path(DETECTOR), weights_path(PLATES)]
+    return [path for path in dict.fromkeys(found) if path.is_file()]
 
 
 def own_looks(options: DrawOptions, source: Path | str) -> list[str]:
@@ -105,7 +107,7 @@ def make_generator(
         from anonymize.detect.detectron2 import Detectron2Detector
         from anonymize.detect.zoo.predictor import ZooDetector  # torchvision takes seconds
 
-        finder = detector()
+        finder = without_plates(detector())
         check_pairing(finder.surface, generator.surface)
         vertices = finder.vertices() if isinstance(finder, ZooDetector | Detectron2Detector) else None
         if vertices is not None:

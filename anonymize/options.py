@@ -224,6 +224,7 @@ class DetectOptions:
         score: Lowest score of a detection, in [0, 1]; None for the default of the weights.
         detect_every: Of so many frames the detector looks at one, and people are carried over to the others; frames
             more than a quarter of a second after the last look are looked at in any case.
+        plates: Cover number plates too.
     """
 
     detector_weights: Annotated[
@@ -254,6 +255,14 @@ class DetectOptions:
             least=1,
         ),
     ] = 1
+    plates: Annotated[
+        bool,
+        Flag(
+            "Cover number plates too, each in one colour: that of the plate, or that of --mode solid.",
+            brief="Find number plates too.",
+            names=("--plates",),
+        ),
+    ] = False
 
     def __post_init__(self) -> None:
         _check(self)
@@ -510,6 +519,7 @@ class StoredOptions:
             "detector_weights": self.detect.detector_weights,
             "score": self.detect.score,
             "detect_every": self.detect.detect_every,
+            "plates": self.detect.plates,
             "start": self.read.start,
             "end": self.read.end,
             "tolerate_corrupt": self.read.tolerate_corrupt,
@@ -518,14 +528,15 @@ class StoredOptions:
 
     @classmethod
     def from_json(cls, settings: Mapping[str, Any], file: Path) -> StoredOptions:
-        """The options of a tracks file; `multi_modal` and `detect_every` are missing in older ones, and what is of
-        sequences in films'.
+        """The options of a tracks file; `multi_modal`, `detect_every` and `plates` are missing in older ones, and what
+        is of sequences in films'.
 
         Raises:
             AnonymizeError: One is missing, unknown or of another type.
             OptionError: Options contradict each other or have a value that is not supported.
         """
-        left = {"multi_modal": False, "detect_every": 1, "sequence": False, "fps": None, **settings}
+        later = {"multi_modal": False, "detect_every": 1, "plates": False, "sequence": False, "fps": None}
+        left = later | dict(settings)
 
         def take(group: type[Group]) -> Group:
             return group(**{option.name: left.pop(option.name) for option in options_of(group)})

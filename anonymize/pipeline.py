@@ -25,6 +25,7 @@ from anonymize.core.prefetch import Prefetch
 from anonymize.core.types import Detections, Frame, Tracks
 from anonymize.detect.build import build_detector
 from anonymize.detect.paired import surface_network
+from anonymize.detect.plates import SURE_PLATE
 from anonymize.detect.predictor import DEFAULT_SCORE, Detector
 from anonymize.media import (
     FilmReader,
@@ -45,6 +46,7 @@ from anonymize.track import (
     UNSURE_SCORE,
     PartTable,
     PeopleTracker,
+    PlateTracker,
     SkippedFrames,
     Tracker,
     TrackerConfig,
@@ -80,6 +82,7 @@ class Summary:
         seconds: Time that it took, start to end.
         warnings: What differs from the input against its wish, one line each.
         stripped: Metadata that was left out because it may identify a person, one line each.
+        plates: Different number plates, by track ID.
     """
 
     output: Path
@@ -90,6 +93,7 @@ class Summary:
     seconds: float
     warnings: tuple[str, ...]
     stripped: tuple[str, ...]
+    plates: int = 0
 
 
 def process_film(
@@ -140,10 +144,13 @@ def process_film(
     ):
         frames = prefetch(tally.incoming(film), FRAMES_AHEAD, "read")  # decodes while the networks load
         score = options.detect.score
-        detector = detector or build_detector(weights=options.detector, score=score, unsure=UNSURE_SCORE, device=where)
+        plates = options.detect.plates
+        detector = detector or build_detector(
+            weights=options.detector, score=score, unsure=UNSURE_SCORE, device=where, plates=plates
+        )
         tracker = tracker or build_tracker(detector, score=score, lookahead=options.track.lookahead)
         composers, warnings = _composers(options, detector, where, composer)
-        found = follow(frames, detector, tracker, every=options.detect.detect_every, find=find or detect)
+        found = follow(frames, detector, tracker, options, find=find or detect)
         # rounded as a tracks file would round, so that `detect` and `render` draw the same film
         tracked = quantize(found, with_surface=options.draw.replaces or composer is not None)
         if tracks is not None:
@@ -180,11 +187,13 @@ def process_image(
     check_image_output(output, source, overwrite=overwrite)
     picture = read_image(source)
     score = options.detect.score
-    detector = detector or build_detector(weights=options.detector, score=score, device=where)
+    detector = detector or build_detector(
+        weights=options.detector, score=score, device=where, plates=options.detect.plates
+    )
     tracker = tracker or build_tracker(detector, score=score)
     own = own_looks(options.draw, source) if composer is None else []
     composers, warnings = _composers(options, detector, where, composer)
-    people = quantize(tracker.track(detect([picture], detector)), with_surface=True)
+    people = quantize(follow([picture], detector, tracker, options), with_surface=True)
     [(frame, tracks)] = compose(apply_regions(people, always, never), composers)
     notes = write_image(output, frame, keep_metadata=options.encode.keep_metadata, overwrite=overwrite)
     tally = Tally()
@@ -231,13 +240,18 @@ def detect(frames: Iterable[Frame], detector: Detector) -> Iterator[tuple[Frame,
 
 
 def follow(
-    frames: Iterable[Frame], detector: Detector, tracker: Tracker, *, every: int = 1, find: Find = detect
+    frames: Iterable[Frame], detector: Detector, tracker: Tracker, options: Options, *, find: Find = detect
 ) -> Iterator[tuple[Frame, Tracks]]:
-    """Find the people of each frame, or of each `every`-th, and follow them through all."""
-    if every == 1:
-        return tracker.track(find(frames, detector))
-    skipped = SkippedFrames(every)
-    return skipped.fill(tracker.track(find(skipped.thin(frames), detector)))
+    """Find the people of each frame, or of each n-th, and follow them through all; number plates too if asked for."""
+    every = options.detect.detect_every
+    skipped = SkippedFrames(every) if every > 1 else None
+    found = find(frames if skipped is None else skipped.thin(frames), detector)
+    if options.detect.plates:
+        plates = PlateTracker(SURE_PLATE, lookahead_seconds=options.track.lookahead)
+        tracked = plates.join(tracker.track(plates.watch(found)))
+    else:
+        tracked = tracker.track(found)
+    return tracked if skipped is None else skipped.fill(tracked)
 
 
 def compose(tracked: Iterable[tuple[Frame, Tracks]], composers: Sequence[Composer]) -> Iterator[tuple[Frame, Tracks]]:
@@ -312,6 +326,7 @@ class Tally:
         self._read = 0
         self._with_people = 0
         self._ids: set[int] = set()
+        self._plates: set[int] = set()
 
     def incoming(self, film: FilmReader | SequenceReader) -> Iterator[Frame]:
         """The frames of a film, which have one size: stages compare frames."""
@@ -321,12 +336,13 @@ class Tally:
             yield frame
 
     def outgoing(self, tracks: Tracks) -> Tracks:
-        """Count a frame; returns its people, without regions that are covered in any case."""
-        people = tracks if (tracks.ids >= 0).all() else tracks[tracks.ids >= 0]
+        """Count a frame; returns its people and plates, without regions that are covered in any case."""
+        shown = tracks if (tracks.ids >= 0).all() else tracks[tracks.ids >= 0]
         self.frames += 1
-        self._with_people += len(people) > 0
-        self._ids.update(people.ids[people.ids > 0].tolist())
-        return people
+        self._with_people += not shown.plates.all()
+        self._ids.update(shown.ids[(shown.ids > 0) & ~shown.plates].tolist())
+        self._plates.update(shown.ids[shown.plates].tolist())
+        return shown
 
     def check(self) -> None:
         """No stage may lose a frame, whatever the reason."""
@@ -350,4 +366,5 @@ class Tally:
             seconds=time.monotonic() - began,
             warnings=tuple(warnings),
             stripped=tuple(stripped),
+            plates=len(self._plates),
         )

@@ -80,10 +80,13 @@ def detect_pass(
     with open_film(source, **asdict(options.read)) as film, Prefetch() as prefetch:
         frames = prefetch(tally.incoming(film), FRAMES_AHEAD, "read")  # decodes while the networks load
         score = options.detect.score
-        detector = detector or build_detector(weights=options.detector, score=score, unsure=UNSURE_SCORE, device=where)
+        plates = options.detect.plates
+        detector = detector or build_detector(
+            weights=options.detector, score=score, unsure=UNSURE_SCORE, device=where, plates=plates
+        )
         tracker = tracker or build_tracker(detector, score=score, lookahead=options.track.lookahead)
         settings = StoredOptions.of(options).to_json(output.parent)
-        found = follow(frames, detector, tracker, every=options.detect.detect_every)
+        found = follow(frames, detector, tracker, options)
         people = quantize(found, with_surface=options.draw.replaces)
         tracked = prefetch(people, FRAMES_AHEAD, "detect and track")
         for _, tracks in write_tracks(output, tracked, film=Path(source), settings=settings, overwrite=overwrite):

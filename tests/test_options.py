@@ -116,7 +116,7 @@ def test_a_tracks_file_gives_back_the_options(tmp_path: Path) -> None:
     again = StoredOptions.from_json(settings, tmp_path / "tracks" / "t.json")
     assert again.draw.identity[0].resolve() == options.draw.identity[0].resolve()
     assert (again.detect, again.read, again.draw.seed) == (stored.detect, stored.read, 4)
-    del settings["multi_modal"], settings["detect_every"]  # as older files
+    del settings["multi_modal"], settings["detect_every"], settings["plates"]  # as older files
     assert StoredOptions.from_json(settings, tmp_path / "tracks" / "t.json") == again
     for change, told in (({"speed": 1}, "speed"), ({"score": "high"}, "settings")):
         with pytest.raises(AnonymizeError, match=told):

@@ -15,7 +15,7 @@ from anonymize import anonymize_video, cli, two_pass
 from anonymize.api import detect_film, render_film
 from anonymize.build import make_generator
 from anonymize.core.errors import AnonymizeError, OptionError
-from anonymize.core.types import Detections, RegionMask
+from anonymize.core.types import PLATES_AFTER, Detections, RegionMask
 from anonymize.generate.avatar import AvatarGenerator
 from anonymize.generate.base import TrackGenerator
 from anonymize.options import DrawOptions
@@ -196,6 +196,103 @@ class TestEdits:
         assert not film.with_name("o.mp4").exists()
 
 
+class TestPlates:
+    """Number plates beside the people, with a class of their own in the file."""
+
+    @pytest.mark.parametrize("mode", ["blur", "solid", "generate"])
+    def test_they_are_covered_in_every_frame_in_one_pass_as_in_two(
+        self, mode: str, film: Path, weights: Path, plated_walkers: Any, read: Read
+    ) -> None:
+        options = generating(weights) if mode == "generate" else {"mode": mode, **FAST}
+        plain, rendered, tracks = (film.with_name(n) for n in ("plain.mp4", "rendered.mp4", "t.json"))
+        summary = anonymize_video(film, plain, detector=plated_walkers(), plates=True, **options)
+        detect_film(film, tracks, detector=plated_walkers(), plates=True, **options)
+        again = render_film(film, tracks, rendered, device="cpu")
+        assert plain.read_bytes() == rendered.read_bytes()
+        assert (summary.people, summary.plates) == (again.people, again.plates) == (2, 1)
+        left, top, right, bottom = map(int, plated_walkers.plate)
+        for number, image in enumerate(read(plain)):  # one colour; the coder and a person in front leave a little
+            inside = image[top + 2 : bottom - 2, left + 4 : right - 4].astype(float)
+            assert np.median(np.abs(inside - np.median(inside, axis=(0, 1)))) < 4, number
+        entry = json.loads(tracks.read_text())["tracks"][-1]
+        assert entry["id"] == PLATES_AFTER + 1
+        assert entry["class"] == "plate"
+        assert entry["action"] == ("blur" if mode == "generate" else mode)
+
+    def test_people_are_the_same_with_and_without(self, film: Path, plated_walkers: Any, walkers: Any) -> None:
+        files = film.with_name("with.json"), film.with_name("without.json")
+        detect_film(film, files[0], detector=plated_walkers(), plates=True, mode="blur", **FAST)
+        detect_film(film, files[1], detector=walkers(), mode="blur", **FAST)
+        both, people = (json.loads(path.read_text()) for path in files)
+        assert both["tracks"][:2] == people["tracks"]
+        for one, other in zip(both["frames"], people["frames"], strict=True):
+            assert [each for each in one["people"] if each["id"] <= PLATES_AFTER] == other["people"]
+
+    @pytest.mark.parametrize(
+        ("change", "shown"),
+        [
+            (lambda c: c["tracks"][2].update(action="keep"), True),
+            (lambda c: c["tracks"][2].update(action="drop"), True),
+            (lambda c: c["tracks"][2].update(action="solid"), False),
+        ],
+    )
+    def test_they_are_edited_like_people(
+        self, change: Callable[[Any], object], shown: bool, film: Path, plated_walkers: Any, read: Read
+    ) -> None:
+        tracks, out = film.with_name("t.json"), film.with_name("o.mp4")
+        detect_film(film, tracks, detector=plated_walkers(), plates=True, mode="solid", color="ff00ff", **FAST)
+        render_film(film, edited(tracks, change), out, device="cpu")
+        left, top, right, bottom = map(int, plated_walkers.plate)
+        inside = painted(read(out)[0])[top + 1 : bottom, left + 1 : right]
+        assert inside[:, 20:].all() == (not shown)
+
+    def test_never_cover_leaves_a_plate(self, film: Path, plated_walkers: Any, read: Read) -> None:
+        regions, out = film.with_name("r.json"), film.with_name("o.mp4")
+        corners = [[30, 60], [100, 60], [100, 95], [30, 95]]
+        content = {"format": "anonymize-regions", "version": 1, "regions": [{"polygon": corners}]}
+        regions.write_text(json.dumps(content))
+        summary = anonymize_video(
+            film, out, detector=plated_walkers(), plates=True, mode="solid", color="ff00ff", never_cover=regions, **FAST
+        )
+        assert (summary.people, summary.plates) == (2, 0)
+        assert not painted(read(out)[0])[82:86, 70:86].any()
+
+    def test_boxes_beside_plates_are_no_plates(self, film: Path, plated_walkers: Any) -> None:
+        tracks = film.with_name("t.json")
+        detect_film(film, tracks, detector=plated_walkers(), plates=True, mode="blur", **FAST)
+        edited(tracks, lambda c: c["boxes"].append({"first": 0, "last": 3, "box": [0, 0, 20, 20]}))
+        assert render_film(film, tracks, film.with_name("o.mp4"), device="cpu").plates == 1
+
+    def test_files_of_the_version_before_are_read(self, film: Path, solid: Path, read: Read) -> None:
+        def older(content: dict[str, Any]) -> None:
+            content["version"] = 1
+            del content["settings"]["plates"]
+            for track in content["tracks"]:
+                del track["class"]
+
+        first = render_film(film, solid, film.with_name("new.mp4"), device="cpu")
+        second = render_film(film, edited(solid, older), film.with_name("old.mp4"), device="cpu")
+        assert (first.people, first.plates) == (second.people, second.plates) == (2, 0)
+        assert film.with_name("new.mp4").read_bytes() == film.with_name("old.mp4").read_bytes()
+
+    @pytest.mark.parametrize(
+        ("change", "told"),
+        [
+            (lambda c: c["tracks"][2].update(action="generate"), "is a plate, whose action is one of blur"),
+            (lambda c: c["tracks"][0].update({"class": "plate"}), "are above 1000000"),
+            (lambda c: c["tracks"][2].pop("class"), "are above 1000000"),
+            (lambda c: c["tracks"][2].update({"class": "sign"}), "'sign', which is not one of person, plate"),
+        ],
+    )
+    def test_what_makes_no_sense(
+        self, change: Callable[[Any], object], told: str, film: Path, plated_walkers: Any
+    ) -> None:
+        tracks = film.with_name("t.json")
+        detect_film(film, tracks, detector=plated_walkers(), plates=True, mode="blur", **FAST)
+        with pytest.raises(AnonymizeError, match=told):
+            render_film(film, edited(tracks, change), film.with_name("o.mp4"), device="cpu")
+
+
 def without(name: str) -> Callable[[dict[str, Any]], object]:
     return lambda content: content.pop(name)
 
@@ -204,7 +301,7 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("change", "told"),
         [
-            (lambda c: c.update(version=2), "version 2"),
+            (lambda c: c.update(version=3), "version 3"),
             (lambda c: c.update(format="x"), "no tracks file"),
             (without("film"), "'film' is missing"),
             (without("boxes"), "'boxes' is missing"),

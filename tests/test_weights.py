@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from anonymize.core.resources import DETECTOR, GENERATOR, weights_path
+from anonymize.core.resources import DETECTOR, GENERATOR, PLATES, weights_path
+from anonymize.detect.build import load_network
+from anonymize.detect.plates import SURE_PLATE, load_plate_head
 from anonymize.detect.predictor import DEFAULT_SCORE
 
 
-@pytest.mark.parametrize("name", [DETECTOR, GENERATOR])
+@pytest.mark.parametrize("name", [DETECTOR, GENERATOR, PLATES])
 def test_a_manifest_is_of_its_weights(name: str) -> None:
     path = weights_path(name)
     manifest = json.loads(path.with_suffix(".json").read_text())
@@ -22,3 +24,8 @@ def test_a_manifest_is_of_its_weights(name: str) -> None:
 
 def test_the_detector_was_measured_at_its_default_score() -> None:
     assert json.loads(weights_path(DETECTOR).with_suffix(".json").read_text())["default_score"] == DEFAULT_SCORE
+
+
+def test_the_plates_belong_to_the_detector_and_were_measured_at_their_score() -> None:
+    load_plate_head(weights_path(PLATES), load_network(weights_path(DETECTOR)).backbone)
+    assert json.loads(weights_path(PLATES).with_suffix(".json").read_text())["default_score"] == SURE_PLATE

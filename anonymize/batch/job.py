@@ -214,6 +214,7 @@ def build_shared_detector(options: Options, kind: Kind) -> Detector:
         score=options.detect.score,
         unsure=UNSURE_SCORE if kind == "film" else None,
         device=resolve_device(options.device),
+        plates=options.detect.plates,
     )
 
 

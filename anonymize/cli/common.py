@@ -33,7 +33,8 @@ def tell(summary: Summary, quiet: bool) -> None:
     rate = summary.frames / summary.seconds if summary.seconds > 0 else 0.0
     typer.echo(
         f"{summary.output}: {_count(summary.frames, 'frame')}, {summary.frames_with_people} with people, "
-        f"{_count(summary.people, 'track')}, {summary.seconds:.1f} s ({rate:.1f} frames/s)"
+        f"{_count(summary.people, 'track')}, {_count(summary.plates, 'plate') + ', ' if summary.plates else ''}"
+        f"{summary.seconds:.1f} s ({rate:.1f} frames/s)"
     )
 
 

@@ -30,6 +30,7 @@ def verify(
     parts: Annotated[
         bool, typer.Option("--parts", help="Who is left in part counts as visible: a face, a leg, or background.")
     ] = False,
+    plates: Annotated[bool, typer.Option("--plates", help="Look up number plates too.")] = False,
     device: Annotated[DeviceName, typer.Option(help="Where the network runs.")] = "auto",
     start: Annotated[
         float | None, typer.Option(min=0, metavar="SECONDS", help="OUTPUT begins here in ORIGINAL.")
@@ -46,7 +47,7 @@ def verify(
     change of all colours and a shift by a pixel count as the same; blur, blocks and another person do not.
 
     A table goes to stdout; it says `in part` where some of a person's place is as it was. Exit codes: 0 no
-    person is visible, 3 a person is, with the times to look at, 1 failed, 2 wrong use.
+    person (with --plates: nor number plate) is visible, 3 one is, with the times to look at, 1 failed, 2 wrong use.
     """
     for path in (original, output):
         if not path.is_dir():  # A sequence is one.
@@ -71,7 +72,7 @@ def verify(
         checks = verify_files(
             original,
             output,
-            build_detector(score=score, device=resolve_device(device)),
+            build_detector(score=score, device=resolve_device(device), plates=plates),
             start=start,
             end=end,
             fps=fps,

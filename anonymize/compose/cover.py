@@ -15,7 +15,7 @@ import numpy as np
 from anonymize.compose.composer import CoverPainter
 from anonymize.core.errors import OptionError
 from anonymize.core.modes import COVERING, CoverMode, parse_color
-from anonymize.core.types import UNKNOWN_TRACK, BoolArray, FloatArray, RegionMask, Tracks, UInt8Array
+from anonymize.core.types import PLATES_AFTER, UNKNOWN_TRACK, BoolArray, FloatArray, RegionMask, Tracks, UInt8Array
 
 MOST_CELLS = 8
 SMALLEST_CELL_PX = 8
@@ -52,15 +52,15 @@ class CoverComposer(CoverPainter):
         self._color = parse_color(color or BLACK)
 
     def draw(self, tracks: Tracks, covers: Sequence[RegionMask], image: UInt8Array, edited: BoolArray) -> None:
-        """See `CoverPainter.draw`. Where people overlap, the higher ID is always on top."""
+        """See `CoverPainter.draw`. Where people overlap, the higher ID is always on top; plates are above people."""
         for person in np.argsort(tracks.ids, kind="stable"):
             region = covers[person]
             for part in pieces(region) if tracks.ids[person] == UNKNOWN_TRACK else [region]:
                 if part.area > 0:
-                    self._cover(part, image, edited)
+                    self._cover(part, image, edited, plate=bool(tracks.ids[person] > PLATES_AFTER))
 
-    def _cover(self, region: RegionMask, image: UInt8Array, edited: BoolArray) -> None:
-        """Cover one person in `image`."""
+    def _cover(self, region: RegionMask, image: UInt8Array, edited: BoolArray, *, plate: bool) -> None:
+        """Cover one person in `image`, or a number plate, which becomes one cell."""
         if self._mode == "solid":  # Hard rim: the colour is exact wherever it is painted.
             image[region.slices][region.mask] = self._color
             edited[region.slices] |= region.mask
@@ -68,6 +68,7 @@ class CoverComposer(CoverPainter):
         cell = cell_size(region.mask.shape)
         rim = max(1, round(cell * RIM_PER_CELL))
         region = grow_region(region, 2 * rim, image.shape[:2])
+        cell = max(region.mask.shape) if plate else cell
         colours = coarse_colours(image[region.slices], cell, smooth=self._mode == "blur")
         opacity = outward_rim(region.mask, rim)[..., None]
         under = image[region.slices].astype(np.float32)

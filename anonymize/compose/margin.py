@@ -10,7 +10,7 @@ import numpy as np
 
 from anonymize.compose.cover import pieces
 from anonymize.core.masks import fill_holes, grow, paste, tighten
-from anonymize.core.types import UNKNOWN_TRACK, Detections, RegionMask, Tracks
+from anonymize.core.types import PLATES_AFTER, UNKNOWN_TRACK, Detections, RegionMask, Tracks
 
 MARGIN, DOUBTFUL_MARGIN = 0.02, 0.05
 """Shares of the person's longer side: a rim that a mask of 28 x 28 cells cannot resolve; and what is added to it where
@@ -18,6 +18,9 @@ the place itself is a guess, such as in a gap that the tracker filled."""
 MIN_MARGIN_PX = 2
 SURE_SCORE, UNSURE_SCORE = 0.6, 0.25
 """From the first on a score leaves no doubt, up to the second all of it."""
+PLATE_MARGIN, DOUBTFUL_PLATE_MARGIN = 0.12, 0.2
+"""Of a number plate, shares of its longer side: the rim and the frame round the plate, and what its box cuts off; and
+the same where the place is a guess."""
 HOLE = 0.05
 """Holes of a mask up to this share of the person's area are covered too: more are mistakes than gaps under an arm."""
 COVERED_FROM = 0.25
@@ -36,6 +39,10 @@ def covers_of(tracks: Tracks) -> tuple[RegionMask, ...]:
         whole = seen_of(found, row)
         if number < UNKNOWN_TRACK or not whole.area:
             covers.append(whole)
+            continue
+        if number > PLATES_AFTER:
+            share = DOUBTFUL_PLATE_MARGIN if filled else PLATE_MARGIN
+            covers.append(grow(whole, max(MIN_MARGIN_PX, round(share * max(whole.mask.shape))), found.size_hw))
             continue
         doubt = 1.0 if filled else doubt_of(score)
         people = pieces(whole) if number == UNKNOWN_TRACK else [whole]  # each has a margin of their own size

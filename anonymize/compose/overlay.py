@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from anonymize.core.types import Frame, RegionMask, Tracks
+from anonymize.core.types import PLATES_AFTER, Frame, RegionMask, Tracks
 
 GOLDEN_RATIO = 0.618034
 
@@ -41,7 +41,8 @@ class OverlayComposer:
             cv2.drawContours(image, outlines, -1, colour, line, offset=(region.x, region.y))
             left, top, right, bottom = np.rint(box).astype(int).tolist()
             cv2.rectangle(image, (left, top), (right - 1, bottom - 1), colour, line)
-            _write(image, f"{identity} {'filled' if filled else f'{score:.2f}'}", (left, top), colour, line)
+            name = f"plate {identity - PLATES_AFTER}" if identity > PLATES_AFTER else f"{identity}"
+            _write(image, f"{name} {'filled' if filled else f'{score:.2f}'}", (left, top), colour, line)
         # Comparing finds what was drawn, smoothed edges of letters included.
         return frame.with_edit(image, (image != frame.image).any(axis=2))
 

@@ -8,6 +8,7 @@ from anonymize.core.errors import WeightsError
 
 DETECTOR = "detector-embedded.safetensors"
 GENERATOR = "generator-embedded.safetensors"
+PLATES = "plates-embedded.safetensors"
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 

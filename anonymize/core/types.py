@@ -5,7 +5,7 @@ Coordinates are pixels of the upright picture: x to the right, y down, (0, 0) th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,8 @@ IntArray = npt.NDArray[np.int64]
 
 UNKNOWN_TRACK = 0
 """ID of pixels of people of whom it is not known which track they belong to, see `Tracks`."""
+PLATES_AFTER = 1_000_000
+"""Tracks of a higher ID are number plates: people keep their IDs, and so their looks, with and without plates."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -195,6 +197,8 @@ class Detections:
             are kept.
         segmentations: [N, S, S] float, probability that a pixel of the box is body surface; zero where none was found.
         surface: Body mesh that the embeddings refer to: "anny" or "smpl_27554".
+        plates: [P, 5] float32, the frame's number plates beside the people: left, top, right, bottom and the score,
+            best first. None where they were not looked for.
     """
 
     size_hw: tuple[int, int]
@@ -205,6 +209,7 @@ class Detections:
     embeddings: torch.Tensor | None = field(default=None, repr=False)
     segmentations: torch.Tensor | None = field(default=None, repr=False)
     surface: str = "anny"
+    plates: FloatArray | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         n = len(self.masks)
@@ -219,6 +224,8 @@ class Detections:
             raise ValueError("embeddings and segmentations come together")
         if self.has_cse.any() and self.embeddings is None:
             raise ValueError("has_cse is set but there are no embeddings")
+        if self.plates is not None and (self.plates.ndim != 2 or self.plates.shape[1] != 5):
+            raise ValueError(f"plates must be [P, 5], got {self.plates.shape}")
 
     @classmethod
     def empty(cls, size_hw: tuple[int, int], surface: str = "anny") -> Detections:
@@ -259,7 +266,8 @@ class Tracks:
     Attributes:
         detections: The people; boxes and masks may be smoothed or filled in. Masks are what the people are.
         ids: [N] int64; from 1 on, one ID is one person through the film. 0 (`UNKNOWN_TRACK`) is where
-            a person may be whose track is not known; below 0 are regions that are covered in any case.
+            a person may be whose track is not known; below 0 are regions that are covered in any case. Above
+            `PLATES_AFTER` one ID is one number plate; its mask is its box.
         filled: [N] bool, True where the detector missed the person and the tracker filled the gap.
         camera: [2, 3] float64, the camera's motion: takes pixels of the frame before to pixels of this one, as far as
             the background could be followed. None where the camera rests, or nothing is known of it.
@@ -286,6 +294,43 @@ class Tracks:
     def __getitem__(self, keep: BoolArray) -> Tracks:
         """The people picked by a mask [N] bool."""
         return replace(self, detections=self.detections[keep], ids=self.ids[keep], filled=self.filled[keep])
+
+    @property
+    def plates(self) -> BoolArray:
+        """[N] bool, which are number plates."""
+        return np.asarray(self.ids > PLATES_AFTER)
+
+    def with_masks(self, masks: Mapping[int, RegionMask], scores: FloatArray, filled: BoolArray) -> Tracks:
+        """The people and, after them, what has no surface: masks [M] by their IDs, with scores and `filled` [M].
+
+        Empty masks are left out.
+        """
+        seen = np.array([mask.area > 0 for mask in masks.values()], np.bool_)
+        masks = {number: mask for number, mask in masks.items() if mask.area}
+        if not masks:
+            return self
+        found, count = self.detections, len(masks)
+
+        def padded(rows: torch.Tensor | None) -> torch.Tensor | None:
+            if rows is None:
+                return None
+            more = rows.new_zeros((len(rows) + count, *rows.shape[1:]))
+            more[: len(rows)] = rows
+            return more
+
+        both = replace(
+            found,
+            boxes_xyxy=np.concatenate(
+                [found.boxes_xyxy, np.array([mask.box_xyxy for mask in masks.values()], np.float32)]
+            ),
+            scores=np.concatenate([found.scores, scores[seen]]),
+            masks=(*found.masks, *masks.values()),
+            has_cse=np.concatenate([found.has_cse, np.zeros(count, np.bool_)]),
+            embeddings=padded(found.embeddings),
+            segmentations=padded(found.segmentations),
+        )
+        ids = np.concatenate([self.ids, np.array(list(masks), np.int64)])
+        return replace(self, detections=both, ids=ids, filled=np.concatenate([self.filled, filled[seen]]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -178,10 +178,12 @@ class Features(NamedTuple):
     Attributes:
         levels: Three maps [B, C, H / s, W / s], s of `STRIDES`.
         merged: [B, M, H / 4, W / 4].
+        maps: Of the backbone, see `EfficientNetLite`; what finds number plates reads these.
     """
 
     levels: list[Tensor]
     merged: Tensor
+    maps: list[Tensor]
 
 
 class DetectorNetwork(nn.Module):
@@ -202,7 +204,9 @@ class DetectorNetwork(nn.Module):
 
     def features(self, pictures: Tensor) -> Features:
         """The maps that all heads read."""
-        return Features(*self.pyramid(self.backbone(pictures)))
+        maps = self.backbone(pictures)
+        levels, merged = self.pyramid(maps)
+        return Features(levels, merged, maps)
 
     def cells(self, features: Features) -> tuple[Tensor, Tensor]:
         """Logits [B, N] and boxes [B, N, 4] (xyxy, pixels of the picture) of all cells of all levels."""

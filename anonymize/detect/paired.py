@@ -1,4 +1,4 @@
-"""The boxes and masks of any detector with the embedded body surface on them (thesis 7.2.3)."""
+"""Any detector with what the embedded network adds: the body surface (thesis 7.2.3), and number plates."""
 
 from __future__ import annotations
 
@@ -43,6 +43,29 @@ class PairedDetector:
         ]
 
 
+class PlatedDetector:
+    """Finds people with one detector and number plates with the embedded network, whose backbone looks once more.
+
+    Args:
+        people: Finds the people.
+        embedded: Finds the plates, with a head for them.
+    """
+
+    def __init__(self, people: Detector, embedded: EmbeddedDetector) -> None:
+        self.people, self.embedded = people, embedded
+        self.surface = people.surface
+
+    def detect(self, images: Sequence[UInt8Array]) -> list[Detections]:
+        """See `Detector.detect`."""
+        found = zip(self.people.detect(images), self.embedded.plates(images), strict=True)
+        return [replace(people, plates=plates) for people, plates in found]
+
+
+def without_plates(detector: Detector) -> Detector:
+    """What finds the people."""
+    return detector.people if isinstance(detector, PlatedDetector) else detector
+
+
 def with_surface(
     found: Detections, bodies: Tensor, embeddings: Tensor, surface: str, smallest_surface: float = 0.0
 ) -> Detections:
@@ -79,5 +102,6 @@ def with_surface(
 
 def surface_network(detector: Detector) -> DetectorNetwork | None:
     """The embedded network whose surface a detector predicts; None if it is another's, or there is none."""
-    embedded = detector.embedded if isinstance(detector, PairedDetector) else detector
+    people = without_plates(detector)
+    embedded = people.embedded if isinstance(people, PairedDetector) else people
     return embedded.network if isinstance(embedded, EmbeddedDetector) else None

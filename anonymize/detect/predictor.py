@@ -16,6 +16,7 @@ from anonymize.core.masks import paste, tighten
 from anonymize.core.types import Detections, FloatArray, RegionMask, UInt8Array
 from anonymize.detect.batches import by_size
 from anonymize.detect.network import REGION_SIZE, DetectorNetwork, best_boxes, enlarged, read_over
+from anonymize.detect.plates import UNSURE_PLATE, PlateHead, best_plates
 from anonymize.detect.runtime import build_runtime
 
 DEFAULT_SCORE = 0.4
@@ -58,6 +59,7 @@ class EmbeddedDetector:
         device: Where to compute.
         score: People with a lower score are left out, in [0, 1].
         unsure: ... unless it is at least this. They change nothing about the others.
+        plates: Finds number plates; None where they are not looked for.
     """
 
     def __init__(
@@ -67,10 +69,11 @@ class EmbeddedDetector:
         device: torch.device | str = "cpu",
         score: float = DEFAULT_SCORE,
         unsure: float | None = None,
+        plates: PlateHead | None = None,
     ) -> None:
         self.device = torch.device(device)
         self.network = network
-        self.runtime = build_runtime(network, self.device)
+        self.runtime = build_runtime(network, self.device, plates)
         self.surface: str | None = network.config.surface
         self.score = score
         self.lowest_score = score if unsure is None else min(score, unsure)
@@ -86,10 +89,11 @@ class EmbeddedDetector:
     def _detect_batch(self, images: list[UInt8Array], size_hw: tuple[int, int]) -> list[Detections]:
         pictures, scale_xy = self._prepare(images, size_hw)
         height, width = (round(side * scale) for side, scale in zip(size_hw, scale_xy[::-1], strict=True))
-        logits, cells, merged = self.runtime.cells(pictures)
+        logits, cells, merged, plate_cells = self.runtime.cells(pictures)
         boxes, scores = best_boxes(logits, cells, self.network.config, (height, width), self.lowest_score)
         places = [enlarged(b.float()) for b in boxes]
         regions = self.runtime.regions(merged, places)
+        plates = self._plates_of(plate_cells, (height, width), scale_xy)
         starts = np.cumsum([0, *(len(b) for b in boxes)])
         return [
             assemble(
@@ -102,9 +106,37 @@ class EmbeddedDetector:
                 self.network.config.surface,
                 MIN_SURFACE_PX / float(scale_xy.max()),
                 self.score,
+                None if plates is None else plates[i],
             )
             for i in range(len(images))
         ]
+
+    @staticmethod
+    def _plates_of(
+        cells: tuple[Tensor, Tensor] | None, size_hw: tuple[int, int], scale_xy: FloatArray
+    ) -> list[FloatArray] | None:
+        """Number plates [P, 5] of each picture, in the pixels of the frame; None where they are not looked for."""
+        if cells is None:
+            return None
+        scale = np.array([*scale_xy, *scale_xy, 1], np.float32)
+        return [(found.float().cpu().numpy() / scale).astype(np.float32) for found in best_plates(*cells, size_hw, UNSURE_PLATE)]
+
+    @torch.inference_mode()
+    def plates(self, images: Sequence[UInt8Array]) -> list[FloatArray]:
+        """Number plates alone, [P, 5] as in `Detections.plates` for each picture.
+
+        Raises:
+            ValueError: The detector was made without a head for them.
+        """
+        found: dict[int, FloatArray] = {}
+        for size_hw, numbers in by_size(images).items():
+            pictures, scale_xy = self._prepare([images[i] for i in numbers], size_hw)
+            height, width = (round(side * scale) for side, scale in zip(size_hw, scale_xy[::-1], strict=True))
+            plates = self._plates_of(self.runtime.cells(pictures).plates, (height, width), scale_xy)
+            if plates is None:
+                raise ValueError("this detector was made without a head for number plates")
+            found |= zip(numbers, plates, strict=True)
+        return [found[i] for i in range(len(images))]
 
     @torch.inference_mode()
     def surfaces(self, images: Sequence[UInt8Array], boxes_xyxy: Sequence[FloatArray]) -> list[tuple[Tensor, Tensor]]:
@@ -130,8 +162,7 @@ class EmbeddedDetector:
             scale = np.tile(scale_xy, 2)
             boxes = [torch.from_numpy(boxes_xyxy[i] * scale).float().to(self.device) for i in numbers]
             places = [enlarged(b) for b in boxes]
-            *_, merged = self.runtime.cells(pictures)
-            regions = self.runtime.regions(merged, places)
+            regions = self.runtime.regions(self.runtime.cells(pictures).merged, places)
             counts = [len(b) for b in boxes]
             planes = torch.cat([regions.masks.float().sigmoid()[:, None], regions.embeddings.float()], dim=1)
             planes = read_over(planes, torch.cat(places), torch.cat(boxes))
@@ -172,6 +203,7 @@ def assemble(
     surface: str,
     smallest_surface: float = 0.0,
     sure_score: float = 0.0,
+    plates: FloatArray | None = None,
 ) -> Detections:
     """One frame's network outputs to people. A person's box holds the mask, which sees beyond the box head's.
 
@@ -185,6 +217,7 @@ def assemble(
         surface: Name of the surface.
         smallest_surface: People of a smaller longer side, in the frame's pixels, have no usable surface.
         sure_score: People below give pixels to those above and take none from them, see `with_doubles`.
+        plates: Number plates [P, 5] of the frame, see `Detections`.
     """
     drawn = [tighten(paste(mask, region, size_hw)) for mask, region in zip(masks.cpu().numpy(), regions, strict=True)]
     seen = np.flatnonzero([region.area > 0 for region in drawn])
@@ -208,6 +241,7 @@ def assemble(
         embeddings=planes[:, 1:],
         segmentations=planes[:, 0],
         surface=surface,
+        plates=plates,
     )[kept]
     return replace(found, masks=tuple(with_doubles(found.masks, [sure[row] for row in kept])))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from anonymize.core.types import FloatArray, Frame, UInt8Array
+from anonymize.core.types import PLATES_AFTER, FloatArray, Frame, UInt8Array
 from anonymize.report.spans import Spans
 
 THUMBNAIL_PX = 192
@@ -45,7 +45,7 @@ class Thumbnail:
 
 @dataclass(slots=True)
 class TrackHistory:
-    """One person through the film.
+    """One person, or number plate, through the film.
 
     Attributes:
         number: The track's ID; 0 for people whose track is not known.
@@ -71,6 +71,8 @@ class TrackHistory:
     @property
     def name(self) -> str:
         """What the page calls it."""
+        if self.number > PLATES_AFTER:
+            return f"Plate {self.number - PLATES_AFTER}"
         return f"Track {self.number}" if self.number else "Unknown track"
 
     @property

@@ -159,6 +159,7 @@ def _figures(summary: Summary, report: FilmReport) -> list[tuple[str, str]]:
         *looked_at,
         ("with people", f"{summary.frames_with_people:,}"),
         ("Tracks", f"{summary.people:,}"),
+        *([("Number plates", f"{summary.plates:,}")] if summary.plates else []),
         *length,
         ("Time taken", clock(summary.seconds)),
         ("Frames/s", f"{rate:.1f}"),

@@ -6,11 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from anonymize.core.modes import REPLACING
-from anonymize.core.types import Detections, Frame, RegionMask, Tracks
+from anonymize.core.types import PLATES_AFTER, Frame, RegionMask, Tracks
 from anonymize.tracksfile.header import AddedBox, Header
 
 
@@ -19,11 +17,11 @@ def apply_choices(tracked: Iterable[tuple[Frame, Tracks]], header: Header) -> It
 
     Args:
         tracked: Frames and their people, as they are in the tracks file.
-        header: What was chosen. Added boxes have the IDs after the last track's, in their order.
+        header: What was chosen. Added boxes have the IDs after the last person's, in their order.
     """
     shown = {number for number, track in header.tracks.items() if track.action not in ("keep", "drop")}
     made = {number for number, track in header.tracks.items() if track.action in REPLACING}
-    first_id = max(header.tracks, default=0) + 1
+    first_id = _first_box(header)
     for number, (frame, tracks) in enumerate(tracked):
         people = tracks.ids.tolist()
         keep = np.array([k in shown for k in people], np.bool_)
@@ -42,8 +40,13 @@ def apply_choices(tracked: Iterable[tuple[Frame, Tracks]], header: Header) -> It
 
 def box_ids(header: Header) -> dict[int, AddedBox]:
     """The added boxes by their ID."""
-    first_id = max(header.tracks, default=0) + 1
+    first_id = _first_box(header)
     return {first_id + k: box for k, box in enumerate(header.boxes)}
+
+
+def _first_box(header: Header) -> int:
+    """The ID after the last person's."""
+    return max((number for number in header.tracks if number <= PLATES_AFTER), default=0) + 1
 
 
 def box_mask(box: AddedBox, number: int, size_hw: tuple[int, int]) -> RegionMask:
@@ -58,32 +61,6 @@ def box_mask(box: AddedBox, number: int, size_hw: tuple[int, int]) -> RegionMask
     return RegionMask(left, top, np.ones((bottom - top, right - left), np.bool_))
 
 
-def _pad(rows: Tensor, count: int) -> Tensor:
-    """More rows, of zeros."""
-    return torch.cat([rows, rows.new_zeros((count, *rows.shape[1:]))])
-
-
 def add_masks(tracks: Tracks, masks: dict[int, RegionMask]) -> Tracks:
     """The people and, after them, what is covered beside: a mask by its ID."""
-    masks = {number: mask for number, mask in masks.items() if mask.area}
-    if not masks:
-        return tracks
-    found, count = tracks.detections, len(masks)
-    embeddings, segmentations = found.embeddings, found.segmentations
-    if embeddings is not None and segmentations is not None:
-        embeddings = _pad(embeddings, count)
-        segmentations = _pad(segmentations, count)
-    boxes = np.array([mask.box_xyxy for mask in masks.values()], np.float32)
-    both = Detections(
-        found.size_hw,
-        np.concatenate([found.boxes_xyxy, boxes]),
-        np.concatenate([found.scores, np.ones(count, np.float32)]),
-        (*found.masks, *masks.values()),
-        np.concatenate([found.has_cse, np.zeros(count, np.bool_)]),
-        embeddings,
-        segmentations,
-        found.surface,
-    )
-    ids = np.concatenate([tracks.ids, np.array(list(masks), np.int64)])
-    filled = np.concatenate([tracks.filled, np.zeros(count, np.bool_)])
-    return replace(tracks, detections=both, ids=ids, filled=filled)
+    return tracks.with_masks(masks, np.ones(len(masks), np.float32), np.zeros(len(masks), np.bool_))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from anonymize.core.files import whole_file
-from anonymize.core.types import Frame, Tracks
+from anonymize.core.types import PLATES_AFTER, Frame, Tracks
 from anonymize.tracksfile import rle
 
 Tracked = Iterable[tuple[Frame, Tracks]]
@@ -27,7 +27,7 @@ def write_mot(path: Path, tracked: Tracked) -> Iterator[tuple[Frame, Tracks]]:
     """Write MOTChallenge text (Milan et al. 2016) while the frames go through.
 
     A line is frame, ID, left, top, width, height, score, -1, -1, -1; frames and pixels are counted from 1. What is
-    covered but belongs to no track is left out.
+    covered but belongs to no track is left out, and so are number plates: the format knows people only.
 
     Args:
         path: The file; it appears when the last frame has gone through.
@@ -44,7 +44,7 @@ def write_mot(path: Path, tracked: Tracked) -> Iterator[tuple[Frame, Tracks]]:
             for number, box, score in zip(
                 tracks.ids.tolist(), tracks.detections.boxes_xyxy, tracks.detections.scores.tolist(), strict=True
             ):
-                if number < 1:
+                if not 1 <= number <= PLATES_AFTER:
                     continue
                 left, top, right, bottom = (float(v) for v in box)
                 place = f"{left + 1:.2f},{top + 1:.2f},{right - left:.2f},{bottom - top:.2f}"
@@ -71,7 +71,7 @@ def write_coco(path: Path, tracked: Tracked) -> Iterator[tuple[Frame, Tracks]]:
     pictures: list[dict[str, Any]] = []
     count = 0
     with whole_file(path, overwrite=True) as partial, partial.open("w", encoding="ascii") as file:
-        file.write('{"categories":[{"id":1,"name":"person"}],\n"annotations":[')
+        file.write('{"categories":[{"id":1,"name":"person"},{"id":2,"name":"number plate"}],\n"annotations":[')
         for frame, tracks in tracked:
             height, width = frame.size_hw
             number = frame.index + 1
@@ -84,7 +84,7 @@ def write_coco(path: Path, tracked: Tracked) -> Iterator[tuple[Frame, Tracks]]:
                 annotation = {
                     "id": count + 1,
                     "image_id": number,
-                    "category_id": 1,
+                    "category_id": 2 if tracks.ids[row] > PLATES_AFTER else 1,
                     "track_id": int(tracks.ids[row]),
                     "bbox": [left, top, round(right - left, 2), round(bottom - top, 2)],
                     "segmentation": {"size": [height, width], "counts": rle.encode(mask, frame.size_hw)},

@@ -19,9 +19,10 @@ import torch
 
 from anonymize.core.errors import AnonymizeError, MediaError
 from anonymize.core.files import whole_file
+from anonymize.core.modes import COVERING
 from anonymize.core.types import Detections, Frame, Tracks
 from anonymize.tracksfile import rle
-from anonymize.tracksfile.header import FORMAT, VERSION, Header, hash_of, read_header
+from anonymize.tracksfile.header import FORMAT, VERSION, Header, class_of, hash_of, read_header
 from anonymize.tracksfile.json_stream import JsonStream
 from anonymize.tracksfile.quantize import pack_surface, unpack_surface
 
@@ -266,8 +267,11 @@ class _Contents:
         """The file up to its frames."""
         film = {"sha256": sha256, "frames": self.frames, "size_hw": list(self.size_hw)}
         surface = {"name": self.surface, "channels": self.channels, "size": self.size}
-        action = settings["mode"]
-        rows = [{"id": k, "action": action, **t.to_json()} for k, t in sorted(self.tracks.items())]
+        actions = {"person": settings["mode"], "plate": settings["mode"] if settings["mode"] in COVERING else "blur"}
+        rows = [
+            {"id": k, "class": class_of(k), "action": actions[class_of(k)], **t.to_json()}
+            for k, t in sorted(self.tracks.items())
+        ]
         members = {"format": FORMAT, "version": VERSION, "film": film, "surface": surface, "settings": dict(settings)}
         return head_text({**members, "tracks": rows, "boxes": []})
 

@@ -11,11 +11,16 @@ from typing import Any, Literal, get_args
 
 from anonymize.core.errors import AnonymizeError, MediaError
 from anonymize.core.modes import REPLACING
+from anonymize.core.types import PLATES_AFTER
 from anonymize.media import pictures_in
 
-FORMAT, VERSION = "anonymize-tracks", 1
+FORMAT, VERSION = "anonymize-tracks", 2
+VERSIONS = (1, 2)
+"""Those that are read; the first knows no number plates."""
 Action = Literal["generate", "avatar", "blur", "pixelate", "solid", "keep", "drop"]
 BOX_ACTIONS = ("blur", "pixelate", "solid")
+PLATE_ACTIONS = (*BOX_ACTIONS, "keep", "drop")
+TrackClass = Literal["person", "plate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +124,9 @@ def read_header(members: Mapping[str, Any]) -> Header:
     """
     if members.get("format") != FORMAT:
         raise AnonymizeError("it is no tracks file of this program")
-    if members.get("version") != VERSION:
-        raise AnonymizeError(f"it has version {members.get('version')!r}; this program reads version {VERSION}")
+    if members.get("version") not in VERSIONS:
+        known = " and ".join(map(str, VERSIONS))
+        raise AnonymizeError(f"it has version {members.get('version')!r}; this program reads versions {known}")
     film, surface, settings = (_mapping(members, name) for name in ("film", "surface", "settings"))
     size = _numbers(film, "size_hw", 2)
     tracks = {}
@@ -143,12 +149,13 @@ def read_header(members: Mapping[str, Any]) -> Header:
 
 
 def _track(entry: object) -> TrackEntry:
-    known = {"id", "action", "seed", "identity", "first", "last", "frames", "score", "note"}
+    known = {"id", "class", "action", "seed", "identity", "first", "last", "frames", "score", "note"}
     members = _entry(entry, "tracks", known)
     number = _whole(members, "id")
     action: Any = members.get("action")
     if action not in get_args(Action):
         raise AnonymizeError(f"track {number} has action {action!r}, which is not one of {', '.join(get_args(Action))}")
+    _check_class(number, members.get("class", "person"), action)
     seed = None if members.get("seed") is None else _whole(members, "seed")
     identity = None if members.get("identity") is None else _of(members, "identity", str)
     if action not in REPLACING and (seed is not None or identity is not None):
@@ -158,6 +165,27 @@ def _track(entry: object) -> TrackEntry:
     if seed is not None and identity is not None:
         raise AnonymizeError(f"track {number} has both a seed and an identity")
     return TrackEntry(number, action, seed, identity)
+
+
+def _check_class(number: int, kind: object, action: str) -> None:
+    """Refuse a class that does not go with the ID, and what cannot be done to a number plate."""
+    if kind not in get_args(TrackClass):
+        raise AnonymizeError(
+            f"track {number} has class {kind!r}, which is not one of {', '.join(get_args(TrackClass))}"
+        )
+    if kind != class_of(number):
+        raise AnonymizeError(
+            f"track {number} has class {kind}; number plates, and they alone, are above {PLATES_AFTER}"
+        )
+    if kind == "plate" and action not in PLATE_ACTIONS:
+        raise AnonymizeError(
+            f"track {number} is a plate, whose action is one of {', '.join(PLATE_ACTIONS)}; not {action}"
+        )
+
+
+def class_of(number: int) -> TrackClass:
+    """What the track of an ID is."""
+    return "plate" if number > PLATES_AFTER else "person"
 
 
 def _box(entry: object) -> AddedBox:

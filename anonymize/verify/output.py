@@ -26,7 +26,7 @@ def table_row(sighting: Sighting) -> str:
     """A line of the table, under `HEADER`; the place and the figures are those of the worst frame."""
     left, top, right, bottom = sighting.worst.box_xyxy
     times = f"{sighting.start:.3f} - {sighting.end:.3f}" if sighting.frames > 1 else f"{sighting.start:.3f}"
-    place = f"{left}, {top}, {right - left}, {bottom - top}"
+    place = f"{left}, {top}, {right - left}, {bottom - top}{' plate' if sighting.worst.plate else ''}"
     worst = sighting.worst
     word = "VISIBLE" if worst.visible else "in part"
     verdict = f"{word}: {', '.join(_same_parts(worst))}" if worst.visible or worst.partly else "covered"
@@ -38,17 +38,24 @@ def closing_line(totals: Totals) -> str:
     looked = f"{totals.people} people in {totals.frames} frames looked up"
     if totals.partly:
         looked += f", of {totals.partly} some is as it was, or background beside them"
+    if totals.plates:
+        looked += f"; {totals.plates} number plates"
     if not totals.visible_frames:
-        return f"no person is visible ({looked})"
+        return f"no person{' or number plate' if totals.plates else ''} is visible ({looked})"
     shown = ", ".join(
         f"{start:.3f} s" if frames == 1 else f"{start:.3f} - {end:.3f} s"
         for start, end, frames in totals.spans[:MOST_SPANS]
     )
     more = len(totals.spans) - MOST_SPANS
     return (
-        f"a person is visible in {totals.visible_frames} frames, look at {shown}"
+        f"{_seen(totals)} is visible in {totals.visible_frames} frames, look at {shown}"
         f"{f' and {more} more' if more > 0 else ''} ({looked})"
     )
+
+
+def _seen(totals: Totals) -> str:
+    """What is visible."""
+    return " or ".join(["a person"] * bool(totals.visible) + ["a number plate"] * bool(totals.plates_visible))
 
 
 class JsonOutput:
@@ -93,6 +100,8 @@ class JsonOutput:
             "people_found": totals.people,
             "people_visible": totals.visible,
             "people_partly": totals.partly,
+            "plates_found": totals.plates,
+            "plates_visible": totals.plates_visible,
             "frames_visible": totals.visible_frames,
             "look_at": [{"start": s, "end": e, "frames": n} for s, e, n in totals.spans],
         }
@@ -103,6 +112,7 @@ class JsonOutput:
 def _person(check: FrameCheck, person: PersonCheck) -> dict[str, Any]:
     return {
         "frame": check.index,
+        "class": "plate" if person.plate else "person",
         "seconds": round(check.seconds, 6),
         "box_xyxy": person.box_xyxy,
         "score": round(person.score, 4),

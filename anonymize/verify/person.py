@@ -59,6 +59,7 @@ class PersonCheck:
         visible: Whether the person looks as in the original.
         partly: Whether some of the person does, or of the background that was taken for the person.
         parts: By name of the part of the body, or of the cell of a 3 x 3 grid where the surface is unknown.
+        plate: Whether it is no person but a number plate.
     """
 
     box_xyxy: tuple[int, int, int, int]
@@ -69,6 +70,7 @@ class PersonCheck:
     visible: bool
     partly: bool
     parts: dict[str, PartCheck]
+    plate: bool = False
 
 
 def check_person(
@@ -80,6 +82,7 @@ def check_person(
     parts: BodyParts,
     *,
     in_part: bool = False,
+    visible_from: float = VISIBLE,
 ) -> PersonCheck:
     """Compare one person's place in two frames.
 
@@ -91,6 +94,7 @@ def check_person(
         person: Which of them.
         parts: Divides people into parts.
         in_part: Who is left in part counts as visible.
+        visible_from: Mean similarity from which the person is visible.
     """
     person_region = found.masks[person]
     longer_side = max(person_region.mask.shape)
@@ -111,7 +115,7 @@ def check_person(
             checks[name] = PartCheck(_part_similarity(alike, place), _mean(difference, place))
     structured = alike.known >= MIN_KNOWN
     partly = alike.peak >= SAME_PATCH if structured else distance <= FLAT_DISTANCE
-    visible = alike.overall >= VISIBLE if structured else distance <= FLAT_DISTANCE
+    visible = alike.overall >= visible_from if structured else distance <= FLAT_DISTANCE
     return PersonCheck(
         box_xyxy=person_region.box_xyxy,
         score=float(found.scores[person]),

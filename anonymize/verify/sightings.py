@@ -41,14 +41,18 @@ class Totals:
         frames: Frames compared.
         people: People found in the original, counted anew in each frame.
         visible: Those of them whom the output still shows.
+        plates: Number plates found in the original, counted anew in each frame.
+        plates_visible: Those of them that the output still shows.
         partly: Those who are not, though some of their place is as it was.
-        visible_frames: Frames in which a person is visible.
+        visible_frames: Frames in which a person or a plate is visible.
         spans: First and last second and number of frames of each run of such frames.
     """
 
     frames: int = 0
     people: int = 0
     visible: int = 0
+    plates: int = 0
+    plates_visible: int = 0
     partly: int = 0
     visible_frames: int = 0
     spans: list[tuple[float, float, int]] = field(default_factory=list)
@@ -58,9 +62,12 @@ class Totals:
         """Hand on the checks, counted."""
         for check in checks:
             self.frames += 1
-            self.people += len(check.people)
-            self.visible += sum(person.visible for person in check.people)
-            self.partly += sum(person.partly and not person.visible for person in check.people)
+            people = [person for person in check.people if not person.plate]
+            self.people += len(people)
+            self.visible += sum(person.visible for person in people)
+            self.partly += sum(person.partly and not person.visible for person in people)
+            self.plates += len(check.people) - len(people)
+            self.plates_visible += sum(person.visible for person in check.people if person.plate)
             if check.visible:
                 self.visible_frames += 1
                 start, frames = (self.spans[-1][0], self.spans[-1][2]) if self._running else (check.seconds, 0)
@@ -82,7 +89,7 @@ def sightings(checks: Iterable[FrameCheck]) -> Iterator[Sighting]:
         yield from ended
         free = list(running)
         for person in check.people:
-            same = [s for s in free if (s.last.visible, s.last.partly) == (person.visible, person.partly)]
+            same = [s for s in free if _verdict(s.last) == _verdict(person)]
             best = max(same, key=lambda s: _overlap(s.last.box_xyxy, person.box_xyxy), default=None)
             if best is None or _overlap(best.last.box_xyxy, person.box_xyxy) < SAME_PLACE:
                 running.append(Sighting(check.seconds, check.seconds, 1, person, person))
@@ -92,6 +99,10 @@ def sightings(checks: Iterable[FrameCheck]) -> Iterator[Sighting]:
             if person.overall > best.worst.overall:
                 best.worst = person
     yield from running
+
+
+def _verdict(person: PersonCheck) -> tuple[bool, bool, bool]:
+    return person.plate, person.visible, person.partly
 
 
 def _overlap(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> float:

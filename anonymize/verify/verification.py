@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
+
 from anonymize.core.prefetch import Prefetch
-from anonymize.core.types import Frame
+from anonymize.core.types import Detections, Frame, RegionMask
+from anonymize.detect.plates import SURE_PLATE
 from anonymize.detect.predictor import Detector
 from anonymize.verify.body import BodyParts
 from anonymize.verify.pairs import pair_frames
@@ -17,6 +20,8 @@ from anonymize.verify.similarity import fit_colours
 
 BATCH = 4
 """Frames that the detector sees at once."""
+PLATE_VISIBLE = 0.5
+"""Mean similarity from which a number plate counts as left visible."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +31,7 @@ class FrameCheck:
     Attributes:
         index: Number of the frame, from 0.
         seconds: Time since the output's first frame.
-        people: All people whom the detector found in the original.
+        people: All people whom the detector found in the original, and all number plates if it looks for them.
     """
 
     index: int
@@ -35,7 +40,7 @@ class FrameCheck:
 
     @property
     def visible(self) -> bool:
-        """Whether any person can be seen."""
+        """Whether any person can be seen, or any plate."""
         return any(person.visible for person in self.people)
 
 
@@ -56,7 +61,8 @@ def verify(
     Args:
         original: The film or picture before.
         output: The same afterwards.
-        detector: Finds the people of the original. A low score finds more of those whom the anonymizer overlooked.
+        detector: Finds the people of the original, and number plates if it looks for them. A low score finds more of
+            those whom the anonymizer overlooked.
         start: Where the output begins in the original, in seconds.
         end: Where it ends there.
         fps: Of a folder of pictures, pictures per second; None for the default.
@@ -83,8 +89,27 @@ def _check_batch(
     found = detector.detect([before.image for _, before, _ in batch])
     for (seconds, before, after), people in zip(batch, found, strict=True):
         rows = [row for row, mask in enumerate(people.masks) if mask.area]
+        plates = plates_of(people)
         checks = []
-        if rows:
-            fit = fit_colours(before.image, after.image)
-            checks = [check_person(before.image, after.image, fit, people, row, parts, in_part=in_part) for row in rows]
+        if rows or len(plates):
+            images = before.image, after.image
+            fit = fit_colours(*images)
+            checks = [check_person(*images, fit, people, row, parts, in_part=in_part) for row in rows]
+            checks += [
+                replace(check_person(*images, fit, plates, row, parts, visible_from=PLATE_VISIBLE), plate=True)
+                for row in range(len(plates))
+            ]
         yield FrameCheck(before.index, seconds, tuple(checks))
+
+
+def plates_of(found: Detections) -> Detections:
+    """The sure number plates of a frame, each with its box as mask."""
+    plates = np.zeros((0, 5), np.float32) if found.plates is None else found.plates
+    height, width = found.size_hw
+    corners = np.rint(plates[:, :4].clip(0, (width, height, width, height))).astype(int)
+    kept = (plates[:, 4] >= SURE_PLATE) & (corners[:, 2:] - corners[:, :2] > 0).all(1)
+    masks = tuple(
+        RegionMask(left, top, np.ones((bottom - top, right - left), np.bool_))
+        for left, top, right, bottom in corners[kept].tolist()
+    )
+    return Detections(found.size_hw, plates[kept, :4], plates[kept, 4], masks, np.zeros(len(masks), np.bool_))

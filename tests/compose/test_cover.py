@@ -6,7 +6,7 @@ import pytest
 from anonymize.compose import CoverComposer
 from anonymize.compose.cover import PATTERN_LEVELS, coarse_colours, grow_region, outward_rim, pieces
 from anonymize.core.errors import OptionError
-from anonymize.core.types import BoolArray, Detections, Frame, RegionMask, Tracks, UInt8Array
+from anonymize.core.types import PLATES_AFTER, BoolArray, Detections, Frame, RegionMask, Tracks, UInt8Array
 
 MODES = ["blur", "pixelate", "solid"]
 
@@ -193,3 +193,20 @@ def test_grow_region_stops_at_the_frame() -> None:
 def test_a_wrong_mode_lists_the_right_ones() -> None:
     with pytest.raises(OptionError, match="blur, pixelate, solid"):
         CoverComposer("gauss")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("mode", ["blur", "pixelate"])
+def test_a_number_plate_becomes_one_colour_of_what_is_around(mode: str) -> None:
+    mask = np.zeros((60, 160), np.bool_)
+    mask[20:40, 30:120] = True
+    drawn = []
+    for seed in (1, 2):  # another plate in the same place gives the same picture
+        image = noise((60, 160))
+        image[mask] = noise((60, 160), seed)[mask]
+        tracks = tracks_of([mask], (60, 160), [PLATES_AFTER + 1])
+        drawn.append(draw(CoverComposer(mode), Frame(image), tracks))  # type: ignore[arg-type]
+    inside = drawn[0].image[mask].astype(int)
+    assert (inside == inside[0]).all()
+    np.testing.assert_array_equal(drawn[0].image, drawn[1].image)
+    assert drawn[0].edited is not None
+    assert drawn[0].edited[mask].all()

@@ -6,7 +6,7 @@ import torch
 
 from anonymize.compose import CoverComposer, covers_of
 from anonymize.compose.margin import with_margin
-from anonymize.core.types import UNKNOWN_TRACK, Detections, Frame, RegionMask, Tracks
+from anonymize.core.types import PLATES_AFTER, UNKNOWN_TRACK, Detections, Frame, RegionMask, Tracks
 from anonymize.track import PeopleTracker
 
 SIZE = (240, 320)
@@ -130,3 +130,12 @@ def test_a_hole_of_the_mask_is_covered_but_not_the_gap_under_an_arm() -> None:
     full = cover.to_full(SIZE)
     assert full[70:76, 60:66].all()
     assert not full[100, 70]
+
+
+def test_a_plate_is_covered_with_its_rim() -> None:
+    box = RegionMask(100, 100, np.ones((15, 50), np.bool_))
+    [cover] = covers_of(people(box, ids=[PLATES_AFTER + 1]))
+    assert cover.box_xyxy == (94, 94, 156, 121)
+    [guessed] = covers_of(people(box, ids=[PLATES_AFTER + 1], filled=True))
+    assert cover.share_in(guessed) == 1
+    assert guessed.area > cover.area

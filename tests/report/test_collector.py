@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from anonymize.core.errors import MediaError, WeightsError
+from anonymize.core.types import PLATES_AFTER
 from anonymize.pipeline import Summary
 from anonymize.report import FilmReport, write_page
 from anonymize.report.history import THUMBNAIL_PX
@@ -144,3 +145,9 @@ def test_thumbnails_are_in_the_page(tmp_path: Path, summary: Make) -> None:
     assert thumbnail is not None
     write_page(tmp_path / "page.html", report, summary(), {})
     assert base64.b64encode(thumbnail.jpeg).decode() in (tmp_path / "page.html").read_text()
+
+
+def test_a_number_plate_is_called_one() -> None:
+    report = FilmReport()
+    report.add(frame(0), tracks((1, 0.9, False), (PLATES_AFTER + 3, 0.8, False)))
+    assert [track.name for track in report.tracks.values()] == ["Track 1", "Plate 3"]

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from anonymize.core.errors import MediaError
-from anonymize.core.types import Detections, Frame, RegionMask, Tracks
+from anonymize.core.types import PLATES_AFTER, Detections, Frame, RegionMask, Tracks
 from anonymize.tracksfile import rle
 from anonymize.tracksfile.export import write_coco, write_mot, writer_for
 
@@ -93,3 +94,13 @@ def test_writers_by_suffix() -> None:
     assert writer_for(Path("a.txt")) is write_mot
     assert writer_for(Path("a.coco.json")) is write_coco
     assert writer_for(Path("a.json")) is None
+
+
+def test_plates_have_a_category_in_coco_and_are_left_out_of_mot(tmp_path: Path) -> None:
+    frames = [(frame, replace(tracks, ids=tracks.ids + PLATES_AFTER)) for frame, tracks in tracked()]
+    list(write_coco(tmp_path / "out.coco.json", frames))
+    data = json.loads((tmp_path / "out.coco.json").read_text())
+    names = {each["id"]: each["name"] for each in data["categories"]}
+    assert {names[each["category_id"]] for each in data["annotations"]} == {"number plate"}
+    list(write_mot(tmp_path / "out.txt", frames))
+    assert (tmp_path / "out.txt").read_text() == ""

@@ -26,7 +26,7 @@ def test_each_format_beside_the_film(name: str, film: Path, tmp_path: Path, walk
     if name == "t.json":
         content = json.loads((tmp_path / name).read_text())
         assert content["tracks"][0] == {
-            "id": 1, "action": "blur", "first": 0, "last": 10, "frames": 11, "score": 0.9
+            "id": 1, "class": "person", "action": "blur", "first": 0, "last": 10, "frames": 11, "score": 0.9
         }  # fmt: skip
         size = content["film"]["size_hw"]
         mask = rle.decode(content["frames"][0]["people"][0]["mask"]["counts"], (size[0], size[1]))

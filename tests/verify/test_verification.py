@@ -1,4 +1,5 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -6,8 +7,9 @@ import numpy as np
 import pytest
 
 from anonymize.core.errors import MediaError, OptionError
-from anonymize.core.types import BoolArray, UInt8Array
-from anonymize.verify import MismatchError, verify
+from anonymize.core.types import BoolArray, Detections, UInt8Array
+from anonymize.verify import MismatchError, Totals, sightings, verify
+from anonymize.verify.output import closing_line, table_row
 
 from .conftest import Truth, Walk, noise
 
@@ -201,3 +203,40 @@ def test_pictures_have_no_start(walk: Walk, truth: Truth, tmp_path: Path) -> Non
         cv2.imwrite(str(tmp_path / name), walk.frames[0])
     with pytest.raises(OptionError, match="no --start"):
         list(verify(tmp_path / "a.png", tmp_path / "b.png", truth, start=1))
+
+
+@dataclass
+class Plates:
+    """A detector that finds no person, and one number plate in each frame."""
+
+    box: tuple[int, int, int, int]
+    surface: str | None = None
+
+    def detect(self, images: Sequence[UInt8Array]) -> list[Detections]:
+        found = np.array([[*self.box, 0.9], [0, 0, 20, 10, 0.01]], np.float32)
+        return [replace(Detections.empty((image.shape[0], image.shape[1])), plates=found) for image in images]
+
+
+def lettered() -> UInt8Array:
+    image = np.full((96, 160, 3), 110, np.uint8)
+    cv2.rectangle(image, (40, 40), (120, 64), (235, 235, 235), cv2.FILLED)
+    cv2.putText(image, "AB 123", (44, 60), cv2.FONT_HERSHEY_SIMPLEX, 0.65, (10, 10, 10), 2, cv2.LINE_AA)
+    return image
+
+
+@pytest.mark.parametrize(("change", "crf", "visible"), [("none", 30, True), ("soft", 20, True), ("cover", 20, False)])
+def test_plates_that_can_still_be_read_are_told(save: Save, change: str, crf: int, visible: bool) -> None:
+    original, box = lettered(), (40, 40, 121, 65)
+    output = original.copy()
+    if change == "soft":  # can be read
+        output = cv2.GaussianBlur(output, (0, 0), 1.2)
+    if change == "cover":
+        output[36:70, 36:126] = original[40:65, 40:121].mean((0, 1))
+    files = save([original] * 3, "a.mp4"), save([output] * 3, "b.mp4", crf)
+    totals = Totals()
+    checks = list(totals.count(verify(*files, Plates(box))))
+    assert [[(each.plate, each.visible) for each in check.people] for check in checks] == [[(True, visible)]] * 3
+    assert (totals.people, totals.plates, totals.plates_visible) == (0, 3, 3 * visible)
+    assert ("a number plate is visible" in closing_line(totals)) == visible
+    [row] = sightings(checks)
+    assert "plate" in table_row(row)

@@ -41,6 +41,36 @@ def detector(
 
 
 @app.command()
+def plates(
+    weights: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help="The .safetensors of a head for plates.")
+    ],
+    data: Annotated[Path, typer.Option(exists=True, file_okay=False, help="Holds plates/, as for the training.")],
+    detector: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Its detector's weights; else the embedded ones.")
+    ] = None,
+    training: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="JSON that tells how the weights were trained.")
+    ] = None,
+    others: Annotated[int, typer.Option(min=0, help="Pictures without plates of each folder, at most.")] = 40,
+    device: Annotated[DeviceName, typer.Option(help="Where the networks run.")] = "auto",
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", exists=True, file_okay=False, help="Folder of the manifest.")
+    ] = None,
+) -> None:
+    """Measure a head for number plates on pictures it was not trained on; with -o writes its manifest and a table."""
+    from anonymize.core.device import resolve_device
+    from anonymize.core.resources import DETECTOR, weights_path
+    from anonymize.lab.evaluate.detector import markdown
+    from anonymize.lab.evaluate.plates import measure, write_manifest
+
+    figures = measure(weights, detector or weights_path(DETECTOR), data, resolve_device(device), others)
+    if output is not None:
+        write_manifest(figures, json.loads(training.read_text()) if training else {}, output)
+    typer.echo(markdown(figures))
+
+
+@app.command()
 def generator(
     weights: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A generator's .safetensors.")],
     data: Annotated[Path, typer.Option(exists=True, file_okay=False, help="Dataset of `anonymize dataset`.")],

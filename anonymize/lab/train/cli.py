@@ -171,3 +171,41 @@ def detector(
     bank = load_bank(data, surface, limit=photos)
     with joined(training.device) as rank:
         training.run(bank, rank)
+
+
+@app.command()
+def plates(
+    data: Annotated[
+        Path,
+        typer.Argument(exists=True, file_okay=False, help="Holds plates/, and other pictures, see `load_others`."),
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the weights and the log.")],
+    detector: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="Weights whose backbone is read; else the embedded ones."),
+    ] = None,
+    minutes: Annotated[float, typer.Option(min=0, help="Length of the schedule.")] = 12.0,
+    start: Annotated[
+        Path | None, typer.Option("--from", exists=True, dir_okay=False, help="Weights of a head to go on with.")
+    ] = None,
+    learning_rate: Annotated[float, typer.Option(min=0, max=1, help="At its highest.")] = 2e-3,
+    workers: Annotated[int, typer.Option(min=0, help="Processes in which the backbone looks at pictures.")] = 1,
+    others: Annotated[int, typer.Option(min=0, help="Pictures without plates of each folder, at most.")] = 250,
+    photos: Annotated[int | None, typer.Option(min=1, help="Read so many pictures only (to try the command).")] = None,
+    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED)] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+) -> None:
+    """Train the head that finds number plates; the detector stays as it is, and the head fits this detector only."""
+    from anonymize.core.device import resolve_device
+    from anonymize.core.resources import DETECTOR, weights_path
+    from anonymize.detect.build import load_network
+    from anonymize.detect.plates import load_plate_head
+    from anonymize.lab.train.plate_pictures import load_others, load_plates
+    from anonymize.lab.train.plates import PlateTraining, train_plate_head
+
+    backbone = load_network(detector or weights_path(DETECTOR)).backbone
+    head = None if start is None else load_plate_head(start, backbone)
+    options = PlateTraining(minutes=minutes, learning_rate=learning_rate, workers=workers, seed=seed)
+    pictures, without = load_plates(data / "plates")[:photos], load_others(data, others)[:photos]
+    train_plate_head(backbone, pictures, without, output, options, resolve_device(device), head)
+    typer.echo(str(output / "plates.safetensors"))

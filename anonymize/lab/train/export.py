@@ -17,7 +17,8 @@ from anonymize.core.files import whole_file
 from anonymize.core.graph import PARAMETERS
 from anonymize.detect.backbone import SameConv2d
 from anonymize.detect.network import MERGED_STRIDE, DetectorNetwork, pool
-from anonymize.detect.runtime import CELLS_GRAPH, GRAPH_SHAPES, REGIONS_GRAPH, folded
+from anonymize.detect.plates import PlateHead
+from anonymize.detect.runtime import CELLS_GRAPH, GRAPH_SHAPES, PLATES_GRAPH, REGIONS_GRAPH, folded
 from anonymize.generate.build import build_network
 from anonymize.generate.layers import ModulatedConvolution
 from anonymize.generate.network import GeneratorBase, GeneratorConfig
@@ -34,6 +35,7 @@ def export_graphs(folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     detector = folded(DetectorNetwork(GRAPH_SHAPES))
     written = {CELLS_GRAPH: export_cells(detector), REGIONS_GRAPH: export_regions(detector)}
+    written[PLATES_GRAPH] = export_cells(folded(DetectorNetwork(GRAPH_SHAPES)), folded(PlateHead()))
     written |= {name: export_generator(build_network(config)) for name, config in GRAPHS.items()}
     for name, graph in written.items():
         with whole_file(folder / name, overwrite=True) as partial_file:
@@ -41,18 +43,22 @@ def export_graphs(folder: Path) -> list[Path]:
     return [folder / name for name in written]
 
 
-def export_cells(detector: DetectorNetwork) -> bytes:
-    """The graph from pictures to cells and merged map; of a network as `folded` gives it."""
+def export_cells(detector: DetectorNetwork, plates: PlateHead | None = None) -> bytes:
+    """The graph from pictures to cells and merged map, and cells of plates; of networks as `folded` gives them."""
+    if plates is not None:
+        detector.plates = plates  # so the names of its parameters begin
     for module in detector.modules():
         if isinstance(module, SameConv2d):
             module.forward = partial(_same_convolution, module)  # type: ignore[method-assign]
 
-    def cells(pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def cells(pictures: Tensor) -> tuple[Tensor, ...]:
         features = detector.features(pictures)
-        return *detector.cells(features), features.merged
+        found = (*detector.cells(features), features.merged)
+        return found if plates is None else (*found, *plates(features.maps))
 
     inputs = {"pictures": torch.rand(2, 3, *EXAMPLE_HW)}
-    return _export(detector, cells, inputs, ["logits", "boxes", "merged"], {"pictures": ("batch", None, "h", "w")})
+    outputs = ["logits", "boxes", "merged", "plate_logits", "plate_boxes"][: 3 if plates is None else 5]
+    return _export(detector, cells, inputs, outputs, {"pictures": ("batch", None, "h", "w")})
 
 
 def export_regions(detector: DetectorNetwork) -> bytes:

@@ -152,23 +152,39 @@ def assign(scores: Tensor, boxes: Tensor, centers: Tensor, truth: Tensor) -> Ass
 
 
 def box_losses(network: DetectorNetwork, features: Features, batch: Batch) -> dict[str, Tensor]:
-    """Losses of the scores (cross-entropy with soft targets) and of the boxes (Rezatofighi et al. 2019)."""
+    """Losses of the people's scores and boxes, see `cell_losses`."""
     logits, boxes = network.cells(features)
     centers = torch.cat(
         [cell_centers(x.shape[-2:], s, x.device) for x, s in zip(features.levels, STRIDES, strict=True)]
     )
     unknown = torch.cat([F.avg_pool2d(batch.ignore, s // 8).flatten(1) for s in STRIDES], dim=1) > 0.5
+    return cell_losses(logits, boxes, centers, unknown, batch.boxes, batch.weights)
+
+
+def cell_losses(
+    logits: Tensor, boxes: Tensor, centers: Tensor, unknown: Tensor, truths: list[Tensor], sureness: list[Tensor]
+) -> dict[str, Tensor]:
+    """Losses of the scores (cross-entropy with soft targets) and of the boxes (Rezatofighi et al. 2019).
+
+    Args:
+        logits: [B, N] of the cells.
+        boxes: [B, N, 4] of the cells, xyxy.
+        centers: [N, 2] of the cells.
+        unknown: [B, N] bool, cells of which it is not known whether they show anything.
+        truths: B tensors [K, 4], the true boxes.
+        sureness: B tensors [K] in [0, 1].
+    """
     target, weight = torch.zeros_like(logits), 1.0 - unknown.float()
     near: list[Tensor] = []
     mass: list[Tensor] = []
-    for i, (truth, sureness) in enumerate(zip(batch.boxes, batch.weights, strict=True)):
+    for i, (truth, sure) in enumerate(zip(truths, sureness, strict=True)):
         if not len(truth):
             continue
         found = assign(logits[i].detach().sigmoid(), boxes[i].detach(), centers, truth)
         target[i, found.cells] = found.targets
-        weight[i, found.cells] = sureness[found.people]
+        weight[i, found.cells] = sure[found.people]
         distance = generalized_box_iou_loss(boxes[i, found.cells], truth[found.people], reduction="none")
-        share = found.targets * sureness[found.people]
+        share = found.targets * sure[found.people]
         near.append((distance * share).sum())
         mass.append(share.sum())
     total = torch.stack(mass).sum().clamp(min=1.0) if mass else logits.new_ones(())

@@ -126,11 +126,19 @@ export function boxAt(box, frame) {
   return part.box.map((v, k) => v + ((part.box_last ?? part.box)[k] - v) * share);
 }
 
-const newId = (state) => Math.max(0, ...Object.keys(state.tracks).map(Number), ...state.pieces.map((p) => p.source)) + 1;
+/** Number plates, and they alone, have IDs above this: `PLATES_AFTER` of the package. */
+const PLATES_AFTER = 1_000_000;
+
+/** The next ID of the same class as a track. */
+function newId(state, like) {
+  const known = [...Object.keys(state.tracks).map(Number), ...state.pieces.map((p) => p.source)];
+  const [low, high] = like > PLATES_AFTER ? [PLATES_AFTER, Infinity] : [0, PLATES_AFTER];
+  return Math.max(low, ...known.filter((id) => id > low && id <= high)) + 1;
+}
 
 /** The frames of a track in a span go to a new one, which is like it. Returns the state and the new ID. */
 function takeOut(state, id, first, last) {
-  const fresh = newId(state);
+  const fresh = newId(state, id);
   const pieces = state.pieces.flatMap((p) => {
     if (p.id !== id || p.last < first || p.first > last) return [p];
     const parts = [{ ...p, first: Math.max(p.first, first), last: Math.min(p.last, last), id: fresh }];
