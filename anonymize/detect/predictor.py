@@ -119,7 +119,8 @@ class EmbeddedDetector:
         if cells is None:
             return None
         scale = np.array([*scale_xy, *scale_xy, 1], np.float32)
-        return [(found.float().cpu().numpy() / scale).astype(np.float32) for found in best_plates(*cells, size_hw, UNSURE_PLATE)]
+        found = best_plates(*cells, size_hw, UNSURE_PLATE)
+        return [(plates.float().cpu().numpy() / scale).astype(np.float32) for plates in found]
 
     @torch.inference_mode()
     def plates(self, images: Sequence[UInt8Array]) -> list[FloatArray]:
