@@ -41,7 +41,7 @@ STARTS = 8
 """Directions that a person is first tried to face."""
 WITNESSES = 60.0
 """Independent observations that the pixels of a person stand for: neighbours err together."""
-RIM_M = 0.05
+RIM_M = 0.18
 """A landmark outside the mask counts in full up to about this distance; beyond it something may stand in front."""
 AT_EASE = {"hip": -0.1, "knee": 0.2, "elbow": -0.5}
 """Swing of the joints of people at ease that bend one way only, radians."""
