@@ -258,7 +258,7 @@ class DetectOptions:
     plates: Annotated[
         bool,
         Flag(
-            "Cover number plates too, each in one colour: that of the plate, or that of --mode solid.",
+            "Cover number plates too, each in one colour: of what is around, or that of --mode solid.",
             brief="Find number plates too.",
             names=("--plates",),
         ),

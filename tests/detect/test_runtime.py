@@ -11,6 +11,7 @@ from anonymize.core.resources import DETECTOR, weights_path
 from anonymize.detect.build import load_network
 from anonymize.detect.matching import mask_iou
 from anonymize.detect.network import DetectorConfig, DetectorNetwork
+from anonymize.detect.plates import PlateHead
 from anonymize.detect.predictor import EmbeddedDetector
 from anonymize.detect.runtime import GraphRuntime, TorchRuntime, build_runtime, has_graph
 
@@ -40,17 +41,30 @@ def test_random_parameters(network: DetectorNetwork, size: tuple[int, ...]) -> N
     boxes = [torch.tensor([[4.0, 4, 30, 60], [-5, 0, 10, 90]])] + [torch.zeros(0, 4)] * (size[0] - 1)
     ours, torchs = GraphRuntime(network), TorchRuntime(network, CPU)
     found, wanted = ours.cells(pictures), torchs.cells(pictures)
-    found += ours.regions(found[2], boxes)
-    wanted += torchs.regions(wanted[2], boxes)
-    for a, b in zip(found, wanted, strict=True):
+    assert found.plates is None and wanted.plates is None
+    pairs = [*zip(found[:3], wanted[:3], strict=True)]
+    pairs += zip(ours.regions(found.merged, boxes), torchs.regions(wanted.merged, boxes), strict=True)
+    for a, b in pairs:
         assert b.std() > 1e-3
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4 * float(b.abs().max()))
+
+
+@torch.inference_mode()
+def test_plates_are_found_beside_the_people(network: DetectorNetwork) -> None:
+    torch.manual_seed(1)
+    head = PlateHead().eval().requires_grad_(False)
+    pictures = torch.rand(2, 3, 64, 96)
+    found = GraphRuntime(network, head).cells(pictures)
+    wanted = TorchRuntime(network, CPU, head).cells(pictures)
+    assert found.plates is not None and wanted.plates is not None
+    for a, b in zip((*found[:3], *found.plates), (*wanted[:3], *wanted.plates), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4 * float(b.abs().max()))
 
 
 @torch.inference_mode()
 def test_pictures_without_boxes_have_no_regions(network: DetectorNetwork) -> None:
     runtime, none = GraphRuntime(network), [torch.zeros(0, 4)] * 2
-    *_, merged = runtime.cells(torch.rand(2, 3, 64, 64))
+    merged = runtime.cells(torch.rand(2, 3, 64, 64)).merged
     for a, b in zip(runtime.regions(merged, none), network.regions(merged, none), strict=True):
         assert a.shape == b.shape
 
