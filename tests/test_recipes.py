@@ -107,8 +107,8 @@ def test_court(here: Path, clip: Path) -> None:
     run(overview)
     tracks = here / "tracks.json"
     text = tracks.read_text()
-    assert len(re.findall('"id": [1-9][0-9]*, "action": "solid"', text)) > 1
-    tracks.write_text(re.sub('("id": 1, "action"): "solid"', r'\1: "keep"', text))
+    assert len(re.findall('"class": "person", "action": "solid"', text)) > 1
+    tracks.write_text(re.sub('("id": 1, "class": "person", "action"): "solid"', r'\1: "keep"', text))
     run(render)
     black = [(pictures(here / name).max(axis=-1) < 24).sum() for name in ("cctv.mp4", "evidence.mp4")]
     tracks.write_text(text)

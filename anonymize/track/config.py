@@ -332,3 +332,22 @@ class TrackerConfig:
     def certain_score(self) -> float:
         """The score half-way from sure to 1."""
         return (1 + self.min_sure_score) / 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlateTrackerConfig:
+    """Thresholds of the tracker of number plates. Lengths are in longer sides of the plate."""
+
+    max_distance: float = 1.0
+    """Between where a plate is expected and where it is found, for a plate at rest."""
+    max_speed: float = 8.0
+    """A second, that the motion of a plate may differ from what it was."""
+    max_reach: float = 3.0
+    """That a plate may be found from where it is expected, whatever its speed."""
+    max_scale: float = 1.6
+    """A plate of another size by more than this factor is another plate."""
+    velocity_weight: float = 0.5
+    """Weight of the newest displacement in a plate's velocity."""
+    overhang_seconds: float = 0.2
+    """So long before it is first found, and after it is last found, a plate is covered too: it is small, turned or half
+    hidden then, and may be read all the same."""

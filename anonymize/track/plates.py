@@ -14,20 +14,7 @@ from scipy.optimize import linear_sum_assignment
 
 from anonymize.core.errors import OptionError
 from anonymize.core.types import PLATES_AFTER, Detections, Frame, RegionMask, Tracks
-from anonymize.track.config import TrackerConfig
-
-MAX_DISTANCE = 1.0
-"""Between where a plate is expected and where it is found, over its longer side; for a plate at rest."""
-MAX_SPEED, MAX_REACH = 8.0, 3.0
-"""Longer sides a second that the motion of a plate may differ from what it was, and longer sides in all."""
-MAX_SCALE = 1.6
-"""A plate of another size by more than this factor is another plate."""
-VELOCITY_WEIGHT = 0.5
-"""Weight of the newest displacement in a plate's velocity."""
-OVERHANG_SECONDS = 0.2
-"""So long before it is first found, and after it is last found, a plate is covered too: it is small, turned or half
-hidden then, and may be read all the same."""
-FILLED_SCORE = 0.0
+from anonymize.track.config import PlateTrackerConfig, TrackerConfig
 
 Box = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
@@ -73,10 +60,18 @@ class PlateTracker:
     Args:
         sure_score: A detection of at least this score begins a track; one below only continues one.
         lookahead_seconds: Longest gap that is filled; 0 fills none.
+        config: Thresholds; None for the defaults.
     """
 
-    def __init__(self, sure_score: float, *, lookahead_seconds: float = TrackerConfig.lookahead_seconds) -> None:
-        self._sure, self._lookahead = sure_score, lookahead_seconds
+    def __init__(
+        self,
+        sure_score: float,
+        *,
+        lookahead_seconds: float = TrackerConfig.lookahead_seconds,
+        config: PlateTrackerConfig | None = None,
+    ) -> None:
+        self._sure, self._lookahead, self._config = sure_score, lookahead_seconds, config or PlateTrackerConfig()
+        self._overhang = min(lookahead_seconds, self._config.overhang_seconds) + 1e-6
         self._plates: list[_Plate] = []
         self._waiting: deque[_Waiting] = deque()
         self._left = 0
@@ -102,7 +97,7 @@ class PlateTracker:
             boxes = {number: box for number, (box, _) in now.found.items()} | now.filled
             masks = {number: _mask(box, frame.size_hw) for number, box in sorted(boxes.items())}
             filled = np.array([number in now.filled for number in masks], np.bool_)
-            scores = [FILLED_SCORE if number in now.filled else now.found[number][1] for number in masks]
+            scores = [0.0 if number in now.filled else now.found[number][1] for number in masks]
             yield frame, tracks.with_masks(masks, np.array(scores, np.float32), filled)
 
     def _step(self, seconds: float, found: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> None:
@@ -112,7 +107,7 @@ class PlateTracker:
         now = _Waiting(seconds, {}, {})
         self._waiting.append(now)
         number = self._left + len(self._waiting) - 1
-        longest = max(self._lookahead, OVERHANG_SECONDS)
+        longest = max(self._lookahead, self._config.overhang_seconds)
         self._plates = [plate for plate in self._plates if seconds - plate.seconds <= longest + 1e-6]
         boxes, scores = found[:, :4].astype(np.float64), found[:, 4].tolist()
         of_box = self._matches(seconds, boxes)
@@ -129,7 +124,7 @@ class PlateTracker:
                 self._go_on(plate, number, seconds, box)
             now.found[plate.number] = box, score
         for plate in self._plates:  # until it is known whether it comes back
-            if plate.frame < number and 0 < seconds - plate.seconds <= min(self._lookahead, OVERHANG_SECONDS) + 1e-6:
+            if plate.frame < number and 0 < seconds - plate.seconds <= self._overhang:
                 now.filled[plate.number] = plate.expected(seconds)
 
     def _matches(self, seconds: float, boxes: Box) -> dict[int, _Plate]:
@@ -143,9 +138,9 @@ class PlateTracker:
         side = np.maximum(size.max(1)[:, None], sizes.max(1)[None])  # [T, P]
         distance = np.linalg.norm(middle[:, None] - centers[None], axis=2) / side
         scale = np.abs(np.log(size.max(1)[:, None] / sizes.max(1)[None]))
-        reach = np.minimum(MAX_DISTANCE + MAX_SPEED * ages[:, None], MAX_REACH)
-        cost = distance / reach + scale / np.log(MAX_SCALE)
-        allowed = (distance <= reach) & (scale <= np.log(MAX_SCALE))
+        reach = np.minimum(self._config.max_distance + self._config.max_speed * ages[:, None], self._config.max_reach)
+        cost = distance / reach + scale / np.log(self._config.max_scale)
+        allowed = (distance <= reach) & (scale <= np.log(self._config.max_scale))
         rows, columns = linear_sum_assignment(np.where(allowed, cost, 1e6))
         return {
             column: self._plates[row]
@@ -168,13 +163,13 @@ class PlateTracker:
                 plate.velocity = newest
                 self._reach_back(plate)
             else:
-                plate.velocity = plate.velocity + VELOCITY_WEIGHT * (newest - plate.velocity)
+                plate.velocity = plate.velocity + self._config.velocity_weight * (newest - plate.velocity)
         plate.frame, plate.seconds, plate.box = number, seconds, box
 
     def _reach_back(self, plate: _Plate) -> None:
         """Cover a plate where it was just before it was found."""
         for waiting in self._waiting:
-            if 0 < plate.seconds - waiting.seconds <= min(self._lookahead, OVERHANG_SECONDS) + 1e-6:
+            if 0 < plate.seconds - waiting.seconds <= self._overhang:
                 waiting.filled[plate.number] = plate.expected(waiting.seconds)
 
 
