@@ -25,12 +25,12 @@ def check_plain(
     """
     if report is not None and report.absolute() == output.absolute():
         raise OptionError("OUTPUT and the page (--report) are the same file")
-    if options.read.sequence:  # Its pictures are looked at when it is opened, before the networks are loaded.
+    sequence = options.read.sequence  # Its pictures are looked at when it is opened, before the networks are loaded.
+    if not sequence:
+        check_input(source)
+    if sequence:
         check_encoding(options.encode.codec, options.encode.crf, options.encode.preset)
-        _check_option_files(options)
-        return
-    check_input(source)
-    if is_image(source):
+    elif is_image(source):
         if options.read.start is not None or options.read.end is not None:
             raise OptionError("a picture has no --start or --end")
         if tracks is not None:
@@ -43,7 +43,8 @@ def check_plain(
         check_tracks_path(tracks, source, output, overwrite=overwrite)
     if report is not None:
         check_output(report, source=source, overwrite=overwrite)
-    check_output(output, source=source, overwrite=overwrite)
+    if not sequence:
+        check_output(output, source=source, overwrite=overwrite)
 
 
 def check_detect(film: Path, output: Path, options: Options, *, overwrite: bool) -> None:

@@ -97,10 +97,19 @@ class BoxedPicture:
         Raises:
             OptionError: It cannot be read.
         """
-        image = cv2.imread(str(self.path))
-        if image is None:
-            raise OptionError(f"cannot read {self.path}")
-        return np.ascontiguousarray(image[..., ::-1], np.uint8)
+        return read_rgb(self.path)
+
+
+def read_rgb(path: Path) -> UInt8Array:
+    """A picture [H, W, 3] uint8 RGB.
+
+    Raises:
+        OptionError: It cannot be read.
+    """
+    image = cv2.imread(str(path))
+    if image is None:
+        raise OptionError(f"cannot read {path}")
+    return np.ascontiguousarray(image[..., ::-1], np.uint8)
 
 
 def load_pictures(folder: Path, *, held_out_only: bool = False, limit: int | None = None) -> list[BoxedPicture]:

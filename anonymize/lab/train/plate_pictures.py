@@ -15,6 +15,7 @@ from numpy.random import Generator
 from anonymize.core.errors import OptionError
 from anonymize.core.types import FloatArray, UInt8Array
 from anonymize.lab.train.bank import held_out
+from anonymize.lab.train.pictures import read_rgb
 
 WIDTHS_PX = (8.0, 330.0)
 """Widths at which plates are shown, in pixels of the network's picture."""
@@ -45,10 +46,7 @@ class PlatePicture:
         Raises:
             OptionError: It cannot be read.
         """
-        image = cv2.imread(str(self.path))
-        if image is None:
-            raise OptionError(f"cannot read {self.path}")
-        return np.ascontiguousarray(image[..., ::-1], np.uint8)
+        return read_rgb(self.path)
 
 
 @dataclass(frozen=True, eq=False)
